@@ -1,0 +1,63 @@
+//! File access whose errors name the path.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// An I/O error and the path it happened at.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {}: {source}", path.display())]
+pub struct FileError {
+    /// What was attempted, as a verb: `read`, `write`, `create`.
+    pub action: &'static str,
+    pub path: PathBuf,
+    pub source: io::Error,
+}
+
+/// Turns an I/O error into a [`FileError`].
+pub fn at(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError {
+    move |source| FileError { action, path: path.to_owned(), source }
+}
+
+/// Reads a whole file.
+///
+/// # Errors
+/// With the path, if it cannot be read.
+pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
+    fs::read(path).map_err(at("read", path))
+}
+
+/// Reads a whole file as UTF-8; other bytes become U+FFFD.
+///
+/// # Errors
+/// With the path, if it cannot be read.
+pub fn read_text(path: &Path) -> Result<String, FileError> {
+    read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Creates a directory and its parents.
+///
+/// # Errors
+/// With the path, if it cannot be created.
+pub fn create_dir_all(path: &Path) -> Result<(), FileError> {
+    fs::create_dir_all(path).map_err(at("create", path))
+}
+
+/// Writes a file whole or not at all: a temporary file beside it, synced, then renamed over it.
+///
+/// # Errors
+/// With the path, if any step fails; the old content then stands.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let temporary = path.with_file_name(name);
+    let written = File::create(&temporary).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    written.and_then(|()| fs::rename(&temporary, path)).map_err(|source| {
+        // Nothing depends on the temporary file; leaving it behind would only litter.
+        let _ = fs::remove_file(&temporary);
+        at("write", path)(source)
+    })
+}

@@ -1,0 +1,7 @@
+//! What every layer needs: ids, atomic file writes with the path in the error, units.
+//!
+//! Knows nothing of runs, versions or stores.
+
+pub mod files;
+pub mod ids;
+pub mod units;

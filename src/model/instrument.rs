@@ -1,0 +1,95 @@
+//! The instrumentation plan: what static analysis tells the Python runtime about a script's loops.
+//!
+//! Written as JSON for the runtime; the planner reads it too. Lines are 1-based.
+
+use serde::{Deserialize, Serialize};
+
+/// The loops of a script and of the project's modules that it imports.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstrumentationPlan {
+    /// Every loop that our API names, in source order.
+    pub loops: Vec<LoopPlan>,
+    /// Key of the main loop, if the analysis found one.
+    pub main: Option<String>,
+    /// What the analysis could not do, in words for the user.
+    pub problems: Vec<String>,
+}
+
+impl InstrumentationPlan {
+    /// The loop with this key.
+    pub fn find(&self, key: &str) -> Option<&LoopPlan> {
+        self.loops.iter().find(|l| l.key == key)
+    }
+}
+
+/// One `for … in …loop("name", …)` statement, wherever the call stands in the iterable's expression
+/// (`enumerate(afterlog.loop(…))`, `tqdm(afterlog.loop(…))`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoopPlan {
+    /// `file::scope::name#n`: the n-th loop of that name in that scope. Stable when log statements are added.
+    pub key: String,
+    /// Relative to the project's root, with `/`.
+    pub file: String,
+    /// Dotted names of the enclosing functions and classes, `<module>` at the top.
+    pub scope: String,
+    /// `co_firstlineno` of the enclosing function's code; 1 for the module.
+    pub scope_line: u32,
+    pub name: String,
+    /// First and last line of the `for` statement.
+    pub first_line: u32,
+    pub last_line: u32,
+    pub is_main: bool,
+    /// Whether this loop runs within an iteration of the main loop, directly or through calls: then it is a block.
+    pub is_block: bool,
+    /// Variables that executing the whole loop may change, seen from the frame that holds the loop.
+    pub changes: Vec<Variable>,
+    /// Of `changes`: those that may be read afterwards (for a block: after it; for the main loop: at an iteration's
+    /// start) before they are assigned. Replay may restore here only if all of these were captured.
+    pub live: Vec<String>,
+    /// Why this block must never be skipped, if so (`for … else`, unknown effects, `return` inside).
+    pub never_skip: Option<String>,
+    /// Whether the main loop's iterable may be entered at any index: `range`, list, tuple literals and names bound to them.
+    pub jumpable: bool,
+}
+
+/// A variable of a change set.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Variable {
+    pub name: String,
+    /// `local` is the frame that holds the loop (for module code: the globals), `global` the module's globals,
+    /// `nonlocal` a cell of that frame.
+    pub scope: VariableScope,
+}
+
+impl Variable {
+    /// `local:name`, `global:name`, `nonlocal:name`.
+    pub fn key(&self) -> String {
+        let scope = match self.scope {
+            VariableScope::Local => "local",
+            VariableScope::Global => "global",
+            VariableScope::Nonlocal => "nonlocal",
+        };
+        format!("{scope}:{}", self.name)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VariableScope {
+    Local,
+    Global,
+    Nonlocal,
+}
+
+/// Where code that contains a given line can run, relative to the main loop. Conservative: `true` where unsure.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reach {
+    /// Before the main loop.
+    pub before: bool,
+    /// In the main loop's body, outside blocks.
+    pub body: bool,
+    /// Keys of the blocks in which it can run.
+    pub blocks: Vec<String>,
+    /// After the main loop.
+    pub after: bool,
+}

@@ -1,0 +1,136 @@
+//! The replay plan: what will be executed, from which state, at what cost. Data only; the coordinator performs it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::ids::{JobId, RunId};
+use crate::model::instrument::Reach;
+use crate::model::probe::Placement;
+use crate::model::source::VersionId;
+use crate::model::value::Value;
+
+/// Everything that a replay of some names over some runs will do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReplayPlan {
+    pub job: JobId,
+    pub names: Vec<String>,
+    pub workers: usize,
+    pub runs: Vec<RunPlan>,
+    pub segments: Vec<Segment>,
+    /// Wall time of all segments on `workers` workers, in nanoseconds: low and high estimate.
+    pub makespan_ns: (u64, u64),
+}
+
+/// What replay means for one run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunPlan {
+    pub run: RunId,
+    pub version: VersionId,
+    pub script: String,
+    pub placements: Vec<Placement>,
+    /// The script with the statements in place; `None` where nothing applies.
+    pub probed_source: Option<String>,
+    /// BLAKE3 of version and probed source: values computed for the same are reused.
+    pub probe_hash: String,
+    pub reach: Reach,
+    /// Main-loop iterations asked for.
+    pub wanted: Vec<u64>,
+    /// Of these, already known from an earlier replay of the same content.
+    pub known: Vec<u64>,
+    pub state: RunPlanState,
+    /// What the user should know: missing checkpoints, blocks that must run and why.
+    pub notes: Vec<String>,
+}
+
+/// Whether a run has anything to replay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunPlanState {
+    Replay,
+    /// The run logged the names itself, or an earlier replay filled everything asked for.
+    Complete,
+    /// No statement applies to this version, or the run cannot be replayed; `notes` say why.
+    NotApplicable,
+}
+
+/// One process: a run, some iterations, a starting state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Segment {
+    /// Number within the job, from 0.
+    pub id: u32,
+    pub run: RunId,
+    /// Iterations of the main loop to execute, ascending; empty when only the prefix is wanted.
+    pub steps: Vec<ReplayStep>,
+    pub stop: Stop,
+    /// Iterations among `steps` that were asked for; the others only lead up to them.
+    pub wanted: Vec<u64>,
+    pub cost: Cost,
+}
+
+/// One iteration of the main loop in a segment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReplayStep {
+    pub iteration: u64,
+    /// Checkpoint to restore at the iteration's start; `None` continues from the state that is there.
+    pub restore: Option<u64>,
+    /// Blocks to skip in this iteration, and the checkpoint that holds each one's end. All others are executed.
+    pub skip: Vec<SkippedBlock>,
+    /// Checkpoints of executed blocks' ends whose digests the runtime compares: `(block, occurrence) → digests`.
+    pub expect: Vec<ExpectedState>,
+}
+
+/// A block that is not executed; its effects are restored instead.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkippedBlock {
+    pub block: String,
+    pub occurrence: u64,
+    pub checkpoint: u64,
+}
+
+/// The digests recorded at the end of a block that replay executes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExpectedState {
+    pub block: String,
+    pub occurrence: u64,
+    pub checkpoint: u64,
+    pub digests: BTreeMap<String, String>,
+}
+
+/// Where a segment's process ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stop {
+    /// On entering the main loop.
+    AtMainLoop,
+    /// After the last step.
+    AfterLastStep,
+    /// When the script ends.
+    AtEnd,
+}
+
+/// Estimated cost of a segment, in nanoseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cost {
+    pub prefix_ns: u64,
+    pub restore_ns: u64,
+    pub execute_ns: u64,
+}
+
+impl Cost {
+    /// All of it.
+    pub fn total_ns(self) -> u64 {
+        self.prefix_ns + self.restore_ns + self.execute_ns
+    }
+}
+
+/// What the Python runtime needs to perform one segment: `segment.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SegmentOrder {
+    pub run: RunId,
+    /// Recorded `arg` values by name.
+    pub args: Vec<(String, Value)>,
+    pub entropy_seed: u64,
+    pub steps: Vec<ReplayStep>,
+    pub stop: Stop,
+}

@@ -1,0 +1,155 @@
+//! A recorded run, as kept (`meta.json`) and as summed up for lists.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::ids::RunId;
+use crate::model::position::Position;
+use crate::model::source::{LeftOut, VersionId};
+use crate::model::value::Value;
+
+/// What is known of a run before its script starts: `runs/<id>/meta.json`, written once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunMeta {
+    pub id: RunId,
+    pub name: Option<String>,
+    /// Unix time in milliseconds.
+    pub started_ms: i64,
+    /// The interpreter as started, absolute.
+    pub python: PathBuf,
+    /// Interpreter flags before the script, such as `-u`.
+    pub python_flags: Vec<String>,
+    /// The script, relative to the project's root with `/`.
+    pub script: String,
+    /// What follows the script on the command line.
+    pub args: Vec<String>,
+    pub project_root: PathBuf,
+    pub cwd: PathBuf,
+    /// `PYTHONHASHSEED` of the run; replay sets the same.
+    pub hash_seed: String,
+    /// Seeds of `random` and `numpy.random` where the script sets none.
+    pub entropy_seed: u64,
+    /// Selected environment variables (thread counts, CUDA, Python); never secrets.
+    pub environment: BTreeMap<String, String>,
+    pub hostname: String,
+    pub version: VersionId,
+    pub left_out: Vec<LeftOut>,
+    /// The commit that HEAD was at, if the project is a git repository with commits.
+    pub head: Option<VersionId>,
+    pub afterlog_version: String,
+}
+
+/// How a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunStatus {
+    Running,
+    Finished,
+    /// The script ended with a non-zero code or an exception.
+    Failed,
+    /// The process ended without saying so (`kill -9`, power loss); what was journalled is kept.
+    Lost,
+}
+
+impl RunStatus {
+    /// The word shown to users.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Finished => "finished",
+            Self::Failed => "failed",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+/// One row of the timeline.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunSummary {
+    pub id: RunId,
+    pub name: Option<String>,
+    pub started_ms: i64,
+    /// From start to end, or to the last event while running.
+    pub duration_ms: i64,
+    pub status: RunStatus,
+    pub exit_code: Option<i32>,
+    pub script: String,
+    /// `arg` values in the order in which the script asked for them.
+    pub args: Vec<(String, Value)>,
+    pub version: VersionId,
+    /// Iterations of the main loop begun.
+    pub iterations: u64,
+    pub checkpoints: u64,
+    pub checkpoint_bytes: u64,
+    /// Names logged by the run, in order of first appearance.
+    pub names: Vec<String>,
+    /// The last value of the first float-valued name, for the list.
+    pub last_metric: Option<(String, Value)>,
+    /// Up to 24 values of that name over the run, evenly spaced, for a sparkline.
+    pub spark: Vec<f64>,
+    /// What went wrong with recording itself, if anything did.
+    pub notes: Vec<String>,
+}
+
+/// Timing of the main loop, from the journal. All in nanoseconds.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunTimings {
+    /// Interpreter start to the main loop's first iteration.
+    pub prefix_ns: u64,
+    /// One per main-loop iteration begun; the last one of a lost run is partial.
+    pub iterations: Vec<IterationTiming>,
+    /// Main loop's exit to the end.
+    pub suffix_ns: u64,
+}
+
+/// One iteration of the main loop.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct IterationTiming {
+    pub total_ns: u64,
+    /// Time inside blocks: key and nanoseconds, in order of execution.
+    pub blocks: Vec<(String, u64)>,
+    /// Whether the iteration was completed.
+    pub complete: bool,
+}
+
+/// A stored checkpoint: which state of the run it holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// Number within its run, in order of capture.
+    pub seq: u64,
+    pub kind: CheckpointKind,
+    /// Index of the main loop's iteration.
+    pub iteration: u64,
+    pub position: Position,
+    /// Bytes before compression and deduplication.
+    pub bytes: u64,
+    /// Bytes that this checkpoint added to the packs.
+    pub stored_bytes: u64,
+    /// Stall of the training thread.
+    pub stall_ns: u64,
+    /// Variables that could not be captured, with the reason. Keys are as in `instrument::Variable::key`.
+    pub missing: Vec<(String, String)>,
+    /// Digest of each captured variable, for comparing states.
+    pub digests: BTreeMap<String, String>,
+}
+
+/// The two moments at which state is captured.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "at", rename_all = "snake_case")]
+pub enum CheckpointKind {
+    /// Before the main loop fetches the item of the iteration.
+    IterationStart,
+    /// After the `occurrence`-th (0-based) execution of block `block` within the iteration.
+    BlockEnd { block: String, occurrence: u64 },
+}
+
+/// All of a run that its panel shows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunDetail {
+    pub summary: RunSummary,
+    pub meta: RunMeta,
+    pub timings: RunTimings,
+    pub checkpoints: Vec<Checkpoint>,
+}

@@ -1,0 +1,1 @@
+//! The integration tests: real processes, real Python, real git, real terminals.
