@@ -1,1 +1,2 @@
+//! Parse, run, exit code.
 fn main() {}

@@ -1,1 +1,2 @@
+//! Benchmarks: ratios measured in one run.
 fn main() {}

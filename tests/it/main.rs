@@ -1,1 +1,4 @@
 //! The integration tests: real processes, real Python, real git, real terminals.
+
+mod env;
+mod tidy;
