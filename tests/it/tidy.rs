@@ -75,7 +75,7 @@ fn a_folder_names_only_itself_and_the_layers_below() {
 #[test]
 fn siblings_in_the_store_import_only_layout() {
     let mut breaches = Vec::new();
-    for (path, text) in files("src/store", &["rs"]) {
+    for (path, text) in files("src", &["rs"]) {
         let Some((sibling, _)) = path.strip_prefix("src/store/").and_then(|p| p.split_once('/')) else { continue };
         for (number, line) in text.lines().enumerate() {
             for used in line.split("crate::store::").skip(1) {
