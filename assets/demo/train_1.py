@@ -5,7 +5,7 @@ import random
 import afterlog
 
 LR = afterlog.arg("lr", 0.05)
-EPOCHS = afterlog.arg("epochs", 8)
+EPOCHS = afterlog.arg("epochs", 10)
 HIDDEN = afterlog.arg("hidden", 12)
 random.seed(afterlog.arg("seed", 7))
 
@@ -60,19 +60,20 @@ class Sgd:
         return -math.log(max(1e-12, p if label else 1.0 - p))
 
 
-train_set = make_spirals(160)
-test_set = make_spirals(80)
+train_set = make_spirals(6000)
+test_set = make_spirals(400)
 net = Net(HIDDEN)
 sgd = Sgd(net, LR)
 
 with afterlog.checkpointing(net=net, sgd=sgd):
     for epoch in afterlog.loop("epoch", range(EPOCHS)):
-        random.shuffle(train_set)
+        order = random.sample(range(len(train_set)), len(train_set))
         total = 0.0
-        for step, (x, y, label) in enumerate(afterlog.loop("step", train_set)):
+        for step, i in enumerate(afterlog.loop("step", order)):
+            x, y, label = train_set[i]
             loss = sgd.step(x, y, label)
             total += loss
-            if step % 20 == 0:
+            if step % 500 == 0:
                 afterlog.log("loss", loss)
         afterlog.log("train_loss", total / len(train_set))
         correct = sum((net.forward(x, y)[1] > 0.5) == bool(label) for x, y, label in test_set)
