@@ -1,4 +1,5 @@
 //! The integration tests: real processes, real Python, real git, real terminals.
 
 mod env;
+mod terminal;
 mod tidy;
