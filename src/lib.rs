@@ -19,4 +19,6 @@
 //! whatever the TUI can do, the command line can do.
 
 pub mod base;
+pub mod cli;
+pub mod engine;
 pub mod model;

@@ -1,0 +1,60 @@
+//! The command line as parsed; each command's own arguments stand in its file.
+
+use std::path::PathBuf;
+
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+
+/// Hindsight logging for model training: record runs, add a log statement afterwards, get its values for every run.
+///
+/// Without a command, opens the interface in the terminal.
+#[derive(Debug, Parser)]
+#[command(name = "afterlog", version, max_term_width = 100, after_help = EXAMPLES)]
+pub struct Args {
+    /// Run as if started in DIR.
+    #[arg(short = 'C', value_name = "DIR", global = true)]
+    pub directory: Option<PathBuf>,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+const EXAMPLES: &str = "Examples:
+  afterlog run train.py lr=0.01       record a run
+  afterlog                            look at runs, add a log statement, replay it
+  afterlog replay grad_norm           the same without the interface
+  afterlog grid loss grad_norm        all values, a row an iteration
+
+Exit codes: 0 done, 1 user error, 2 usage, 3 damaged data, 4 some values diverged or could not be replayed.
+`run` gives the script's own.";
+
+/// Every command.
+#[derive(Debug, Subcommand)]
+pub enum Command {}
+
+/// How a listing is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Aligned columns, for people.
+    #[default]
+    Table,
+    /// RFC 4180, with a header.
+    Csv,
+    /// An array of objects.
+    Json,
+}
+
+/// The long help of the whole program.
+pub fn help() -> String {
+    Args::command().render_long_help().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Args;
+
+    #[test]
+    fn the_arguments_of_all_commands_are_consistent() {
+        Args::command().debug_assert();
+    }
+}

@@ -1,0 +1,67 @@
+//! How an error reaches the user: heading, message, hint and exit code. Classified here and nowhere else.
+
+use std::io;
+use std::process::ExitCode;
+
+use crate::base::files::FileError;
+use crate::cli::output::Output;
+use crate::engine;
+
+/// The user can put it right.
+pub const USER: u8 = 1;
+/// The command line makes no sense.
+pub const USAGE: u8 = 2;
+/// Something in the store is damaged.
+pub const CORRUPT: u8 = 3;
+/// The command did its work, but some values diverged or could not be replayed.
+pub const DIVERGED: u8 = 4;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Engine(#[from] engine::Error),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("cannot write the output: {0}")]
+    Output(#[source] io::Error),
+    /// A combination of arguments that clap cannot reject by itself.
+    #[error("{0}")]
+    Usage(String),
+}
+
+/// Tells the user about an error and returns the exit code.
+pub fn tell(error: &Error, output: &mut Output) -> ExitCode {
+    let (heading, code) = match error {
+        // Whoever read our output has seen enough (`afterlog runs | head`).
+        Error::Output(source) if source.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
+        Error::Usage(_) => ("usage error", USAGE),
+        Error::Output(_) | Error::File(_) => ("error", USER),
+        Error::Engine(error) => match error.kind() {
+            engine::Kind::User => ("error", USER),
+            engine::Kind::Usage => ("usage error", USAGE),
+            engine::Kind::Corrupt => ("damaged data", CORRUPT),
+            engine::Kind::Internal => ("internal error", USER),
+        },
+    };
+    let hint = match error {
+        Error::Engine(error) => error.hint(),
+        Error::Usage(_) => Some("see `afterlog --help`".into()),
+        Error::File(_) | Error::Output(_) => None,
+    };
+    // What was written before the error comes first; if it cannot be written, the error still can.
+    let _ = output.finish();
+    output.error(heading, &error.to_string());
+    if let Some(hint) = hint {
+        output.hint(&hint);
+    }
+    ExitCode::from(code)
+}
+
+/// Prints clap's message (help and version to standard output, mistakes to standard error).
+pub fn usage(error: &clap::Error) -> ExitCode {
+    let code = if error.use_stderr() { USAGE } else { 0 };
+    // Nobody left to tell if even this cannot be printed.
+    let _ = error.print();
+    ExitCode::from(code)
+}

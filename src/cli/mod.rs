@@ -1,0 +1,56 @@
+//! The command line: arguments, one file per command, output, and how errors are told.
+//!
+//! Nothing here computes: a command resolves its arguments, calls the engine and writes what it returns.
+//!
+//! To add a command: its arguments and function in `cli/NAME.rs`, a variant in [`args::Command`], an arm in [`dispatch`].
+
+pub mod args;
+pub mod error;
+pub mod output;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::base::files::at;
+use crate::cli::args::{Args, Command};
+use crate::cli::error::Error;
+use crate::cli::output::Output;
+
+/// Parses the process's arguments, runs the command, tells an error and returns the exit code.
+pub fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return error::usage(&error),
+    };
+    let mut output = Output::of_process();
+    let result = run(args, &mut output).and_then(|code| {
+        output.finish()?;
+        Ok(code)
+    });
+    result.unwrap_or_else(|error| error::tell(&error, &mut output))
+}
+
+fn run(args: Args, output: &mut Output) -> Result<ExitCode, Error> {
+    if let Some(directory) = &args.directory {
+        enter(directory)?;
+    }
+    match args.command {
+        Some(command) => dispatch(command, output),
+        None => {
+            output.text(&args::help())?;
+            Ok(ExitCode::from(error::USAGE))
+        }
+    }
+}
+
+/// As if the program had been started there.
+fn enter(directory: &Path) -> Result<(), Error> {
+    std::env::set_current_dir(directory).map_err(at("enter", directory))?;
+    Ok(())
+}
+
+fn dispatch(command: Command, _output: &mut Output) -> Result<ExitCode, Error> {
+    match command {}
+}

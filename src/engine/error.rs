@@ -1,0 +1,69 @@
+//! The engine's one error: what happened, to what; beside it how it is classed and what to do next.
+
+use std::path::PathBuf;
+
+use crate::base::files::FileError;
+use crate::base::ids::BadId;
+
+/// Why an operation of the engine failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("nothing was recorded here: no .afterlog in {} or above it", start.display())]
+    NoProject { start: PathBuf },
+    #[error("there is no run '{0}'")]
+    UnknownRun(String),
+    #[error("'{text}' could be {}", candidates.join(", "))]
+    AmbiguousRun { text: String, candidates: Vec<String> },
+    #[error("'{text}' selects no runs: {reason}")]
+    BadSelection { text: String, reason: String },
+    #[error("no run logged '{name}'")]
+    UnknownName { name: String, similar: Vec<String> },
+    #[error(transparent)]
+    BadId(#[from] BadId),
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// How an error is classed; the command line derives heading and exit code from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The user can put it right: a missing file, an unknown run.
+    User,
+    /// The command line itself makes no sense.
+    Usage,
+    /// Something in the store is damaged.
+    Corrupt,
+    /// A fault of afterlog or of the machine.
+    Internal,
+}
+
+impl Error {
+    /// The class of this error.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::BadSelection { .. } | Self::BadId(_) => Kind::Usage,
+            Self::NoProject { .. }
+            | Self::UnknownRun(_)
+            | Self::AmbiguousRun { .. }
+            | Self::UnknownName { .. }
+            | Self::File(_) => Kind::User,
+        }
+    }
+
+    /// What the user can do about it, as a sentence without a full stop.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoProject { .. } => {
+                Some("record a run with `afterlog run SCRIPT`, or say where with `-C DIR`".into())
+            }
+            Self::UnknownRun(_) => Some("`afterlog runs` lists all runs".into()),
+            Self::AmbiguousRun { .. } => Some("give more characters of the id".into()),
+            Self::BadSelection { .. } => Some(
+                "runs are selected as ID, a unique prefix, a name, last, last:5, FIRST..LAST, or a comma list".into(),
+            ),
+            Self::UnknownName { similar, .. } if similar.is_empty() => None,
+            Self::UnknownName { similar, .. } => Some(format!("did you mean {}?", similar.join(" or "))),
+            Self::BadId(_) | Self::File(_) => None,
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! What the program does: recording, ingestion, replay, queries. [`project::Project`] is the façade of the front ends.
+//!
+//! Nothing here prints, parses a command line or draws.
+
+pub mod error;
+
+pub use error::{Error, Kind};
