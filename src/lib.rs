@@ -22,3 +22,4 @@ pub mod base;
 pub mod cli;
 pub mod engine;
 pub mod model;
+pub mod store;

@@ -2,6 +2,7 @@
 //!
 //! Nothing here reads a file, a clock or a process, and nothing here imports a layer above `base`.
 
+pub mod column;
 pub mod grid;
 pub mod instrument;
 pub mod job;

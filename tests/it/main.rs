@@ -3,3 +3,4 @@
 mod env;
 mod terminal;
 mod tidy;
+mod versions;

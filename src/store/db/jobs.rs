@@ -1,0 +1,99 @@
+//! Replay jobs and their segments.
+
+use rusqlite::params;
+
+use super::runs::json;
+use super::{Db, DbError, Writing};
+use crate::base::ids::{JobId, RunId};
+use crate::model::job::{CheckReport, SegmentStatus};
+
+/// A segment as kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SegmentRow {
+    pub job: JobId,
+    pub run: RunId,
+    pub probe_hash: String,
+    /// Names that the segment computes.
+    pub names: Vec<String>,
+    /// Iterations that it was asked for.
+    pub wanted: Vec<u64>,
+    pub status: SegmentStatus,
+    /// The deferred check, once the segment has ended.
+    pub report: Option<CheckReport>,
+}
+
+impl SegmentRow {
+    /// The source under which its values are kept.
+    pub fn source(&self) -> String {
+        format!("{}/{}", self.job, self.status.id)
+    }
+}
+
+impl Db {
+    /// All segments of all jobs, oldest job first.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub fn segments(&self) -> Result<Vec<SegmentRow>, DbError> {
+        self.query_segments(
+            "SELECT job, run, probe_hash, names, wanted, status, report FROM segment ORDER BY job, id",
+            [],
+        )
+    }
+
+    /// Segments that replayed a run, oldest job first.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub fn segments_of(&self, run: &RunId) -> Result<Vec<SegmentRow>, DbError> {
+        let sql =
+            "SELECT job, run, probe_hash, names, wanted, status, report FROM segment WHERE run = ?1 ORDER BY job, id";
+        self.query_segments(sql, [run.as_str()])
+    }
+
+    fn query_segments(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<Vec<SegmentRow>, DbError> {
+        type Texts = (String, String, String, String, String, String, Option<String>);
+        let mut statement = self.connection.prepare_cached(sql).map_err(self.failed("read"))?;
+        let rows = statement
+            .query_map(parameters, |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
+            })
+            .map_err(self.failed("read"))?;
+        let texts: Vec<Texts> = rows.collect::<Result<_, _>>().map_err(self.failed("read"))?;
+        let row = |(job, run, probe_hash, names, wanted, status, report): Texts| {
+            Ok(SegmentRow {
+                job: self.parse(&format!("{job:?}"))?,
+                run: self.parse(&format!("{run:?}"))?,
+                probe_hash,
+                names: self.parse(&names)?,
+                wanted: self.parse(&wanted)?,
+                status: self.parse(&status)?,
+                report: report.map(|report| self.parse(&report)).transpose()?,
+            })
+        };
+        texts.into_iter().map(row).collect()
+    }
+}
+
+impl Writing<'_> {
+    /// Writes a segment's row.
+    ///
+    /// # Errors
+    /// If the database cannot be written.
+    pub fn set_segment(&self, row: &SegmentRow) -> Result<(), DbError> {
+        self.execute(
+            "INSERT OR REPLACE INTO segment (job, id, run, probe_hash, names, wanted, status, report)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            params![
+                row.job.as_str(),
+                row.status.id,
+                row.run.as_str(),
+                row.probe_hash,
+                json(&row.names),
+                json(&row.wanted),
+                json(&row.status),
+                row.report.as_ref().map(json),
+            ],
+        )
+    }
+}

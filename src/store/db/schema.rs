@@ -1,0 +1,52 @@
+//! The schema and its migrations: entry `n` of the table leads from schema version `n` to `n + 1`.
+
+use super::{Db, DbError};
+
+const MIGRATIONS: [&str; 1] = [r"
+    -- How far each journal has been read, and the reader's state there (JSON).
+    CREATE TABLE journal (source TEXT PRIMARY KEY, offset INTEGER NOT NULL, state TEXT) WITHOUT ROWID;
+    -- A run as listed and as detailed (JSON of model::run).
+    CREATE TABLE run (id TEXT PRIMARY KEY, summary TEXT NOT NULL, meta TEXT NOT NULL, timings TEXT NOT NULL)
+        WITHOUT ROWID;
+    -- Logged values, a chunk of a column a row. `source` is a run, or job/segment. `is_loop` marks the iterated
+    -- values of the loop `name`. `loops` is the JSON list of enclosing loops.
+    CREATE TABLE chunk (
+        source TEXT NOT NULL, is_loop INTEGER NOT NULL, name TEXT NOT NULL, loops TEXT NOT NULL, seq INTEGER NOT NULL,
+        rows INTEGER NOT NULL, data BLOB NOT NULL,
+        PRIMARY KEY (source, is_loop, name, loops, seq)) WITHOUT ROWID;
+    -- Stored checkpoints: model::run::Checkpoint and the stored buffers, both JSON.
+    CREATE TABLE checkpoint (
+        run TEXT NOT NULL, seq INTEGER NOT NULL, checkpoint TEXT NOT NULL, PRIMARY KEY (run, seq)) WITHOUT ROWID;
+    -- Segments of replay jobs: what they were for and how they stand (JSON of model::job).
+    CREATE TABLE segment (
+        job TEXT NOT NULL, id INTEGER NOT NULL, run TEXT NOT NULL, probe_hash TEXT NOT NULL, names TEXT NOT NULL,
+        wanted TEXT NOT NULL, status TEXT NOT NULL, report TEXT, PRIMARY KEY (job, id)) WITHOUT ROWID;
+    CREATE INDEX segment_run ON segment (run);
+"];
+
+/// Brings the database to the newest schema.
+pub(super) fn prepare(db: &Db) -> Result<(), DbError> {
+    let connection = &db.connection;
+    let version = || connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
+    let mut at = version().map_err(db.failed("open"))?;
+    let newest = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    if at > newest {
+        return Err(DbError::TooNew { path: db.path.clone(), found: at });
+    }
+    // A reader of a database that is up to date must not wait for a writer here.
+    if at < newest {
+        let wal = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;";
+        connection.execute_batch(wal).map_err(db.failed("open"))?;
+        connection.execute_batch("BEGIN IMMEDIATE").map_err(db.failed("migrate"))?;
+        // Another process may have migrated while this one waited.
+        at = version().map_err(db.failed("migrate"))?;
+        for (number, migration) in (0..).zip(MIGRATIONS) {
+            if number >= at {
+                let sql = format!("{migration}; PRAGMA user_version = {};", number + 1);
+                connection.execute_batch(&sql).map_err(db.failed("migrate"))?;
+            }
+        }
+        connection.execute_batch("COMMIT").map_err(db.failed("migrate"))?;
+    }
+    connection.execute_batch("PRAGMA synchronous = NORMAL;").map_err(db.failed("open"))
+}

@@ -1,0 +1,221 @@
+//! Reading events from an offset on, telling a torn tail from damage.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+
+use super::event::Event;
+use super::frame::{self, Framed};
+use super::{JournalError, frame::HEADER_BYTES};
+use crate::base::files;
+
+/// Read at most this much at a time, so that a long journal is ingested in bounded memory.
+const BATCH_BYTES: u64 = 16 << 20;
+
+/// A stretch of a journal that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    pub offset: u64,
+    pub bytes: u64,
+    pub what: &'static str,
+}
+
+/// Some events and where the next ones begin.
+#[derive(Debug, Default)]
+pub struct Batch {
+    pub events: Vec<Event>,
+    /// Offset to go on from. Every event is before it, every byte after it is still to be read.
+    pub next_offset: u64,
+    pub damage: Vec<Damage>,
+    /// Bytes of an unfinished frame at the end: a process is writing, or died while writing.
+    pub torn_bytes: u64,
+    /// Whether there is more to read now.
+    pub more: bool,
+}
+
+/// Reads the events from `offset` on; 0 begins with the header. A journal that does not exist yet is empty.
+///
+/// # Errors
+/// If the file cannot be read, is no journal, or is of a newer version.
+pub fn read_from(path: &Path, offset: u64) -> Result<Batch, JournalError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Batch::default()),
+        Err(error) => return Err(files::at("open", path)(error).into()),
+    };
+    let length = file.metadata().map_err(files::at("read", path))?.len();
+    if length == offset {
+        return Ok(Batch { next_offset: offset, ..Batch::default() });
+    }
+    let mut limit = BATCH_BYTES;
+    loop {
+        let bytes = read_at(&file, path, offset, limit)?;
+        let whole_file = bytes.len() as u64 + offset >= length;
+        let mut batch = parse(path, &bytes, offset)?;
+        // A single frame longer than the limit: read more of it.
+        if batch.next_offset == offset && !whole_file {
+            limit = limit.saturating_mul(4);
+            continue;
+        }
+        batch.more = !whole_file;
+        if !whole_file {
+            batch.torn_bytes = 0;
+        }
+        return Ok(batch);
+    }
+}
+
+fn read_at(mut file: &File, path: &Path, offset: u64, limit: u64) -> Result<Vec<u8>, JournalError> {
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(offset))
+        .and_then(|_| file.take(limit).read_to_end(&mut bytes))
+        .map_err(files::at("read", path))?;
+    Ok(bytes)
+}
+
+fn parse(path: &Path, bytes: &[u8], offset: u64) -> Result<Batch, JournalError> {
+    let mut batch = Batch { next_offset: offset, ..Batch::default() };
+    let mut at = 0;
+    if offset == 0 {
+        let Some(header) = bytes.get(..HEADER_BYTES) else {
+            batch.torn_bytes = bytes.len() as u64;
+            return Ok(batch);
+        };
+        if !header.starts_with(frame::MAGIC) {
+            return Err(JournalError::NotAJournal { path: path.to_owned() });
+        }
+        let version = u32::from_le_bytes([header[8], header[9], header[10], header[11]]);
+        if version > frame::VERSION {
+            return Err(JournalError::TooNew { path: path.to_owned(), version });
+        }
+        at = HEADER_BYTES;
+    }
+    while at < bytes.len() {
+        let position = offset + at as u64;
+        match frame::read(&bytes[at..]) {
+            Framed::Torn => {
+                batch.torn_bytes = (bytes.len() - at) as u64;
+                break;
+            }
+            Framed::Damaged { length } => {
+                batch.damage.push(Damage { offset: position, bytes: length as u64, what: "wrong checksum" });
+                at += length;
+            }
+            Framed::Whole { payload, length } => {
+                if !decode_all(payload, &mut batch.events) {
+                    batch.damage.push(Damage { offset: position, bytes: length as u64, what: "unknown event" });
+                }
+                at += length;
+            }
+        }
+    }
+    batch.next_offset = offset + at as u64;
+    Ok(batch)
+}
+
+/// Decodes a payload; takes none of its events and gives false where one of them is unknown.
+fn decode_all(mut payload: &[u8], events: &mut Vec<Event>) -> bool {
+    let before = events.len();
+    while !payload.is_empty() {
+        let Some(event) = Event::decode(&mut payload) else {
+            events.truncate(before);
+            return false;
+        };
+        events.push(event);
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::event::{Event, LoopExit};
+    use super::super::writer::Writer;
+    use super::read_from;
+    use crate::model::value::Value;
+
+    fn value() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            Just(Value::None),
+            any::<bool>().prop_map(Value::Bool),
+            any::<i64>().prop_map(Value::Int),
+            any::<f64>().prop_map(Value::Float),
+            ".*".prop_map(Value::Text),
+            "[0-9]{20,30}".prop_map(Value::BigInt),
+        ]
+    }
+
+    fn event() -> impl Strategy<Value = Event> {
+        prop_oneof![
+            (any::<u32>(), ".*").prop_map(|(id, text)| Event::Name { id, text }),
+            (any::<u32>(), value()).prop_map(|(name, value)| Event::Log { name, value }),
+            (any::<u64>(), any::<u64>()).prop_map(|(index, time_ns)| Event::Iteration { index, time_ns }),
+            any::<u64>().prop_map(|time_ns| Event::LoopExit { how: LoopExit::Early, time_ns }),
+            value().prop_map(Event::IterationValue),
+            ".*".prop_map(Event::Stored),
+        ]
+    }
+
+    fn bits(events: &[Event]) -> Vec<u8> {
+        let mut out = Vec::new();
+        events.iter().for_each(|event| event.encode(&mut out));
+        out
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn what_was_written_is_read_and_a_cut_anywhere_loses_only_the_tail(
+            frames in prop::collection::vec(prop::collection::vec(event(), 1..5), 1..5),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let dir = tempfile::tempdir().expect("folder");
+            let path = dir.path().join("j");
+            let mut writer = Writer::open(&path).expect("opens");
+            for frame in &frames {
+                writer.append(frame).expect("appends");
+            }
+            let all: Vec<Event> = frames.iter().flatten().cloned().collect();
+            let batch = read_from(&path, 0).expect("reads");
+            prop_assert_eq!(bits(&batch.events), bits(&all));
+            prop_assert!(batch.damage.is_empty() && batch.torn_bytes == 0);
+
+            let bytes = std::fs::read(&path).expect("bytes");
+            let cut = cut.index(bytes.len());
+            crate::base::files::write_atomic(&path, &bytes[..cut]).expect("cut");
+            let first = read_from(&path, 0).expect("reads");
+            prop_assert!(first.damage.is_empty());
+            prop_assert!(bits(&all).starts_with(&bits(&first.events)));
+            crate::base::files::write_atomic(&path, &bytes).expect("whole again");
+            let rest = read_from(&path, first.next_offset).expect("reads on");
+            let joined: Vec<Event> = first.events.into_iter().chain(rest.events).collect();
+            prop_assert_eq!(bits(&joined), bits(&all));
+        }
+
+        #[test]
+        fn a_flipped_byte_never_alters_an_event_and_never_panics(
+            events in prop::collection::vec(event(), 1..8),
+            at in any::<prop::sample::Index>(),
+            bit in 0..8_u8,
+        ) {
+            let dir = tempfile::tempdir().expect("folder");
+            let path = dir.path().join("j");
+            let mut writer = Writer::open(&path).expect("opens");
+            for event in &events {
+                writer.append(std::slice::from_ref(event)).expect("appends");
+            }
+            let mut bytes = std::fs::read(&path).expect("bytes");
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1 << bit;
+            crate::base::files::write_atomic(&path, &bytes).expect("flipped");
+            if let Ok(batch) = read_from(&path, 0) {
+                for read in &batch.events {
+                    let read = bits(std::slice::from_ref(read));
+                    prop_assert!(events.iter().any(|event| bits(std::slice::from_ref(event)) == read));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Every path of a project's store, its format version, and its locks.
+//!
+//! Ids are typed, so no path made here can leave the store.
+
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::base::files::{self, FileError};
+use crate::base::ids::{JobId, RunId};
+
+/// The store's folder in the project's root.
+pub const STORE_FOLDER: &str = ".afterlog";
+/// Raised whenever an older afterlog could misread the store.
+const FORMAT: u32 = 1;
+
+/// Why a store cannot be opened or made.
+#[derive(Debug, thiserror::Error)]
+pub enum LayoutError {
+    #[error("the store {} has format {found}, newer than the {FORMAT} that this afterlog knows", path.display())]
+    TooNew { path: PathBuf, found: u32 },
+    #[error("the store's format file {} is damaged: it holds {content:?} instead of a number", path.display())]
+    BadFormat { path: PathBuf, content: String },
+    #[error("{} is in the store's place but is not a folder", path.display())]
+    NotAFolder { path: PathBuf },
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// The store of one project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    root: PathBuf,
+    store: PathBuf,
+}
+
+impl Layout {
+    /// The store that the project at `root` has, if it has one.
+    ///
+    /// # Errors
+    /// If there is something that is not a store of a known format.
+    pub fn open(root: &Path) -> Result<Option<Self>, LayoutError> {
+        let layout = Self { root: root.to_owned(), store: root.join(STORE_FOLDER) };
+        let Ok(meta) = std::fs::metadata(&layout.store) else { return Ok(None) };
+        if !meta.is_dir() {
+            return Err(LayoutError::NotAFolder { path: layout.store });
+        }
+        let path = layout.store.join("format");
+        if !path.exists() {
+            return Ok(None);
+        }
+        let content = files::read_text(&path)?;
+        match content.trim().parse() {
+            Ok(FORMAT) => Ok(Some(layout)),
+            Ok(found) => Err(LayoutError::TooNew { path: layout.store, found }),
+            Err(_) => Err(LayoutError::BadFormat { path, content }),
+        }
+    }
+
+    /// The project's store, made if there is none.
+    ///
+    /// # Errors
+    /// As [`Layout::open`], or if it cannot be written.
+    pub fn create(root: &Path) -> Result<Self, LayoutError> {
+        if let Some(layout) = Self::open(root)? {
+            return Ok(layout);
+        }
+        let layout = Self { root: root.to_owned(), store: root.join(STORE_FOLDER) };
+        for folder in [layout.runs(), layout.packs(), layout.jobs()] {
+            files::create_dir_all(&folder)?;
+        }
+        // Git then never lists the store, whatever the project's own .gitignore says.
+        files::write_atomic(&layout.store.join(".gitignore"), b"*\n")?;
+        files::write_atomic(&layout.store.join("format"), format!("{FORMAT}\n").as_bytes())?;
+        Ok(layout)
+    }
+
+    /// The project's root.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub fn store(&self) -> &Path {
+        &self.store
+    }
+
+    pub fn database(&self) -> PathBuf {
+        self.store.join("db.sqlite")
+    }
+
+    pub fn runs(&self) -> PathBuf {
+        self.store.join("runs")
+    }
+
+    pub fn run(&self, id: &RunId) -> PathBuf {
+        self.runs().join(id.as_str())
+    }
+
+    pub fn packs(&self) -> PathBuf {
+        self.store.join("packs")
+    }
+
+    pub fn jobs(&self) -> PathBuf {
+        self.store.join("jobs")
+    }
+
+    pub fn job(&self, id: &JobId) -> PathBuf {
+        self.jobs().join(id.as_str())
+    }
+
+    pub fn segment(&self, job: &JobId, segment: u32) -> PathBuf {
+        self.job(job).join("segments").join(segment.to_string())
+    }
+
+    /// The unpacked Python runtime with this content hash.
+    pub fn runtime(&self, hash: &str) -> PathBuf {
+        self.store.join("runtime").join(hash)
+    }
+
+    /// The private repository of a project without git.
+    pub fn private_repository(&self) -> PathBuf {
+        self.store.join("git")
+    }
+
+    /// Ids of all runs, oldest first. Other names in the folder are ignored.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub fn run_ids(&self) -> Result<Vec<RunId>, FileError> {
+        list_ids(&self.runs())
+    }
+
+    /// Ids of all jobs, oldest first.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub fn job_ids(&self) -> Result<Vec<JobId>, FileError> {
+        list_ids(&self.jobs())
+    }
+}
+
+fn list_ids<Id: std::str::FromStr + Ord>(folder: &Path) -> Result<Vec<Id>, FileError> {
+    let entries = std::fs::read_dir(folder).map_err(files::at("list", folder))?;
+    let mut ids: Vec<Id> = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    ids.sort();
+    Ok(ids)
+}
+
+/// Names of the files in a run's and a segment's folder.
+pub mod names {
+    pub const META: &str = "meta.json";
+    pub const INSTRUMENTATION: &str = "instrumentation.json";
+    pub const EVENTS: &str = "events.aflj";
+    pub const RECORDER: &str = "recorder.aflj";
+    pub const OUTPUT: &str = "output.log";
+    pub const LOCK: &str = "lock";
+    pub const PLAN: &str = "plan.json";
+    pub const ORDER: &str = "order.json";
+    pub const JOB: &str = "job.aflj";
+    pub const CANCEL: &str = "cancel";
+}
+
+/// An exclusive lock on a file, held until dropped by this process and by every child that inherited it.
+pub struct Lock(Flock<File>);
+
+impl Lock {
+    /// Takes the lock at once, or gives `None` where another process holds it.
+    ///
+    /// # Errors
+    /// If the file cannot be made.
+    pub fn acquire(path: &Path) -> Result<Option<Self>, FileError> {
+        let file = OpenOptions::new().create(true).append(true).open(path).map_err(files::at("lock", path))?;
+        Ok(Flock::lock(file, FlockArg::LockExclusiveNonblock).ok().map(Self))
+    }
+
+    /// The locked file, to be inherited by a child.
+    pub fn file(&self) -> &File {
+        &self.0
+    }
+}
+
+/// Whether some process holds the lock on this file.
+pub fn is_held(path: &Path) -> bool {
+    let Ok(file) = File::open(path) else { return false };
+    Flock::lock(file, FlockArg::LockSharedNonblock).is_err()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Layout, LayoutError, Lock, is_held};
+
+    #[test]
+    fn a_store_is_created_once_and_a_newer_one_is_refused() {
+        let dir = tempfile::tempdir().expect("folder");
+        assert_eq!(Layout::open(dir.path()).expect("nothing there"), None);
+        let layout = Layout::create(dir.path()).expect("created");
+        assert_eq!(Layout::create(dir.path()).expect("opened"), layout);
+        std::fs::File::create(layout.store().join("format")).expect("emptied");
+        assert!(matches!(Layout::open(dir.path()), Err(LayoutError::BadFormat { .. })));
+        crate::base::files::write_atomic(&layout.store().join("format"), b"2\n").expect("written");
+        assert!(matches!(Layout::open(dir.path()), Err(LayoutError::TooNew { found: 2, .. })));
+    }
+
+    #[test]
+    fn a_lock_is_seen_by_others_until_it_is_dropped() {
+        let dir = tempfile::tempdir().expect("folder");
+        let path = dir.path().join("lock");
+        assert!(!is_held(&path));
+        let lock = Lock::acquire(&path).expect("file").expect("free");
+        assert!(is_held(&path));
+        assert!(Lock::acquire(&path).expect("file").is_none());
+        drop(lock);
+        assert!(!is_held(&path));
+    }
+}

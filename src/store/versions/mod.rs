@@ -1,0 +1,87 @@
+//! Versions of the user's code as git commits under `refs/afterlog/`. The only user of git2.
+//!
+//! Never touches the work tree, index, HEAD, branches or stash: trees are built in an index in memory, and the only
+//! references written are `refs/afterlog/*`. A project without git gets a private bare repository in the store.
+
+mod capture;
+mod read;
+
+use std::path::{Path, PathBuf};
+
+use git2::{Oid, Repository, RepositoryInitOptions};
+
+use crate::base::files::FileError;
+use crate::model::source::{LeftOut, VersionId};
+use crate::store::layout::Layout;
+
+/// Why versions cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum VersionError {
+    #[error("git cannot {action} in {}: {}", repository.display(), source.message())]
+    Git { action: &'static str, repository: PathBuf, source: git2::Error },
+    #[error("'{0}' is not a version")]
+    BadId(String),
+    #[error("version {version} has a path that leaves its folder: {path:?}")]
+    UnsafePath { version: VersionId, path: String },
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// A version as committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    pub version: VersionId,
+    /// What HEAD was at.
+    pub head: Option<VersionId>,
+    pub left_out: Vec<LeftOut>,
+}
+
+/// The repository that holds a project's versions.
+pub struct Versions {
+    repository: Repository,
+    root: PathBuf,
+}
+
+impl Versions {
+    /// Opens the project's own repository if its root is a work tree, else the private one, made if there is none.
+    ///
+    /// # Errors
+    /// If neither can be opened.
+    pub fn open(layout: &Layout) -> Result<Self, VersionError> {
+        let root = layout.root().to_owned();
+        if root.join(".git").exists() {
+            let repository = Repository::open(&root).map_err(failed("open the repository", &root))?;
+            return Ok(Self { repository, root });
+        }
+        let path = layout.private_repository();
+        let repository = Repository::open_bare(&path).or_else(|_| {
+            let mut options = RepositoryInitOptions::new();
+            Repository::init_opts(&path, options.bare(true).external_template(false))
+        });
+        let repository = repository.map_err(failed("make a repository", &path))?;
+        // The project's folder as this repository's work tree, for this process only.
+        repository.set_workdir(&root, false).map_err(failed("use the project's folder", &path))?;
+        for folder in ["__pycache__/", ".venv/", "venv/", "node_modules/", ".git/"] {
+            repository.add_ignore_rule(folder).map_err(failed("ignore caches", &path))?;
+        }
+        Ok(Self { repository, root })
+    }
+
+    fn failed(&self, action: &'static str) -> impl FnOnce(git2::Error) -> VersionError {
+        failed(action, self.repository.path())
+    }
+
+    fn oid(version: &VersionId) -> Result<Oid, VersionError> {
+        Oid::from_str(&version.0).map_err(|_| VersionError::BadId(version.0.clone()))
+    }
+}
+
+fn failed(action: &'static str, repository: &Path) -> impl FnOnce(git2::Error) -> VersionError {
+    move |source| VersionError::Git { action, repository: repository.to_owned(), source }
+}
+
+/// The work tree's root for a folder inside it, if it is in a git repository.
+pub fn work_tree_root(folder: &Path) -> Option<PathBuf> {
+    let repository = Repository::discover(folder).ok()?;
+    repository.workdir().map(|root| root.components().collect())
+}

@@ -1,0 +1,71 @@
+//! Versions hold the work tree as it is, and taking one leaves git as it was.
+
+use afterlog::base::ids::RunId;
+use afterlog::store::layout::Layout;
+use afterlog::store::versions::Versions;
+
+use crate::env::TestProject;
+
+#[test]
+fn a_version_holds_uncommitted_and_untracked_files_and_touches_nothing() {
+    let project = TestProject::git();
+    project.write("train.py", "v = 1\n");
+    project.write("gone.py", "old\n");
+    project.write("staged.py", "s = 0\n");
+    project.write(".gitignore", "data/\n");
+    project.commit("start");
+    project.write("train.py", "v = 2\n");
+    project.write("new/helper.py", "h = 1\n");
+    project.write("data/big.bin", "ignored");
+    project.write("weights.bin", vec![7_u8; 11 << 20]);
+    std::fs::remove_file(project.path().join("gone.py")).expect("removed");
+    project.write("staged.py", "s = 1\n");
+    project.run("git", &["add", "staged.py"]).ok();
+    project.write("staged.py", "s = 2\n");
+    std::os::unix::fs::symlink("train.py", project.path().join("link.py")).expect("link");
+    let before = project.fingerprint();
+
+    let layout = Layout::create(&project.path()).expect("store");
+    let versions = Versions::open(&layout).expect("opens");
+    let run = RunId::generate();
+    let first = versions.commit_worktree(&run).expect("commits");
+    assert_eq!(before, project.fingerprint());
+    let files = versions.list_files(&first.version).expect("lists");
+    assert_eq!(files, [".gitignore", "link.py", "new/helper.py", "staged.py", "train.py"]);
+    let read = |path| versions.read_file(&first.version, path).expect("reads");
+    assert_eq!(read("train.py").as_deref(), Some(&b"v = 2\n"[..]));
+    assert_eq!(read("staged.py").as_deref(), Some(&b"s = 2\n"[..]));
+    assert_eq!(read("gone.py"), None);
+    assert_eq!(first.left_out.len(), 1, "{:?}", first.left_out);
+    assert_eq!(first.left_out[0].path, "weights.bin");
+    let head = project.run("git", &["rev-parse", "HEAD"]).ok();
+    assert_eq!(first.head.expect("a head").0, head.trim());
+    let mut paths = versions.worktree_paths().expect("paths");
+    paths.sort();
+    assert_eq!(paths, [".gitignore", "link.py", "new/helper.py", "staged.py", "train.py", "weights.bin"]);
+
+    project.write("train.py", "v = 3\nw = 1\n");
+    let second = versions.commit_worktree(&RunId::generate()).expect("commits");
+    let changed = versions.changed_files(&first.version, &second.version).expect("compares");
+    assert_eq!(changed.len(), 1);
+    assert_eq!((changed[0].path.as_str(), changed[0].added_lines, changed[0].removed_lines), ("train.py", 2, 1));
+
+    let folder = tempfile::tempdir().expect("folder");
+    versions.check_out(&first.version, folder.path()).expect("checks out");
+    assert_eq!(std::fs::read(folder.path().join("new/helper.py")).expect("file"), b"h = 1\n");
+    assert_eq!(std::fs::read_link(folder.path().join("link.py")).expect("link").to_str(), Some("train.py"));
+}
+
+#[test]
+fn folders_without_git_and_repositories_without_commits_have_versions_too() {
+    for project in [TestProject::plain(), TestProject::git()] {
+        project.write("train.py", "v = 1\n");
+        project.write("__pycache__/train.cpython-311.pyc", "cache");
+        project.write(".gitignore", "__pycache__/\n");
+        let layout = Layout::create(&project.path()).expect("store");
+        let versions = Versions::open(&layout).expect("opens");
+        let committed = versions.commit_worktree(&RunId::generate()).expect("commits");
+        assert_eq!(versions.list_files(&committed.version).expect("lists"), [".gitignore", "train.py"]);
+        assert_eq!(committed.head, None);
+    }
+}
