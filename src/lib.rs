@@ -18,6 +18,7 @@
 //! touched; recording never breaks or slows training; nothing acknowledged is lost; the interface never blocks;
 //! whatever the TUI can do, the command line can do.
 
+pub mod analysis;
 pub mod base;
 pub mod cli;
 pub mod engine;

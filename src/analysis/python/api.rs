@@ -1,0 +1,104 @@
+//! Our Python API as a source names it, under every form of import.
+
+use std::collections::{HashMap, HashSet};
+
+use ruff_python_ast::visitor::{Visitor, walk_stmt};
+use ruff_python_ast::{Expr, ExprCall, Stmt};
+
+/// Modules that are ours or stand for us.
+pub(super) const MODULES: [&str; 3] = ["afterlog", "flor", "flordb"];
+
+/// A function of our API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Api {
+    Loop,
+    Log,
+    Arg,
+    Checkpointing,
+    Iteration,
+}
+
+impl Api {
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "loop" => Self::Loop,
+            "log" => Self::Log,
+            "arg" => Self::Arg,
+            "checkpointing" => Self::Checkpointing,
+            "iteration" => Self::Iteration,
+            _ => return None,
+        })
+    }
+
+    const ALL: [(&str, Self); 5] = [
+        ("loop", Self::Loop),
+        ("log", Self::Log),
+        ("arg", Self::Arg),
+        ("checkpointing", Self::Checkpointing),
+        ("iteration", Self::Iteration),
+    ];
+}
+
+/// The names that mean our API in one file. An import anywhere in the file counts for all of it.
+#[derive(Debug, Default)]
+pub(super) struct ApiNames {
+    modules: HashSet<String>,
+    functions: HashMap<String, Api>,
+}
+
+impl ApiNames {
+    pub(super) fn of(body: &[Stmt]) -> Self {
+        let mut names = Self::default();
+        for stmt in body {
+            names.visit_stmt(stmt);
+        }
+        names
+    }
+
+    /// The API function that an expression in call position denotes.
+    pub(super) fn function(&self, function: &Expr) -> Option<Api> {
+        match function {
+            Expr::Name(name) => self.functions.get(name.id.as_str()).copied(),
+            Expr::Attribute(attribute) => {
+                let module = attribute.value.as_name_expr()?;
+                self.modules.contains(module.id.as_str()).then(|| Api::named(&attribute.attr))?
+            }
+            _ => None,
+        }
+    }
+
+    /// The literal name that a call of `api` gives: `loop("epoch", …)`.
+    pub(super) fn name_in<'a>(&self, call: &'a ExprCall, api: Api) -> Option<&'a str> {
+        if self.function(&call.func) != Some(api) {
+            return None;
+        }
+        Some(call.arguments.find_argument_value("name", 0)?.as_string_literal_expr()?.value.to_str())
+    }
+}
+
+impl<'a> Visitor<'a> for ApiNames {
+    fn visit_stmt(&mut self, stmt: &'a Stmt) {
+        match stmt {
+            Stmt::Import(import) => {
+                for alias in import.names.iter().filter(|alias| MODULES.contains(&alias.name.as_str())) {
+                    self.modules.insert(alias.asname.as_ref().unwrap_or(&alias.name).to_string());
+                }
+            }
+            Stmt::ImportFrom(import) if import.level == 0 => {
+                if !import.module.as_ref().is_some_and(|module| MODULES.contains(&module.as_str())) {
+                    return;
+                }
+                for alias in &import.names {
+                    if alias.name.as_str() == "*" {
+                        self.functions.extend(Api::ALL.map(|(name, api)| (name.to_owned(), api)));
+                    } else if let Some(api) = Api::named(&alias.name) {
+                        self.functions.insert(alias.asname.as_ref().unwrap_or(&alias.name).to_string(), api);
+                    }
+                }
+            }
+            _ => walk_stmt(self, stmt),
+        }
+    }
+
+    fn visit_expr(&mut self, _: &'a Expr) {}
+}

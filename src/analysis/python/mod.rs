@@ -1,0 +1,11 @@
+//! Python sources: what is imported, what is logged, which loops there are, what they change. The only place that
+//! names the parser's crates.
+//!
+//! Analysis runs within a depth that no written program reaches: deeper texts are refused as a problem, so that hostile
+//! input cannot overflow the stack.
+
+mod api;
+pub mod parse;
+mod statements;
+
+pub use statements::{imports, log_statements};

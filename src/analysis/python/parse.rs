@@ -1,0 +1,189 @@
+//! Parsing within limits, and lines.
+
+use ruff_python_ast::token::TokenKind;
+use ruff_python_ast::{ModModule, PySourceType, Stmt};
+use ruff_python_parser::{Mode, Parsed, lexer, parse_unchecked_source};
+use ruff_text_size::{Ranged, TextRange};
+
+/// Operators, keywords and brackets that may nest in one expression; walking deeper could exhaust a thread's stack.
+const MAX_EXPRESSION_DEPTH: usize = 300;
+/// Nested blocks; Python itself stops at 100.
+const MAX_INDENTATION: usize = 100;
+/// Beyond this a text is data, not a program.
+const MAX_BYTES: usize = 16 << 20;
+
+/// A parsed file. A text with syntax errors still has the statements around them.
+#[derive(Debug)]
+pub struct Module {
+    parsed: Parsed<ModModule>,
+    lines: LineIndex,
+    /// What could not be parsed, in words, with its line.
+    pub problems: Vec<String>,
+}
+
+impl Module {
+    /// Parses a text; one that is too deep or too large gives an empty module and a problem.
+    pub fn parse(text: &str) -> Self {
+        let lines = LineIndex::new(text);
+        if let Some(problem) = refuse(text) {
+            return Self { parsed: parse_unchecked_source("", PySourceType::Python), lines, problems: vec![problem] };
+        }
+        let parsed = parse_unchecked_source(text, PySourceType::Python);
+        let problems =
+            parsed.errors().iter().map(|e| format!("line {}: {}", lines.line(e.location.start().into()), e.error));
+        let problems = problems.collect();
+        Self { parsed, lines, problems }
+    }
+
+    /// The module's statements.
+    pub fn body(&self) -> &[Stmt] {
+        self.parsed.suite()
+    }
+
+    /// The whole parse: syntax, tokens, errors.
+    pub fn parsed(&self) -> &Parsed<ModModule> {
+        &self.parsed
+    }
+
+    /// Lines of the text.
+    pub fn lines(&self) -> &LineIndex {
+        &self.lines
+    }
+
+    /// First and last line of a node, 1-based.
+    pub fn span(&self, node: &impl Ranged) -> (u32, u32) {
+        self.lines.span(node.range())
+    }
+}
+
+/// Byte offsets of line starts. Lines end at `\n`, `\r\n` or a lone `\r`.
+#[derive(Debug, Clone)]
+pub struct LineIndex {
+    starts: Vec<usize>,
+}
+
+impl LineIndex {
+    pub fn new(text: &str) -> Self {
+        let bytes = text.as_bytes();
+        let mut starts = vec![0];
+        for (at, byte) in bytes.iter().enumerate() {
+            if *byte == b'\n' || (*byte == b'\r' && bytes.get(at + 1) != Some(&b'\n')) {
+                starts.push(at + 1);
+            }
+        }
+        Self { starts }
+    }
+
+    /// The line, 1-based, that holds the byte at `offset`.
+    pub fn line(&self, offset: usize) -> u32 {
+        u32::try_from(self.starts.partition_point(|start| *start <= offset)).unwrap_or(u32::MAX)
+    }
+
+    /// Byte offset at which the 1-based `line` starts; the last known start beyond the end.
+    pub fn start(&self, line: u32) -> usize {
+        let at = (line.max(1) as usize - 1).min(self.starts.len() - 1);
+        self.starts[at]
+    }
+
+    /// First and last line of a range; an empty range lies on one line.
+    pub fn span(&self, range: TextRange) -> (u32, u32) {
+        let (start, end): (usize, usize) = (range.start().into(), range.end().into());
+        (self.line(start), self.line(end.saturating_sub(1).max(start)))
+    }
+}
+
+/// Why a text is not to be parsed. An upper bound of nesting from tokens alone, since already dropping a tree that is
+/// too deep would overflow the stack: operators and keywords of one comma-separated part may nest in each other.
+fn refuse(text: &str) -> Option<String> {
+    if text.len() > MAX_BYTES {
+        return Some(format!("the file is larger than {} MiB", MAX_BYTES >> 20));
+    }
+    let mut tokens = lexer::lex(text, Mode::Module);
+    let mut counts = vec![0usize];
+    let (mut depth, mut indentation) = (0usize, 0usize);
+    loop {
+        let kind = tokens.next_token();
+        match kind {
+            TokenKind::EndOfFile => return None,
+            TokenKind::Newline => {
+                counts = vec![0];
+                depth = 0;
+            }
+            TokenKind::Indent => indentation += 1,
+            TokenKind::Dedent => indentation = indentation.saturating_sub(1),
+            TokenKind::Lpar
+            | TokenKind::Lsqb
+            | TokenKind::Lbrace
+            | TokenKind::FStringStart
+            | TokenKind::TStringStart => {
+                counts.push(1);
+                depth += 1;
+            }
+            TokenKind::Rpar | TokenKind::Rsqb | TokenKind::Rbrace | TokenKind::FStringEnd | TokenKind::TStringEnd => {
+                // What stands in brackets is one level of what follows: `f()()()`.
+                depth -= counts.pop().unwrap_or(0).saturating_sub(1).min(depth);
+                match counts.last_mut() {
+                    Some(count) => *count += 1,
+                    None => counts.push(1),
+                }
+            }
+            TokenKind::Comma => {
+                depth -= counts.last().copied().unwrap_or(0).min(depth);
+                if let Some(count) = counts.last_mut() {
+                    *count = 0;
+                }
+            }
+            // These join any number of operands in one node.
+            TokenKind::And | TokenKind::Or | TokenKind::Equal | TokenKind::Colon => {}
+            kind if kind.is_operator() || kind.is_keyword() => {
+                depth += 1;
+                if let Some(count) = counts.last_mut() {
+                    *count += 1;
+                }
+            }
+            _ => {}
+        }
+        if depth > MAX_EXPRESSION_DEPTH || indentation > MAX_INDENTATION {
+            return Some("the file nests expressions or blocks too deeply to be analysed".to_owned());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_end_in_every_way_a_text_may_end_them() {
+        let lines = LineIndex::new("a\nbb\r\nc\rd");
+        let found: Vec<u32> = [0, 1, 2, 5, 6, 8].map(|at| lines.line(at)).to_vec();
+        assert_eq!(found, [1, 1, 2, 2, 3, 4]);
+        assert_eq!([1, 2, 3, 4, 9].map(|line| lines.start(line)), [0, 2, 6, 8, 8]);
+    }
+
+    #[test]
+    fn hostile_nesting_is_a_problem_and_not_a_crash() {
+        let n = 50_000;
+        for text in [
+            format!("{}1{}", "(".repeat(n), ")".repeat(n)),
+            format!("x = {}1", "-".repeat(n)),
+            format!("x = 1{}", "+1".repeat(n)),
+            format!("x = f{}", "()".repeat(n)),
+            format!("x = f{}", "[0]".repeat(n)),
+            format!("x = f{}", ".a".repeat(n)),
+            format!("x = {}1", "lambda: ".repeat(n)),
+            format!("x = {}1", "not ".repeat(n)),
+            format!("x = {}0", "1 if a else ".repeat(n)),
+            (0..500).map(|i| format!("{}if a:\n", " ".repeat(i))).collect(),
+            "if a: ".repeat(n),
+        ] {
+            assert!(!Module::parse(&text).problems.is_empty(), "{}", &text[..40]);
+        }
+    }
+
+    #[test]
+    fn long_but_flat_texts_are_parsed() {
+        let text = format!("x = [{}]\ny = {}\n", "-1, f(a)[0].b, ".repeat(10_000), ["a"; 5000].join(" and "));
+        assert_eq!(Module::parse(&text).problems, Vec::<String>::new());
+    }
+}

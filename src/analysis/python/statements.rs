@@ -1,0 +1,172 @@
+//! Log statements and imports of one file.
+
+use ruff_python_ast::visitor::{Visitor, walk_expr, walk_stmt};
+use ruff_python_ast::{Expr, Stmt, StmtImportFrom};
+use ruff_text_size::Ranged;
+
+use crate::analysis::python::api::{Api, ApiNames};
+use crate::analysis::python::parse::Module;
+use crate::model::probe::LogStatement;
+use crate::model::source::SourceFile;
+
+/// The log statements of a text, in source order: the innermost statement around each call `log("name", …)` of our
+/// API with a literal name.
+pub fn log_statements(text: &str) -> Vec<LogStatement> {
+    let module = Module::parse(text);
+    let api = ApiNames::of(module.body());
+    let mut finder = Finder { text, module: &module, api: &api, scope: Vec::new(), statement: None, found: Vec::new() };
+    finder.visit_body(module.body());
+    finder.found
+}
+
+/// Dotted names of the modules that a file imports, relative ones resolved against its path. `from a import b` gives
+/// `a` and `a.b`, since `b` may be a module.
+pub fn imports(file: &SourceFile) -> Vec<String> {
+    let module = Module::parse(&file.text);
+    let mut imports = Imports { package: package_of(&file.path), found: Vec::new() };
+    imports.visit_body(module.body());
+    imports.found
+}
+
+struct Finder<'a> {
+    text: &'a str,
+    module: &'a Module,
+    api: &'a ApiNames,
+    scope: Vec<&'a str>,
+    statement: Option<&'a Stmt>,
+    found: Vec<LogStatement>,
+}
+
+impl<'a> Visitor<'a> for Finder<'a> {
+    fn visit_stmt(&mut self, stmt: &'a Stmt) {
+        let outer = self.statement.replace(stmt);
+        let name = match stmt {
+            Stmt::FunctionDef(function) => Some(function.name.as_str()),
+            Stmt::ClassDef(class) => Some(class.name.as_str()),
+            _ => None,
+        };
+        self.scope.extend(name);
+        walk_stmt(self, stmt);
+        if name.is_some() {
+            self.scope.pop();
+        }
+        self.statement = outer;
+    }
+
+    fn visit_expr(&mut self, expr: &'a Expr) {
+        if let (Expr::Call(call), Some(statement)) = (expr, self.statement)
+            && let Some(name) = self.api.name_in(call, Api::Log)
+        {
+            let (first_line, last_line) = self.module.span(statement);
+            self.found.push(LogStatement {
+                name: name.to_owned(),
+                first_line,
+                last_line,
+                text: self.text.get(statement.range().to_std_range()).unwrap_or_default().to_owned(),
+                scope: if self.scope.is_empty() { "<module>".to_owned() } else { self.scope.join(".") },
+            });
+        }
+        walk_expr(self, expr);
+    }
+}
+
+struct Imports {
+    package: Vec<String>,
+    found: Vec<String>,
+}
+
+impl Imports {
+    fn add(&mut self, name: String) {
+        if !name.is_empty() && !self.found.contains(&name) {
+            self.found.push(name);
+        }
+    }
+}
+
+impl<'a> Visitor<'a> for Imports {
+    fn visit_stmt(&mut self, stmt: &'a Stmt) {
+        match stmt {
+            Stmt::Import(import) => import.names.iter().for_each(|alias| self.add(alias.name.to_string())),
+            Stmt::ImportFrom(import) => {
+                let Some(base) = resolve(&self.package, import) else { return };
+                self.add(base.clone());
+                for alias in import.names.iter().filter(|alias| alias.name.as_str() != "*") {
+                    let dot = if base.is_empty() { "" } else { "." };
+                    self.add(format!("{base}{dot}{}", alias.name));
+                }
+            }
+            _ => walk_stmt(self, stmt),
+        }
+    }
+
+    fn visit_expr(&mut self, _: &'a Expr) {}
+}
+
+/// The package that relative imports in the file at `path` start from.
+pub(super) fn package_of(path: &str) -> Vec<String> {
+    let mut parts: Vec<String> = path.split('/').map(str::to_owned).collect();
+    parts.pop();
+    parts
+}
+
+/// The dotted module of `from module import …`; `None` if it climbs above the project.
+pub(super) fn resolve(package: &[String], import: &StmtImportFrom) -> Option<String> {
+    let module = import.module.as_ref().map(|m| m.to_string());
+    let Some(climb) = (import.level as usize).checked_sub(1) else { return module };
+    let base = package.get(..package.len().checked_sub(climb)?)?;
+    Some(base.iter().cloned().chain(module).collect::<Vec<_>>().join("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn log_statements_are_found_under_every_import_form() {
+        for (import, call) in [
+            ("import afterlog", "afterlog.log"),
+            ("import afterlog as al", "al.log"),
+            ("from afterlog import log", "log"),
+            ("from flor import log as note", "note"),
+            ("import flordb as flor", "flor.log"),
+            ("from flordb import *", "log"),
+            ("try:\n    import flor\nexcept ImportError:\n    flor = None", "flor.log"),
+        ] {
+            let found =
+                log_statements(&format!("{import}\nx = {call}('loss',\n    3)\n{call}(name, 4)\nother.log('no', 1)\n"));
+            assert_eq!(found.len(), 1, "{import}");
+            assert_eq!((found[0].name.as_str(), found[0].scope.as_str()), ("loss", "<module>"));
+            assert_eq!(found[0].last_line, found[0].first_line + 1);
+            assert_eq!(found[0].text, format!("x = {call}('loss',\n    3)"));
+        }
+        assert!(log_statements("from math import log\nlog('x', 2)\n").is_empty());
+    }
+
+    #[test]
+    fn the_innermost_statement_and_its_scope_are_given() {
+        let text =
+            "import afterlog\nclass T:\n    def fit(self):\n        if self:\n            afterlog.log('a', 1)\n";
+        let found = log_statements(text);
+        assert_eq!((found[0].first_line, found[0].scope.as_str()), (5, "T.fit"));
+        assert_eq!(found[0].text, "afterlog.log('a', 1)");
+    }
+
+    #[test]
+    fn a_syntax_error_elsewhere_does_not_hide_log_statements() {
+        assert_eq!(
+            log_statements("import flor\nx = (\nflor.log('a', 1)\ndef f(:\n  pass\nflor.log('b', 2)\n")
+                .last()
+                .map(|l| l.name.clone()),
+            Some("b".into())
+        );
+    }
+
+    #[test]
+    fn imports_are_dotted_and_relative_ones_resolved() {
+        let file = |path: &str, text: &str| SourceFile { path: path.into(), text: text.into() };
+        let text = "import os, a.b as c\nfrom utils import train\ndef f():\n    from . import near\n    from ..up import x\n    from ... import no\n";
+        let found = imports(&file("lib/net/model.py", text));
+        assert_eq!(found, ["os", "a.b", "utils", "utils.train", "lib.net", "lib.net.near", "lib.up", "lib.up.x", "no"]);
+        assert_eq!(imports(&file("train.py", "from .x import y\nfrom ..z import w\n")), ["x", "x.y"]);
+    }
+}
