@@ -2,3 +2,4 @@
 //! panics on any text.
 
 pub mod python;
+pub mod pivot;
