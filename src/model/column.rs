@@ -107,6 +107,15 @@ impl Column {
         self.values.push(value);
     }
 
+    /// The rows in this range, which must lie within the length.
+    pub fn slice(&self, rows: std::ops::Range<usize>) -> Self {
+        Self {
+            loops: self.loops.clone(),
+            indices: self.indices.iter().map(|indices| indices[rows.clone()].to_vec()).collect(),
+            values: self.values.slice(rows),
+        }
+    }
+
     /// Appends a later part of the same column.
     pub fn extend(&mut self, other: Self) {
         for (column, more) in self.indices.iter_mut().zip(other.indices) {

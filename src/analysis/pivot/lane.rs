@@ -25,6 +25,9 @@ pub(super) struct Lane {
 /// Which rows a lane has: its `slots` and `variant`.
 type Rows = (Vec<usize>, i64);
 
+/// What one lane is made of: rank, name and path.
+type Group = (u8, usize, Vec<String>);
+
 struct Part {
     content: Content,
     indices: Vec<Vec<u64>>,
@@ -69,9 +72,7 @@ impl Lane {
     pub(super) fn payload(&self, at: usize) -> Payload {
         let pick = self.pick(at);
         match &self.parts[pick.part].content {
-            Content::Values(column, verdict) => {
-                Payload::Value(column.values.get(pick.row), *verdict)
-            }
+            Content::Values(column, verdict) => Payload::Value(column.values.get(pick.row), *verdict),
             Content::Awaited { failed } => Payload::Awaited { failed: *failed },
         }
     }
@@ -117,7 +118,7 @@ pub(super) fn lanes(order: &LoopOrder, series: Vec<Series>) -> Vec<Lane> {
             newest.insert(one.name, (*order, probe.clone()));
         }
     }
-    let mut groups: BTreeMap<(u8, usize, Vec<String>), Vec<(u64, Part)>> = BTreeMap::new();
+    let mut groups: BTreeMap<Group, Vec<(u64, Part)>> = BTreeMap::new();
     for Series { name, origin, column, .. } in series {
         let (rank, time, verdict) = match origin {
             Origin::Recorded => (0, 0, Verdict::Recorded),

@@ -29,7 +29,36 @@ impl SegmentRow {
     }
 }
 
+/// A job as kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobRow {
+    pub id: JobId,
+    /// Its coordinator has ended and its journals were read to the end.
+    pub settled: bool,
+    pub names: Vec<String>,
+    pub started_ms: i64,
+}
+
 impl Db {
+    /// All jobs, oldest first.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub fn jobs(&self) -> Result<Vec<JobRow>, DbError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT id, settled, names, started_ms FROM job ORDER BY id")
+            .map_err(self.failed("read"))?;
+        let rows = statement
+            .query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get::<_, String>(2)?, row.get(3)?)))
+            .map_err(self.failed("read"))?;
+        let texts: Vec<_> = rows.collect::<Result<_, _>>().map_err(self.failed("read"))?;
+        let row = |(id, settled, names, started_ms): (String, bool, String, i64)| {
+            Ok(JobRow { id: self.parse(&format!("{id:?}"))?, settled, names: self.parse(&names)?, started_ms })
+        };
+        texts.into_iter().map(row).collect()
+    }
+
     /// All segments of all jobs, oldest job first.
     ///
     /// # Errors
@@ -76,6 +105,17 @@ impl Db {
 }
 
 impl Writing<'_> {
+    /// Writes a job's row.
+    ///
+    /// # Errors
+    /// If the database cannot be written.
+    pub fn set_job(&self, row: &JobRow) -> Result<(), DbError> {
+        self.execute(
+            "INSERT OR REPLACE INTO job (id, settled, names, started_ms) VALUES (?1, ?2, ?3, ?4)",
+            params![row.id.as_str(), row.settled, json(&row.names), row.started_ms],
+        )
+    }
+
     /// Writes a segment's row.
     ///
     /// # Errors

@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
-pub use jobs::SegmentRow;
+pub use jobs::{JobRow, SegmentRow};
 pub use runs::{Appended, RunRow};
 
+use crate::base::files::{FileError, at};
 use crate::store::layout::Layout;
 
 /// Why the database cannot be used.
@@ -79,9 +80,35 @@ impl Db {
         Ok(result)
     }
 
+    /// What SQLite's own check finds wrong; empty if nothing.
+    ///
+    /// # Errors
+    /// If the check cannot run.
+    pub fn check(&self) -> Result<Vec<String>, DbError> {
+        let lines = self.texts("PRAGMA integrity_check(20)", [])?;
+        Ok(lines.into_iter().filter(|line| line != "ok").collect())
+    }
+
     fn failed(&self, action: &'static str) -> impl FnOnce(rusqlite::Error) -> DbError {
         failed(action, &self.path)
     }
+}
+
+/// Removes the database's files, if there are any: for one too damaged to be emptied.
+///
+/// # Errors
+/// With the path, if one cannot be removed.
+pub fn remove(layout: &Layout) -> Result<(), FileError> {
+    for suffix in ["", "-wal", "-shm"] {
+        let mut path = layout.database().into_os_string();
+        path.push(suffix);
+        let path = PathBuf::from(path);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(at("remove", &path)(error)),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// A transaction under way.

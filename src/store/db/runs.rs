@@ -9,10 +9,14 @@ use crate::model::run::{RunMeta, RunSummary, RunTimings};
 
 /// Rows of a column in one chunk at most, so that a window can be read without the rest.
 const CHUNK_ROWS: usize = 65_536;
+/// A last chunk with fewer rows is rewritten when rows come.
+const SMALL_ROWS: i64 = 4096;
 
 /// A run as kept.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunRow {
+    /// Its process has ended and its journals were read to the end: nothing more will come.
+    pub settled: bool,
     pub summary: RunSummary,
     pub meta: RunMeta,
     pub timings: RunTimings,
@@ -43,15 +47,32 @@ impl Db {
     pub fn run(&self, id: &RunId) -> Result<Option<RunRow>, DbError> {
         let row = self
             .connection
-            .query_row("SELECT summary, meta, timings FROM run WHERE id = ?1", [id.as_str()], |row| {
-                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
+            .query_row("SELECT settled, summary, meta, timings FROM run WHERE id = ?1", [id.as_str()], |row| {
+                Ok((row.get(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?, row.get::<_, String>(3)?))
             })
             .optional()
             .map_err(self.failed("read"))?;
-        row.map(|(summary, meta, timings)| {
-            Ok(RunRow { summary: self.parse(&summary)?, meta: self.parse(&meta)?, timings: self.parse(&timings)? })
+        row.map(|(settled, summary, meta, timings)| {
+            let (summary, meta) = (self.parse(&summary)?, self.parse(&meta)?);
+            Ok(RunRow { settled, summary, meta, timings: self.parse(&timings)? })
         })
         .transpose()
+    }
+
+    /// Ids of the runs that need not be looked at again.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub fn settled_runs(&self) -> Result<std::collections::HashSet<String>, DbError> {
+        Ok(self.texts("SELECT id FROM run WHERE settled", [])?.into_iter().collect())
+    }
+
+    /// Every logged name, of recordings and replays, in the order of the alphabet.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub fn all_names(&self) -> Result<Vec<String>, DbError> {
+        self.texts("SELECT DISTINCT name FROM chunk WHERE is_loop = 0 ORDER BY name", [])
     }
 
     /// The columns of a name logged by a source (a run, or `job/segment`), one for each path of loops; with `is_loop`
@@ -123,46 +144,68 @@ impl Writing<'_> {
     /// If the database cannot be written.
     pub fn set_run(&self, row: &RunRow) -> Result<(), DbError> {
         self.execute(
-            "INSERT OR REPLACE INTO run (id, summary, meta, timings) VALUES (?1, ?2, ?3, ?4)",
-            params![row.summary.id.as_str(), json(&row.summary), json(&row.meta), json(&row.timings)],
+            "INSERT OR REPLACE INTO run (id, settled, summary, meta, timings) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![row.summary.id.as_str(), row.settled, json(&row.summary), json(&row.meta), json(&row.timings)],
         )
     }
 
-    /// Appends values to a source's columns.
+    /// Appends values to a source's columns. A small last chunk is rewritten with the new rows behind its own, so
+    /// that live ingestion leaves few chunks.
     ///
     /// # Errors
-    /// If the database cannot be written.
+    /// If the database cannot be written or a chunk is damaged.
     pub fn append(&self, source: &str, pieces: &[Appended]) -> Result<(), DbError> {
-        for piece in pieces {
+        for piece in pieces.iter().filter(|piece| !piece.column.is_empty()) {
             let loops = json(&piece.column.loops);
-            let seq: i64 = self
-                .transaction
-                .query_row(
-                    "SELECT COALESCE(MAX(seq) + 1, 0) FROM chunk
-                     WHERE source = ?1 AND is_loop = ?2 AND name = ?3 AND loops = ?4",
-                    params![source, piece.is_loop, piece.name, loops],
-                    |row| row.get(0),
-                )
-                .map_err(self.failed())?;
-            let rows = i64::try_from(piece.column.len()).unwrap_or(i64::MAX);
-            self.execute(
-                "INSERT INTO chunk (source, is_loop, name, loops, seq, rows, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                params![source, piece.is_loop, piece.name, loops, seq, rows, blob::encode(&piece.column)],
-            )?;
+            let key = params![source, piece.is_loop, piece.name, loops];
+            let (mut seq, last) = self.last_chunk(key, &piece.column.loops)?;
+            let joined = last.map(|mut column| {
+                column.extend(piece.column.clone());
+                column
+            });
+            let column = joined.as_ref().unwrap_or(&piece.column);
+            for start in (0..column.len()).step_by(CHUNK_ROWS) {
+                let part = column.slice(start..(start + CHUNK_ROWS).min(column.len()));
+                let rows = i64::try_from(part.len()).unwrap_or(i64::MAX);
+                self.execute(
+                    "INSERT OR REPLACE INTO chunk (source, is_loop, name, loops, seq, rows, data)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                    params![source, piece.is_loop, piece.name, loops, seq, rows, blob::encode(&part)],
+                )?;
+                seq += 1;
+            }
         }
         Ok(())
     }
 
-    /// Joins the many small chunks that live ingestion leaves into few large ones.
+    /// The number of the chunk to write next and, if that replaces a small last one, that one's rows.
+    fn last_chunk(&self, key: &[&dyn rusqlite::ToSql], loops: &[String]) -> Result<(i64, Option<Column>), DbError> {
+        let read = || {
+            let mut statement = self.transaction.prepare_cached(
+                "SELECT seq, rows, data FROM chunk WHERE source = ?1 AND is_loop = ?2 AND name = ?3 AND loops = ?4
+                 ORDER BY seq DESC LIMIT 1",
+            )?;
+            let row = |row: &rusqlite::Row<'_>| {
+                let (seq, rows): (i64, i64) = (row.get(0)?, row.get(1)?);
+                Ok(if rows < SMALL_ROWS { (seq, Some(row.get::<_, Vec<u8>>(2)?)) } else { (seq + 1, None) })
+            };
+            statement.query_row(key, row).optional()
+        };
+        let (seq, data) = read().map_err(self.failed())?.unwrap_or_default();
+        let column = data.map(|data| {
+            let damaged =
+                || DbError::Damaged { path: self.path.to_owned(), what: "a chunk of values does not decode".into() };
+            blob::decode(loops.to_vec(), &data).ok_or_else(damaged)
+        });
+        Ok((seq, column.transpose()?))
+    }
+
+    /// Forgets everything, so that it can be ingested again.
     ///
     /// # Errors
     /// If the database cannot be written.
-    pub fn compact(&self, db_columns: &[Appended], source: &str) -> Result<(), DbError> {
-        self.execute("DELETE FROM chunk WHERE source = ?1", params![source])?;
-        for piece in db_columns {
-            self.append(source, &split(piece))?;
-        }
-        Ok(())
+    pub fn clear(&self) -> Result<(), DbError> {
+        super::schema::TABLES.iter().try_for_each(|table| self.execute(&format!("DELETE FROM {table}"), []))
     }
 
     /// Keeps a stored checkpoint.
@@ -174,26 +217,6 @@ impl Writing<'_> {
             "INSERT OR REPLACE INTO checkpoint (run, seq, checkpoint) VALUES (?1, ?2, ?3)",
             params![run.as_str(), seq.cast_signed(), stored],
         )
-    }
-}
-
-fn split(piece: &Appended) -> Vec<Appended> {
-    let column = &piece.column;
-    let starts = (0..column.len()).step_by(CHUNK_ROWS);
-    starts
-        .map(|start| {
-            let rows = start..(start + CHUNK_ROWS).min(column.len());
-            let mut part = Column::under(column.loops.clone());
-            part.indices = column.indices.iter().map(|indices| indices[rows.clone()].to_vec()).collect();
-            part.values = column.values.slice(rows);
-            Appended { column: part, ..piece.clone_without_values() }
-        })
-        .collect()
-}
-
-impl Appended {
-    fn clone_without_values(&self) -> Self {
-        Self { is_loop: self.is_loop, name: self.name.clone(), column: Column::default() }
     }
 }
 

@@ -5,15 +5,16 @@ use super::{Db, DbError};
 const MIGRATIONS: [&str; 1] = [r"
     -- How far each journal has been read, and the reader's state there (JSON).
     CREATE TABLE journal (source TEXT PRIMARY KEY, offset INTEGER NOT NULL, state TEXT) WITHOUT ROWID;
-    -- A run as listed and as detailed (JSON of model::run).
-    CREATE TABLE run (id TEXT PRIMARY KEY, summary TEXT NOT NULL, meta TEXT NOT NULL, timings TEXT NOT NULL)
-        WITHOUT ROWID;
+    -- A run as listed and as detailed (JSON of model::run). `settled`: its process has ended and all was read.
+    CREATE TABLE run (id TEXT PRIMARY KEY, settled INTEGER NOT NULL, summary TEXT NOT NULL, meta TEXT NOT NULL,
+        timings TEXT NOT NULL);
     -- Logged values, a chunk of a column a row. `source` is a run, or job/segment. `is_loop` marks the iterated
     -- values of the loop `name`. `loops` is the JSON list of enclosing loops.
     CREATE TABLE chunk (
         source TEXT NOT NULL, is_loop INTEGER NOT NULL, name TEXT NOT NULL, loops TEXT NOT NULL, seq INTEGER NOT NULL,
-        rows INTEGER NOT NULL, data BLOB NOT NULL,
-        PRIMARY KEY (source, is_loop, name, loops, seq)) WITHOUT ROWID;
+        rows INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (source, is_loop, name, loops, seq));
+    -- Replay jobs: names (JSON list), start, and `settled` as for runs.
+    CREATE TABLE job (id TEXT PRIMARY KEY, settled INTEGER NOT NULL, names TEXT NOT NULL, started_ms INTEGER NOT NULL);
     -- Stored checkpoints: model::run::Checkpoint and the stored buffers, both JSON.
     CREATE TABLE checkpoint (
         run TEXT NOT NULL, seq INTEGER NOT NULL, checkpoint TEXT NOT NULL, PRIMARY KEY (run, seq)) WITHOUT ROWID;
@@ -23,6 +24,9 @@ const MIGRATIONS: [&str; 1] = [r"
         wanted TEXT NOT NULL, status TEXT NOT NULL, report TEXT, PRIMARY KEY (job, id)) WITHOUT ROWID;
     CREATE INDEX segment_run ON segment (run);
 "];
+
+/// Every table, for emptying them all.
+pub(super) const TABLES: [&str; 6] = ["journal", "run", "chunk", "checkpoint", "job", "segment"];
 
 /// Brings the database to the newest schema.
 pub(super) fn prepare(db: &Db) -> Result<(), DbError> {
