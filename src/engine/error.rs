@@ -4,6 +4,10 @@ use std::path::PathBuf;
 
 use crate::base::files::FileError;
 use crate::base::ids::BadId;
+use crate::store::db::DbError;
+use crate::store::journal::JournalError;
+use crate::store::layout::LayoutError;
+use crate::store::versions::VersionError;
 
 /// Why an operation of the engine failed.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +24,14 @@ pub enum Error {
     UnknownName { name: String, similar: Vec<String> },
     #[error(transparent)]
     BadId(#[from] BadId),
+    #[error(transparent)]
+    Db(#[from] DbError),
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    Versions(#[from] VersionError),
     #[error(transparent)]
     File(#[from] FileError),
 }
@@ -46,7 +58,14 @@ impl Error {
             | Self::UnknownRun(_)
             | Self::AmbiguousRun { .. }
             | Self::UnknownName { .. }
-            | Self::File(_) => Kind::User,
+            | Self::File(_)
+            | Self::Layout(LayoutError::TooNew { .. } | LayoutError::NotAFolder { .. } | LayoutError::File(_))
+            | Self::Db(DbError::TooNew { .. } | DbError::Sqlite { .. })
+            | Self::Journal(JournalError::TooNew { .. } | JournalError::File(_))
+            | Self::Versions(_) => Kind::User,
+            Self::Layout(LayoutError::BadFormat { .. })
+            | Self::Db(DbError::Damaged { .. })
+            | Self::Journal(JournalError::NotAJournal { .. }) => Kind::Corrupt,
         }
     }
 
@@ -63,7 +82,13 @@ impl Error {
             ),
             Self::UnknownName { similar, .. } if similar.is_empty() => None,
             Self::UnknownName { similar, .. } => Some(format!("did you mean {}?", similar.join(" or "))),
-            Self::BadId(_) | Self::File(_) => None,
+            Self::Db(DbError::Damaged { .. }) => Some("`afterlog rebuild` makes it anew from the journals".into()),
+            Self::Layout(LayoutError::TooNew { .. }) | Self::Db(DbError::TooNew { .. }) => {
+                Some("install the newer afterlog; nothing was changed".into())
+            }
+            Self::BadId(_) | Self::File(_) | Self::Db(_) | Self::Layout(_) | Self::Journal(_) | Self::Versions(_) => {
+                None
+            }
         }
     }
 }

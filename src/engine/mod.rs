@@ -3,5 +3,7 @@
 //! Nothing here prints, parses a command line or draws.
 
 pub mod error;
+pub mod ingest;
+pub mod project;
 
 pub use error::{Error, Kind};

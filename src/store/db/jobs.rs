@@ -1,9 +1,11 @@
 //! Replay jobs and their segments.
 
+use std::path::Path;
+
 use rusqlite::params;
 
 use super::runs::json;
-use super::{Db, DbError, Writing};
+use super::{Db, DbError, Writing, failed};
 use crate::base::ids::{JobId, RunId};
 use crate::model::job::{CheckReport, SegmentStatus};
 
@@ -81,30 +83,52 @@ impl Db {
     }
 
     fn query_segments(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<Vec<SegmentRow>, DbError> {
-        type Texts = (String, String, String, String, String, String, Option<String>);
-        let mut statement = self.connection.prepare_cached(sql).map_err(self.failed("read"))?;
-        let rows = statement
-            .query_map(parameters, |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
-            })
-            .map_err(self.failed("read"))?;
-        let texts: Vec<Texts> = rows.collect::<Result<_, _>>().map_err(self.failed("read"))?;
-        let row = |(job, run, probe_hash, names, wanted, status, report): Texts| {
-            Ok(SegmentRow {
-                job: self.parse(&format!("{job:?}"))?,
-                run: self.parse(&format!("{run:?}"))?,
-                probe_hash,
-                names: self.parse(&names)?,
-                wanted: self.parse(&wanted)?,
-                status: self.parse(&status)?,
-                report: report.map(|report| self.parse(&report)).transpose()?,
-            })
-        };
-        texts.into_iter().map(row).collect()
+        read_segments(&self.connection, &self.path, sql, parameters)
     }
 }
 
+fn read_segments(
+    connection: &rusqlite::Connection,
+    path: &Path,
+    sql: &str,
+    parameters: impl rusqlite::Params,
+) -> Result<Vec<SegmentRow>, DbError> {
+    type Texts = (String, String, String, String, String, String, Option<String>);
+    let mut statement = connection.prepare_cached(sql).map_err(failed("read", path))?;
+    let rows = statement
+        .query_map(parameters, |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
+        })
+        .map_err(failed("read", path))?;
+    let texts: Vec<Texts> = rows.collect::<Result<_, _>>().map_err(failed("read", path))?;
+    let row = |(job, run, probe_hash, names, wanted, status, report): Texts| {
+        Ok(SegmentRow {
+            job: parse(path, &format!("{job:?}"))?,
+            run: parse(path, &format!("{run:?}"))?,
+            probe_hash,
+            names: parse(path, &names)?,
+            wanted: parse(path, &wanted)?,
+            status: parse(path, &status)?,
+            report: report.map(|report| parse(path, &report)).transpose()?,
+        })
+    };
+    texts.into_iter().map(row).collect()
+}
+
+fn parse<T: serde::de::DeserializeOwned>(path: &Path, text: &str) -> Result<T, DbError> {
+    serde_json::from_str(text).map_err(|error| DbError::Damaged { path: path.to_owned(), what: error.to_string() })
+}
+
 impl Writing<'_> {
+    /// The segments of a job, seen from inside the transaction.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub fn segments_of_job(&self, job: &JobId) -> Result<Vec<SegmentRow>, DbError> {
+        let sql = "SELECT job, run, probe_hash, names, wanted, status, report FROM segment WHERE job = ?1 ORDER BY id";
+        read_segments(&self.transaction, self.path, sql, [job.as_str()])
+    }
+
     /// Writes a job's row.
     ///
     /// # Errors

@@ -45,18 +45,7 @@ impl Db {
     /// # Errors
     /// If the database cannot be read.
     pub fn run(&self, id: &RunId) -> Result<Option<RunRow>, DbError> {
-        let row = self
-            .connection
-            .query_row("SELECT settled, summary, meta, timings FROM run WHERE id = ?1", [id.as_str()], |row| {
-                Ok((row.get(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?, row.get::<_, String>(3)?))
-            })
-            .optional()
-            .map_err(self.failed("read"))?;
-        row.map(|(settled, summary, meta, timings)| {
-            let (summary, meta) = (self.parse(&summary)?, self.parse(&meta)?);
-            Ok(RunRow { settled, summary, meta, timings: self.parse(&timings)? })
-        })
-        .transpose()
+        read_run(&self.connection, id, || self.failed("read"), |what| self.damaged(what))
     }
 
     /// Ids of the runs that need not be looked at again.
@@ -137,7 +126,40 @@ impl Db {
     }
 }
 
+fn read_run<F: FnOnce(rusqlite::Error) -> DbError>(
+    connection: &rusqlite::Connection,
+    id: &RunId,
+    failed: impl Fn() -> F,
+    damaged: impl Fn(&str) -> DbError,
+) -> Result<Option<RunRow>, DbError> {
+    let sql = "SELECT settled, summary, meta, timings FROM run WHERE id = ?1";
+    let mut statement = connection.prepare_cached(sql).map_err(failed())?;
+    let row = statement
+        .query_row([id.as_str()], |row| {
+            Ok((row.get(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?, row.get::<_, String>(3)?))
+        })
+        .optional()
+        .map_err(failed())?;
+    let Some((settled, summary, meta, timings)) = row else { return Ok(None) };
+    let damaged = |error: serde_json::Error| damaged(&error.to_string());
+    Ok(Some(RunRow {
+        settled,
+        summary: serde_json::from_str(&summary).map_err(damaged)?,
+        meta: serde_json::from_str(&meta).map_err(damaged)?,
+        timings: serde_json::from_str(&timings).map_err(damaged)?,
+    }))
+}
+
 impl Writing<'_> {
+    /// One run, seen from inside the transaction.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub fn run(&self, id: &RunId) -> Result<Option<RunRow>, DbError> {
+        let damaged = |what: &str| DbError::Damaged { path: self.path.to_owned(), what: what.to_owned() };
+        read_run(&self.transaction, id, || self.failed(), damaged)
+    }
+
     /// Writes a run's row.
     ///
     /// # Errors

@@ -1,0 +1,215 @@
+//! Ingests replay jobs: the coordinator's journal and each segment's.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::files;
+use crate::base::ids::JobId;
+use crate::engine::Error;
+use crate::engine::ingest::fold::{Columns, Context};
+use crate::engine::ingest::{check, length, read};
+use crate::model::job::{CheckReport, Difference, SegmentState, SegmentStatus};
+use crate::model::plan::{ReplayPlan, RunPlan, Segment};
+use crate::store::db::{Db, JobRow, SegmentRow, Writing};
+use crate::store::journal::Event;
+use crate::store::layout::{self, Layout, names};
+
+/// An event of a job's own journal.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum JobEvent {
+    Segment {
+        segment: Box<SegmentStatus>,
+    },
+    #[serde(other)]
+    Other,
+}
+
+/// What the runtime says of an executed block's end.
+#[derive(Debug, Deserialize)]
+struct StateEvent {
+    block: String,
+    equal: u64,
+    #[serde(default)]
+    different: Vec<String>,
+}
+
+/// The ingester's state between readings of a segment's journal.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct State {
+    context: Context,
+    states: CheckReport,
+}
+
+/// Ingests what is new of all jobs; true if anything changed.
+pub(super) fn ingest_all(layout: &Layout, db: &mut Db) -> Result<bool, Error> {
+    let mut changed = false;
+    let settled: Vec<JobId> = db.jobs()?.into_iter().filter(|job| job.settled).map(|job| job.id).collect();
+    for id in layout.job_ids()? {
+        if !settled.contains(&id) {
+            changed |= ingest(layout, db, &id)?;
+        }
+    }
+    Ok(changed)
+}
+
+fn ingest(layout: &Layout, db: &mut Db, id: &JobId) -> Result<bool, Error> {
+    let folder = layout.job(id);
+    let plan = files::read(&folder.join(names::PLAN)).ok();
+    let Some(plan) = plan.and_then(|json| serde_json::from_slice::<ReplayPlan>(&json).ok()) else { return Ok(false) };
+    let lock = folder.join(names::LOCK);
+    // Asked before reading, as for runs.
+    let ended = !layout::is_held(&lock) && lock.exists();
+    if !ended && !has_news(layout, db, &plan)? {
+        return Ok(false);
+    }
+    loop {
+        let more = db.write(|writing| one_stretch(layout, writing, &plan, ended))?;
+        if !more {
+            break;
+        }
+    }
+    check_ended(db, &plan)?;
+    if ended {
+        db.write(|writing| writing.set_job(&job_row(&plan, true, started_ms(layout, id))).map_err(Error::from))?;
+    }
+    Ok(true)
+}
+
+fn job_row(plan: &ReplayPlan, settled: bool, started_ms: i64) -> JobRow {
+    JobRow { id: plan.job.clone(), settled, names: plan.names.clone(), started_ms }
+}
+
+/// A plan is written when its job starts.
+fn started_ms(layout: &Layout, id: &JobId) -> i64 {
+    let modified = std::fs::metadata(layout.job(id).join(names::PLAN)).and_then(|meta| meta.modified());
+    let since = modified.ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+    since.and_then(|time| i64::try_from(time.as_millis()).ok()).unwrap_or(0)
+}
+
+fn job_source(id: &JobId) -> String {
+    format!("jobs/{id}/{}", names::JOB)
+}
+
+fn segment_source(id: &JobId, segment: u32) -> String {
+    format!("jobs/{id}/{segment}/{}", names::EVENTS)
+}
+
+fn has_news(layout: &Layout, db: &Db, plan: &ReplayPlan) -> Result<bool, Error> {
+    let id = &plan.job;
+    if length(&layout.job(id).join(names::JOB)) != db.journal(&job_source(id))?.0 {
+        return Ok(true);
+    }
+    for segment in &plan.segments {
+        let path = layout.segment(id, segment.id).join(names::EVENTS);
+        if length(&path) != db.journal(&segment_source(id, segment.id))?.0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Ingests the next stretch of every journal of the job; true if there is more.
+fn one_stretch(layout: &Layout, writing: &Writing<'_>, plan: &ReplayPlan, ended: bool) -> Result<bool, Error> {
+    let id = &plan.job;
+    let (offset, _) = writing.journal(&job_source(id))?;
+    let mut rows = writing.segments_of_job(id)?;
+    if rows.is_empty() {
+        rows = plan.segments.iter().map(|segment| queued(plan, segment)).collect();
+        writing.set_job(&job_row(plan, false, started_ms(layout, id)))?;
+    }
+    let (batch, _) = read(&layout.job(id).join(names::JOB), offset);
+    let mut more = batch.more;
+    for event in &batch.events {
+        if let Event::Json(json) = event
+            && let Ok(JobEvent::Segment { segment }) = serde_json::from_str(json)
+            && let Some(row) = rows.iter_mut().find(|row| row.status.id == segment.id)
+        {
+            row.status = *segment;
+        }
+    }
+    writing.set_journal(&job_source(id), batch.next_offset, "")?;
+    for row in &mut rows {
+        more |= take_segment(layout, writing, row)?;
+    }
+    for row in &mut rows {
+        // Its coordinator died: what it did not finish, nobody will.
+        if ended && !more && matches!(row.status.state, SegmentState::Queued | SegmentState::Running { .. }) {
+            row.status.state = SegmentState::Cancelled;
+        }
+        writing.set_segment(row)?;
+    }
+    Ok(more)
+}
+
+fn queued(plan: &ReplayPlan, segment: &Segment) -> SegmentRow {
+    let run_plan: Option<&RunPlan> = plan.runs.iter().find(|run| run.run == segment.run);
+    let span = segment.steps.first().zip(segment.steps.last()).map(|(a, b)| (a.iteration, b.iteration));
+    SegmentRow {
+        job: plan.job.clone(),
+        run: segment.run.clone(),
+        probe_hash: run_plan.map(|run| run.probe_hash.clone()).unwrap_or_default(),
+        names: plan.names.clone(),
+        wanted: segment.wanted.clone(),
+        status: SegmentStatus {
+            id: segment.id,
+            run: segment.run.clone(),
+            span,
+            steps: segment.steps.len() as u64,
+            state: SegmentState::Queued,
+            started_ms: None,
+            ended_ms: None,
+            estimated_ns: segment.cost.total_ns(),
+        },
+        report: None,
+    }
+}
+
+fn take_segment(layout: &Layout, writing: &Writing<'_>, row: &SegmentRow) -> Result<bool, Error> {
+    let source = segment_source(&row.job, row.status.id);
+    let (offset, state) = writing.journal(&source)?;
+    let (batch, _) = read(&layout.segment(&row.job, row.status.id).join(names::EVENTS), offset);
+    if batch.next_offset == offset {
+        return Ok(false);
+    }
+    let mut state: State = state.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
+    let mut columns = Columns::new(&mut state.context);
+    for event in &batch.events {
+        columns.take(event);
+        if let Event::State(json) = event
+            && let Ok(compared) = serde_json::from_str::<StateEvent>(json)
+        {
+            state.states.equal_states += compared.equal;
+            if let (None, Some(variable)) = (&state.states.first_difference, compared.different.first()) {
+                state.states.first_difference = Some(Difference {
+                    name: format!("{variable} after {}", compared.block),
+                    position: columns.context.position(),
+                    recorded: None,
+                    replayed: None,
+                });
+            }
+        }
+    }
+    writing.append(&row.source(), &columns.finish())?;
+    writing.set_journal(&source, batch.next_offset, &serde_json::to_string(&state).unwrap_or_default())?;
+    Ok(batch.more)
+}
+
+/// Performs the deferred check of every segment that has ended without one.
+fn check_ended(db: &mut Db, plan: &ReplayPlan) -> Result<(), Error> {
+    for mut row in db.segments()?.into_iter().filter(|row| row.job == plan.job && row.report.is_none()) {
+        if matches!(row.status.state, SegmentState::Queued | SegmentState::Running { .. }) {
+            continue;
+        }
+        let (_, state) = db.journal(&segment_source(&row.job, row.status.id))?;
+        let state: State = state.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
+        let mut report = check::values(db, &row)?;
+        report.equal_states = state.states.equal_states;
+        report.first_difference = report.first_difference.or(state.states.first_difference);
+        if let SegmentState::Done { check } = &mut row.status.state {
+            *check = report.clone();
+        }
+        row.report = Some(report);
+        db.write(|writing| writing.set_segment(&row).map_err(Error::from))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! Takes what journals say into the database: incrementally, each byte once, whoever else is doing the same.
+//!
+//! A transaction covers an ingested stretch together with the offset it ends at, so that a crash or a second ingester
+//! changes nothing. Damage in a journal becomes a note on its run; only the database itself can make this fail.
+
+mod check;
+mod fold;
+mod job;
+mod run;
+mod summary;
+mod timing;
+
+use std::path::Path;
+
+use crate::engine::Error;
+use crate::store::db::Db;
+use crate::store::journal::{self, JournalError};
+use crate::store::layout::Layout;
+
+/// Ingests what is new in all journals; true if anything changed.
+///
+/// # Errors
+/// If the store's folders or the database cannot be used.
+pub fn refresh(layout: &Layout, db: &mut Db) -> Result<bool, Error> {
+    let mut changed = false;
+    let settled = db.settled_runs()?;
+    for id in layout.run_ids()? {
+        if !settled.contains(id.as_str()) {
+            changed |= run::ingest(layout, db, &id)?;
+        }
+    }
+    changed |= job::ingest_all(layout, db)?;
+    Ok(changed)
+}
+
+/// Length of a file, 0 if there is none.
+fn length(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |meta| meta.len())
+}
+
+/// A stretch of a journal; where it cannot be read at all, a note that says why.
+fn read(path: &Path, offset: u64) -> (journal::Batch, Vec<String>) {
+    let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    match journal::read_from(path, offset) {
+        Ok(batch) => {
+            let note = |d: &journal::Damage| {
+                format!(
+                    "{} bytes of {file} at offset {} are damaged ({}) and were passed over",
+                    d.bytes, d.offset, d.what
+                )
+            };
+            let notes = batch.damage.iter().map(note).collect();
+            (batch, notes)
+        }
+        Err(error @ (JournalError::NotAJournal { .. } | JournalError::TooNew { .. } | JournalError::File(_))) => {
+            (journal::Batch { next_offset: offset, ..journal::Batch::default() }, vec![error.to_string()])
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The summary of a run as its events come in.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::run::{RunMeta, RunStatus, RunSummary};
+use crate::model::value::Value;
+
+/// Points of a sparkline.
+const SPARK_POINTS: usize = 24;
+/// Samples are thinned to half when there are twice as many, so these are kept at most.
+const SPARK_SAMPLES: usize = 4 * SPARK_POINTS;
+
+/// Evenly spaced samples of a series whose length is not known yet.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Spark {
+    seen: u64,
+    /// Every `2^thinned`-th value is kept.
+    thinned: u32,
+    samples: Vec<f64>,
+}
+
+impl Spark {
+    pub(super) fn push(&mut self, x: f64) {
+        // JSON keeps no NaN, and a sparkline draws none.
+        if self.seen.trailing_zeros() >= self.thinned && x.is_finite() {
+            self.samples.push(x);
+        }
+        self.seen += 1;
+        if self.samples.len() >= SPARK_SAMPLES {
+            let mut index = 0;
+            self.samples.retain(|_| {
+                index += 1;
+                index % 2 == 1
+            });
+            self.thinned += 1;
+        }
+    }
+
+    /// At most 24 of the samples, first and last included.
+    pub(super) fn points(&self) -> Vec<f64> {
+        let count = self.samples.len();
+        if count <= SPARK_POINTS {
+            return self.samples.clone();
+        }
+        (0..SPARK_POINTS).map(|i| self.samples[i * (count - 1) / (SPARK_POINTS - 1)]).collect()
+    }
+}
+
+/// The summary of a run that has not said anything yet.
+pub(super) fn empty(meta: &RunMeta) -> RunSummary {
+    RunSummary {
+        id: meta.id.clone(),
+        name: meta.name.clone(),
+        started_ms: meta.started_ms,
+        duration_ms: 0,
+        status: RunStatus::Lost,
+        exit_code: None,
+        script: meta.script.clone(),
+        args: Vec::new(),
+        version: meta.version.clone(),
+        iterations: 0,
+        checkpoints: 0,
+        checkpoint_bytes: 0,
+        names: Vec::new(),
+        last_metric: None,
+        spark: Vec::new(),
+        notes: Vec::new(),
+    }
+}
+
+/// Takes in a value that the script logged.
+pub(super) fn logged(summary: &mut RunSummary, spark: &mut Spark, name: &str, value: &Value) {
+    if !summary.names.iter().any(|known| known == name) {
+        summary.names.push(name.to_owned());
+    }
+    let Value::Float(x) = value else { return };
+    match &mut summary.last_metric {
+        Some((metric, last)) if metric == name => *last = Value::Float(*x),
+        Some(_) => return,
+        None => summary.last_metric = Some((name.to_owned(), Value::Float(*x))),
+    }
+    spark.push(*x);
+}
+
+/// Adds a note, once.
+pub(super) fn note(summary: &mut RunSummary, text: String) {
+    if !summary.notes.contains(&text) {
+        summary.notes.push(text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Spark;
+
+    #[test]
+    fn a_sparkline_spans_the_whole_series_evenly() {
+        let mut spark = Spark::default();
+        (0..100_000_u32).for_each(|x| spark.push(f64::from(x)));
+        let points = spark.points();
+        assert_eq!(points.len(), 24);
+        assert!(points[0] < 1.0 && points[23] > 95_000.0, "{points:?}");
+        let steps: Vec<f64> = points.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(steps.iter().all(|step| (2_000.0..7_000.0).contains(step)), "{steps:?}");
+    }
+}

@@ -1,0 +1,111 @@
+//! How long a run's main loop, its iterations and its blocks took, from loop events.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::instrument::InstrumentationPlan;
+use crate::model::run::{IterationTiming, RunTimings};
+use crate::store::journal::{Event, LoopExit};
+
+/// The loops that are timed.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Timed {
+    /// Key of the main loop; without one the first outermost loop counts as such.
+    main: Option<String>,
+    blocks: Vec<String>,
+    /// Depth of the open main loop and whether it was ever seen.
+    main_depth: Option<usize>,
+    main_name: Option<u32>,
+    /// Start of the open iteration.
+    started_ns: Option<u64>,
+    /// Key, start and depth of the open block.
+    block: Option<(String, u64, usize)>,
+    /// When the main loop was left last.
+    left_ns: Option<u64>,
+    pub(super) last_ns: u64,
+}
+
+impl Timed {
+    pub(super) fn new(plan: &InstrumentationPlan) -> Self {
+        let blocks = plan.loops.iter().filter(|l| l.is_block).map(|l| l.key.clone()).collect();
+        Self { main: plan.main.clone(), blocks, ..Self::default() }
+    }
+
+    /// Takes in a loop event; `depth` counts the loops open after it, `key` is that of an entered loop.
+    pub(super) fn take(&mut self, event: &Event, depth: usize, key: Option<&str>, timings: &mut RunTimings) {
+        match event {
+            Event::LoopEnter { name, time_ns, .. } => {
+                self.last_ns = *time_ns;
+                self.entered(*name, *time_ns, depth, key);
+            }
+            Event::Iteration { time_ns, .. } => {
+                self.last_ns = *time_ns;
+                if self.main_depth == Some(depth) {
+                    self.end_iteration(*time_ns, true, timings);
+                    if timings.iterations.is_empty() {
+                        timings.prefix_ns = *time_ns;
+                    }
+                    self.started_ns = Some(*time_ns);
+                    timings.iterations.push(IterationTiming::default());
+                }
+            }
+            Event::LoopExit { how, time_ns } => {
+                self.last_ns = *time_ns;
+                if let Some((key, started, _)) = self.block.take_if(|block| block.2 == depth + 1)
+                    && let Some(iteration) = timings.iterations.last_mut()
+                {
+                    iteration.blocks.push((key, time_ns.saturating_sub(started)));
+                }
+                if self.main_depth == Some(depth + 1) {
+                    self.end_iteration(*time_ns, *how == LoopExit::Exhausted, timings);
+                    self.main_depth = None;
+                    self.left_ns = Some(*time_ns);
+                }
+            }
+            Event::Restored { time_ns, .. } => self.last_ns = *time_ns,
+            _ => {}
+        }
+    }
+
+    fn entered(&mut self, name: u32, time_ns: u64, depth: usize, key: Option<&str>) {
+        let is_main = match (&self.main, key) {
+            (Some(main), Some(key)) => main == key,
+            (None, _) => depth == 1 && self.main_name.is_none_or(|main| main == name),
+            (Some(_), None) => false,
+        };
+        if is_main && self.main_depth.is_none() {
+            self.main_depth = Some(depth);
+            self.main_name = Some(name);
+        } else if let Some(key) = key
+            && self.started_ns.is_some()
+            && self.block.is_none()
+            && self.blocks.iter().any(|block| block == key)
+        {
+            self.block = Some((key.to_owned(), time_ns, depth));
+        }
+    }
+
+    fn end_iteration(&mut self, time_ns: u64, complete: bool, timings: &mut RunTimings) {
+        if let (Some(started), Some(iteration)) = (self.started_ns.take(), timings.iterations.last_mut()) {
+            iteration.total_ns = time_ns.saturating_sub(started);
+            iteration.complete = complete;
+        }
+        self.block = None;
+    }
+
+    /// Writes what is known of the open iteration so far.
+    pub(super) fn so_far(&self, timings: &mut RunTimings) {
+        if let (Some(started), Some(iteration)) = (self.started_ns, timings.iterations.last_mut()) {
+            iteration.total_ns = self.last_ns.saturating_sub(started);
+        }
+    }
+
+    /// The process ended at this time, if it said when.
+    pub(super) fn ended(&mut self, time_ns: Option<u64>, timings: &mut RunTimings) {
+        self.last_ns = time_ns.unwrap_or(self.last_ns);
+        match self.left_ns {
+            Some(left) => timings.suffix_ns = self.last_ns.saturating_sub(left),
+            None if timings.iterations.is_empty() => timings.prefix_ns = self.last_ns,
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Checks everything at rest: database, run records, journals, checkpoint packs, versions.
+
+use std::path::Path;
+
+use crate::base::files;
+use crate::base::ids::RunId;
+use crate::engine::Error;
+use crate::engine::project::Project;
+use crate::model::run::RunMeta;
+use crate::store::chunks::{ChunkStore, verify_pack};
+use crate::store::journal;
+use crate::store::layout::names;
+use crate::store::versions::Versions;
+
+/// What a check found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FsckReport {
+    pub runs: usize,
+    pub journals: usize,
+    pub chunks: u64,
+    pub problems: Vec<Problem>,
+}
+
+/// Something that is damaged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    pub what: String,
+    pub hint: Option<String>,
+}
+
+impl FsckReport {
+    fn add(&mut self, what: impl ToString, hint: Option<&str>) {
+        self.problems.push(Problem { what: what.to_string(), hint: hint.map(str::to_owned) });
+    }
+}
+
+impl Project {
+    /// Reads everything in the store and says what is damaged. Changes nothing.
+    ///
+    /// # Errors
+    /// If the store's folders cannot be listed.
+    pub fn fsck(&self) -> Result<FsckReport, Error> {
+        let mut report = FsckReport::default();
+        match self.query(|db| Ok(db.check()?)) {
+            Ok(lines) => {
+                lines.iter().for_each(|line| report.add(format!("database: {line}"), Some("afterlog rebuild")))
+            }
+            Err(error) => report.add(&error, Some("afterlog rebuild")),
+        }
+        let versions = self.versions();
+        if let Err(error) = &versions {
+            report.add(error, None);
+        }
+        for id in self.layout().run_ids()? {
+            report.runs += 1;
+            self.check_run(&id, versions.as_ref().ok(), &mut report);
+        }
+        for job in self.layout().job_ids()? {
+            check_journal(&self.layout().job(&job).join(names::JOB), &mut report);
+            let segments = std::fs::read_dir(self.layout().job(&job).join("segments"));
+            for segment in segments.into_iter().flatten().flatten() {
+                check_journal(&segment.path().join(names::EVENTS), &mut report);
+            }
+        }
+        match ChunkStore::pack_paths(self.layout()) {
+            Ok(packs) => packs.iter().for_each(|pack| check_pack(pack, &mut report)),
+            Err(error) => report.add(error, None),
+        }
+        Ok(report)
+    }
+
+    fn check_run(&self, id: &RunId, versions: Option<&Versions>, report: &mut FsckReport) {
+        let folder = self.layout().run(id);
+        for file in [names::EVENTS, names::RECORDER] {
+            check_journal(&folder.join(file), report);
+        }
+        let path = folder.join(names::META);
+        let meta = match files::read(&path) {
+            Ok(json) => serde_json::from_slice::<RunMeta>(&json).map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        match meta {
+            Err(error) => report.add(format!("run {id}: {} is not readable: {error}", path.display()), None),
+            Ok(meta) => {
+                if let Some(Err(error)) = versions.map(|versions| versions.list_files(&meta.version)) {
+                    report.add(format!("run {id}: its version cannot be read: {error}"), None);
+                }
+            }
+        }
+    }
+}
+
+/// A torn end is what a killed process leaves behind and no damage.
+fn check_journal(path: &Path, report: &mut FsckReport) {
+    if !path.exists() {
+        return;
+    }
+    report.journals += 1;
+    let mut offset = 0;
+    loop {
+        match journal::read_from(path, offset) {
+            Ok(batch) => {
+                for damage in &batch.damage {
+                    let (bytes, at, what) = (damage.bytes, damage.offset, damage.what);
+                    report.add(format!("{}: {bytes} bytes at offset {at}: {what}", path.display()), None);
+                }
+                offset = batch.next_offset;
+                if !batch.more {
+                    return;
+                }
+            }
+            Err(error) => return report.add(error, None),
+        }
+    }
+}
+
+fn check_pack(path: &Path, report: &mut FsckReport) {
+    let hint = Some("replays that need this checkpoint start from an earlier one");
+    match verify_pack(path) {
+        Ok((sound, damage)) => {
+            report.chunks += sound;
+            damage.iter().for_each(|damage| report.add(format!("{}: {}", path.display(), damage.what), hint));
+        }
+        Err(error) => report.add(error, hint),
+    }
+}

@@ -1,0 +1,189 @@
+//! The results grid: gathers columns and pivots them.
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::analysis::pivot::{Awaited, LoopValues, Origin, PivotInput, Place, Series, pivot};
+use crate::base::files;
+use crate::base::ids::{JobId, RunId};
+use crate::engine::Error;
+use crate::engine::project::Project;
+use crate::model::grid::Grid;
+use crate::model::instrument::{InstrumentationPlan, Reach};
+use crate::model::job::{CheckReport, SegmentState};
+use crate::model::plan::ReplayPlan;
+use crate::model::verdict::Verdict;
+use crate::store::db::{Db, SegmentRow};
+use crate::store::layout::names;
+
+/// What a grid shows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GridQuery {
+    /// Columns, in this order.
+    pub names: Vec<String>,
+    /// Rows; `None`: all runs.
+    pub runs: Option<Vec<RunId>>,
+}
+
+impl Project {
+    /// The values of some names over some runs.
+    ///
+    /// # Errors
+    /// If a name was never logged nor asked for, or the database cannot be read.
+    pub fn grid(&self, query: &GridQuery) -> Result<Grid, Error> {
+        let input = self.query(|db| {
+            let segments = db.segments()?;
+            check_names(db, &segments, &query.names)?;
+            let runs = match &query.runs {
+                Some(runs) => runs.clone(),
+                None => db.summaries()?.into_iter().map(|run| run.id).collect(),
+            };
+            self.gather(db, runs, query.names.clone(), &segments)
+        })?;
+        Ok(pivot(input))
+    }
+
+    fn gather(
+        &self,
+        db: &Db,
+        runs: Vec<RunId>,
+        names: Vec<String>,
+        segments: &[SegmentRow],
+    ) -> Result<PivotInput, Error> {
+        let mut input = PivotInput { runs, names, ..PivotInput::default() };
+        for (run, id) in input.runs.iter().enumerate() {
+            for (name, text) in input.names.iter().enumerate() {
+                for column in db.columns(id.as_str(), false, text)? {
+                    input.series.push(Series { run, name, origin: Origin::Recorded, column });
+                }
+            }
+            for name in db.valued_loops(id.as_str())? {
+                for column in db.columns(id.as_str(), true, &name)? {
+                    input.loop_values.push(LoopValues { run, column });
+                }
+            }
+        }
+        let run_numbers: HashMap<&RunId, usize> = input.runs.iter().enumerate().map(|(at, id)| (id, at)).collect();
+        let mut plans = Plans { project: self, jobs: HashMap::new() };
+        for (order, segment) in (0..).zip(segments) {
+            let Some(&run) = run_numbers.get(&segment.run) else { continue };
+            for (name, text) in input.names.iter().enumerate() {
+                for column in db.columns(&segment.source(), false, text)? {
+                    let verdict = verdict(segment.report.as_ref());
+                    let origin = Origin::Replayed { probe: segment.probe_hash.clone(), order, verdict };
+                    input.series.push(Series { run, name, origin, column });
+                }
+                if segment.names.contains(text) {
+                    input.awaited.extend(plans.awaited(segment, run, name));
+                }
+            }
+        }
+        Ok(input)
+    }
+
+    /// The name of a run's main loop.
+    fn main_loop(&self, run: &RunId) -> Option<String> {
+        let path = self.layout().run(run).join(names::INSTRUMENTATION);
+        let plan: InstrumentationPlan = serde_json::from_slice(&files::read(&path).ok()?).ok()?;
+        Some(plan.find(plan.main.as_ref()?)?.name.clone())
+    }
+}
+
+/// How far a segment's values can be trusted.
+fn verdict(report: Option<&CheckReport>) -> Verdict {
+    match report {
+        Some(report) if report.first_difference.is_some() => Verdict::Diverged,
+        Some(report) if report.equal_values + report.equal_states > 0 => Verdict::Verified,
+        _ => Verdict::Unverified,
+    }
+}
+
+/// Plans of the jobs that still owe values, each read once.
+struct Plans<'a> {
+    project: &'a Project,
+    jobs: HashMap<JobId, Option<ReplayPlan>>,
+}
+
+impl Plans<'_> {
+    /// The places that a segment was to fill with a name, unless it has ended well.
+    fn awaited(&mut self, segment: &SegmentRow, run: usize, name: usize) -> Vec<Awaited> {
+        let failed = match &segment.status.state {
+            SegmentState::Queued | SegmentState::Running { .. } => false,
+            SegmentState::Failed { .. } => true,
+            SegmentState::Done { .. } | SegmentState::Cancelled => return Vec::new(),
+        };
+        let place = |place| Awaited { run, name, place, failed };
+        let reach = self.reach(segment);
+        let mut places = Vec::new();
+        if segment.wanted.is_empty() {
+            places.push(place(Place::Root));
+        } else if let Some(main) = self.project.main_loop(&segment.run) {
+            places.extend(segment.wanted.iter().map(|&index| {
+                let main = main.clone();
+                let within = !reach.body && !reach.blocks.is_empty();
+                place(if within { Place::Within { main, index } } else { Place::Iteration { main, index } })
+            }));
+        }
+        places
+    }
+
+    /// Where the statements of a segment's run can log.
+    fn reach(&mut self, segment: &SegmentRow) -> Reach {
+        let layout = self.project.layout();
+        let plan = self.jobs.entry(segment.job.clone()).or_insert_with(|| {
+            let json = files::read(&layout.job(&segment.job).join(names::PLAN)).ok()?;
+            serde_json::from_slice(&json).ok()
+        });
+        let run = plan.as_ref().and_then(|plan| plan.runs.iter().find(|run| run.run == segment.run));
+        run.map(|run| run.reach.clone()).unwrap_or_default()
+    }
+}
+
+fn check_names(db: &Db, segments: &[SegmentRow], names: &[String]) -> Result<(), Error> {
+    let mut known: BTreeSet<String> = db.all_names()?.into_iter().collect();
+    known.extend(segments.iter().flat_map(|segment| segment.names.iter().cloned()));
+    match names.iter().find(|name| !known.contains(*name)) {
+        Some(name) => Err(Error::UnknownName { name: name.clone(), similar: similar(name, &known) }),
+        None => Ok(()),
+    }
+}
+
+/// The up to three names closest to `name`, if they are close at all.
+fn similar(name: &str, known: &BTreeSet<String>) -> Vec<String> {
+    let mut near: Vec<(usize, &String)> = known
+        .iter()
+        .map(|other| (edits(&name.to_lowercase(), &other.to_lowercase()), other))
+        .filter(|(distance, other)| *distance <= 1 + name.chars().count().min(other.chars().count()) / 3)
+        .collect();
+    near.sort();
+    near.into_iter().take(3).map(|(_, other)| other.clone()).collect()
+}
+
+/// Levenshtein's distance: quadratic in time, linear in space.
+fn edits(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{edits, similar};
+
+    #[test]
+    fn close_names_are_suggested() {
+        assert_eq!(edits("kitten", "sitting"), 3);
+        let known = ["loss", "val_loss", "accuracy"].map(str::to_owned).into();
+        assert_eq!(similar("los", &known), ["loss"]);
+        assert_eq!(similar("acuracy", &known), ["accuracy"]);
+        assert!(similar("grad_norm", &known).is_empty());
+    }
+}

@@ -1,0 +1,128 @@
+//! The façade: everything that the front ends do with a project goes through [`Project`].
+//!
+//! Cheap to clone and safe to share; every call blocks, so an interface calls it from a thread of its own.
+
+mod fsck;
+mod grid;
+mod jobs;
+mod runs;
+mod select;
+mod source;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub use fsck::{FsckReport, Problem};
+pub use grid::GridQuery;
+
+use crate::engine::{Error, ingest};
+use crate::store::db::{self, Db, DbError};
+use crate::store::layout::{Layout, STORE_FOLDER};
+use crate::store::versions;
+
+/// One project and its store.
+#[derive(Clone)]
+pub struct Project {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    layout: Layout,
+    /// Two connections, so that queries do not wait for ingestion. Opened when first used: recording must not depend
+    /// on the database, and a damaged one can still be rebuilt.
+    writer: Mutex<Option<Db>>,
+    reader: Mutex<Option<Db>>,
+}
+
+impl Project {
+    /// The project that `start` lies in, if anything was ever recorded there.
+    ///
+    /// # Errors
+    /// If its store is damaged or of a newer version.
+    pub fn find(start: &Path) -> Result<Option<Self>, Error> {
+        Ok(Layout::open(&root_of(start))?.map(Self::new))
+    }
+
+    /// The same, as an error where there is none.
+    ///
+    /// # Errors
+    /// As [`Project::find`], and if there is no store.
+    pub fn require(start: &Path) -> Result<Self, Error> {
+        Self::find(start)?.ok_or_else(|| Error::NoProject { start: start.to_owned() })
+    }
+
+    /// The project that `start` lies in, with a store made if there is none.
+    ///
+    /// # Errors
+    /// As [`Project::find`], and if the store cannot be written.
+    pub fn open_or_create(start: &Path) -> Result<Self, Error> {
+        Ok(Self::new(Layout::create(&root_of(start))?))
+    }
+
+    fn new(layout: Layout) -> Self {
+        Self { inner: Arc::new(Inner { layout, writer: Mutex::new(None), reader: Mutex::new(None) }) }
+    }
+
+    pub fn root(&self) -> &Path {
+        self.inner.layout.root()
+    }
+
+    pub fn layout(&self) -> &Layout {
+        &self.inner.layout
+    }
+
+    /// Takes in what journals say since the last time; true if anything changed.
+    ///
+    /// # Errors
+    /// If the store or its database cannot be used.
+    pub fn refresh(&self) -> Result<bool, Error> {
+        self.with(&self.inner.writer, |db| ingest::refresh(self.layout(), db))
+    }
+
+    /// Makes the database anew from the journals.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn rebuild(&self) -> Result<(), Error> {
+        let emptied = self.with(&self.inner.writer, |db| {
+            db.write(|writing| writing.clear().map_err(Error::from))?;
+            ingest::refresh(self.layout(), db)
+        });
+        if let Err(Error::Db(DbError::Damaged { .. })) = emptied {
+            // Too damaged to be emptied. Other processes go on with the files that they have open.
+            *lock(&self.inner.writer) = None;
+            *lock(&self.inner.reader) = None;
+            db::remove(self.layout())?;
+            self.refresh()?;
+            return Ok(());
+        }
+        emptied.map(drop)
+    }
+
+    /// Runs a query.
+    fn query<T>(&self, work: impl FnOnce(&Db) -> Result<T, Error>) -> Result<T, Error> {
+        self.with(&self.inner.reader, |db| work(db))
+    }
+
+    fn with<T>(&self, slot: &Mutex<Option<Db>>, work: impl FnOnce(&mut Db) -> Result<T, Error>) -> Result<T, Error> {
+        let mut slot = lock(slot);
+        let db = match slot.take() {
+            Some(db) => slot.insert(db),
+            None => slot.insert(Db::open(self.layout())?),
+        };
+        work(db)
+    }
+}
+
+/// A panic in another thread leaves no half-written state behind: transactions roll back.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The root of the project that `start` lies in: the git work tree's, else the nearest folder with a store, else `start`.
+fn root_of(start: &Path) -> PathBuf {
+    if let Some(root) = versions::work_tree_root(start) {
+        return root;
+    }
+    start.ancestors().find(|folder| folder.join(STORE_FOLDER).is_dir()).unwrap_or(start).to_owned()
+}

@@ -1,0 +1,77 @@
+//! Runs: their list, their details, their output.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+
+use serde::Deserialize;
+
+use crate::base::files::at;
+use crate::base::ids::RunId;
+use crate::engine::Error;
+use crate::engine::project::Project;
+use crate::model::run::{Checkpoint, RunDetail, RunSummary};
+use crate::store::layout::names;
+
+#[derive(Deserialize)]
+struct Stored {
+    checkpoint: Checkpoint,
+}
+
+impl Project {
+    /// All runs, oldest first.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub fn runs(&self) -> Result<Vec<RunSummary>, Error> {
+        self.query(|db| Ok(db.summaries()?))
+    }
+
+    /// All that is known of one run.
+    ///
+    /// # Errors
+    /// If there is no such run, or the database cannot be read.
+    pub fn run_detail(&self, id: &RunId) -> Result<RunDetail, Error> {
+        self.query(|db| {
+            let row = db.run(id)?.ok_or_else(|| Error::UnknownRun(id.to_string()))?;
+            let stored = db.checkpoints(id)?;
+            // What does not parse was noted on the run when it was ingested.
+            let checkpoints = stored.iter().filter_map(|json| serde_json::from_str::<Stored>(json).ok());
+            let checkpoints = checkpoints.map(|stored| stored.checkpoint).collect();
+            Ok(RunDetail { summary: row.summary, meta: row.meta, timings: row.timings, checkpoints })
+        })
+    }
+
+    /// Every name that any run or replay logged, in the order of the alphabet.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub fn all_names(&self) -> Result<Vec<String>, Error> {
+        self.query(|db| Ok(db.all_names()?))
+    }
+
+    /// The end of what a run wrote to standard output and standard error.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn output(&self, id: &RunId, max_bytes: u64) -> Result<String, Error> {
+        tail(&self.layout().run(id).join(names::OUTPUT), max_bytes)
+    }
+}
+
+/// The last bytes of a file as text, from a line's beginning where something is cut; empty if there is no file.
+pub(super) fn tail(path: &std::path::Path, max_bytes: u64) -> Result<String, Error> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(String::new()),
+        Err(error) => return Err(at("open", path)(error).into()),
+    };
+    let length = file.metadata().map_err(at("read", path))?.len();
+    let start = length.saturating_sub(max_bytes);
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(start))
+        .and_then(|_| file.take(max_bytes).read_to_end(&mut bytes))
+        .map_err(at("read", path))?;
+    let text = String::from_utf8_lossy(&bytes);
+    let cut = if start == 0 { None } else { text.split_once('\n').map(|(_, rest)| rest) };
+    Ok(cut.unwrap_or(&text).to_owned())
+}
