@@ -1,5 +1,5 @@
 //! Pure computation on sources, plans and values. No file, clock or process is touched anywhere below here; nothing
 //! panics on any text.
 
-pub mod python;
 pub mod pivot;
+pub mod python;
