@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::base::files::FileError;
 use crate::base::ids::BadId;
+use crate::engine::spawn::SpawnError;
 use crate::store::db::DbError;
 use crate::store::journal::JournalError;
 use crate::store::layout::LayoutError;
@@ -32,6 +33,8 @@ pub enum Error {
     Journal(#[from] JournalError),
     #[error(transparent)]
     Versions(#[from] VersionError),
+    #[error(transparent)]
+    Spawn(#[from] SpawnError),
     #[error(transparent)]
     File(#[from] FileError),
 }
@@ -62,6 +65,7 @@ impl Error {
             | Self::Layout(LayoutError::TooNew { .. } | LayoutError::NotAFolder { .. } | LayoutError::File(_))
             | Self::Db(DbError::TooNew { .. } | DbError::Sqlite { .. })
             | Self::Journal(JournalError::TooNew { .. } | JournalError::File(_))
+            | Self::Spawn(_)
             | Self::Versions(_) => Kind::User,
             Self::Layout(LayoutError::BadFormat { .. })
             | Self::Db(DbError::Damaged { .. })
@@ -86,9 +90,13 @@ impl Error {
             Self::Layout(LayoutError::TooNew { .. }) | Self::Db(DbError::TooNew { .. }) => {
                 Some("install the newer afterlog; nothing was changed".into())
             }
-            Self::BadId(_) | Self::File(_) | Self::Db(_) | Self::Layout(_) | Self::Journal(_) | Self::Versions(_) => {
-                None
-            }
+            Self::BadId(_)
+            | Self::Spawn(_)
+            | Self::File(_)
+            | Self::Db(_)
+            | Self::Layout(_)
+            | Self::Journal(_)
+            | Self::Versions(_) => None,
         }
     }
 }

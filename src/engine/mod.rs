@@ -5,5 +5,6 @@
 pub mod error;
 pub mod ingest;
 pub mod project;
+pub mod spawn;
 
 pub use error::{Error, Kind};

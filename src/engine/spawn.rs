@@ -1,0 +1,289 @@
+//! Starting processes: Python under a session, Python by itself, and this program's own helpers. Nobody else does.
+//!
+//! What a session's Python inherits is listed here in full: open files by number, and variables that the runtime
+//! removes before the script sees its environment. Everything else of the parent's is closed on exec.
+
+#![allow(clippy::disallowed_methods, reason = "this is the one home of Command::new")]
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
+use crate::base::files::{FileError, at};
+use crate::base::ids::JobId;
+use crate::store::journal::{self, JournalError};
+use crate::store::layout::names;
+
+/// Why a process cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum SpawnError {
+    #[error("cannot start {}: {source}", program.display())]
+    Start { program: PathBuf, source: io::Error },
+    #[error("cannot make {what}: {source}")]
+    Descriptor { what: &'static str, source: io::Error },
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// A Python command line: interpreter, its flags, the script and the script's arguments.
+#[derive(Debug, Clone)]
+pub struct Invocation<'a> {
+    pub python: &'a Path,
+    pub flags: &'a [String],
+    pub script: &'a Path,
+    pub args: &'a [OsString],
+}
+
+/// What a session's Python is told.
+#[derive(Debug)]
+pub struct Session<'a> {
+    pub mode: Mode<'a>,
+    /// The unpacked runtime.
+    pub runtime: &'a Path,
+    /// The run's or the segment's folder, absolute.
+    pub directory: &'a Path,
+    pub project_root: &'a Path,
+    pub hash_seed: &'a str,
+    pub entropy_seed: u64,
+    /// Variables set on top of the inherited environment.
+    pub environment: &'a BTreeMap<String, String>,
+    pub streams: Streams<'a>,
+}
+
+/// What a session does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode<'a> {
+    Record {
+        checkpoints: Checkpoints,
+    },
+    Replay {
+        /// The file that holds the `SegmentOrder`.
+        order: &'a Path,
+    },
+}
+
+/// When a recorded run takes checkpoints.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Checkpoints {
+    /// Where the pause is small against the training time since the last one.
+    #[default]
+    Adaptive,
+    /// At every iteration.
+    All,
+    /// Never.
+    Off,
+}
+
+/// Where a process's standard streams lead.
+#[derive(Debug, Clone, Copy)]
+pub enum Streams<'a> {
+    /// Where this process's lead.
+    Inherited,
+    /// No input; output and errors are appended to the file.
+    AppendedTo(&'a File),
+}
+
+/// The open files that a session's Python inherits.
+#[derive(Debug)]
+pub struct Descriptors {
+    /// The journal, its header written.
+    pub events: File,
+    /// The copy of what the script prints.
+    pub output: File,
+    /// The script's end of the control channel.
+    pub control: UnixStream,
+    /// Shared memory for state.
+    pub buffers: [File; 2],
+    /// The run's or the job's lock, held for as long as the script runs.
+    pub lock: Option<File>,
+}
+
+/// This process's side of a session's channels.
+#[derive(Debug)]
+pub struct Channels {
+    pub control: UnixStream,
+    pub buffers: [File; 2],
+}
+
+impl Descriptors {
+    /// Opens the journal and the output file in `directory`, and makes the control channel and the shared buffers.
+    ///
+    /// # Errors
+    /// If a file cannot be opened, or the system gives no more descriptors or memory files.
+    pub fn open(directory: &Path, lock: Option<File>) -> Result<(Self, Channels), SpawnError> {
+        let events = journal::Writer::open(&directory.join(names::EVENTS))?.into_file();
+        let output = directory.join(names::OUTPUT);
+        let output = OpenOptions::new().create(true).append(true).open(&output).map_err(at("open", &output))?;
+        let failed = |what| move |source| SpawnError::Descriptor { what, source };
+        let (ours, theirs) = UnixStream::pair().map_err(failed("a control channel"))?;
+        let buffer = |name: &str| -> Result<(File, File), SpawnError> {
+            let memory = memfd_create(name, MFdFlags::MFD_CLOEXEC).map_err(io::Error::from);
+            let file = memory.map(File::from).map_err(failed("a shared buffer"))?;
+            let shared = file.try_clone().map_err(failed("a shared buffer"))?;
+            Ok((file, shared))
+        };
+        let (first, first_shared) = buffer("afterlog-0")?;
+        let (second, second_shared) = buffer("afterlog-1")?;
+        let buffers = [first_shared, second_shared];
+        let channels = Channels { control: ours, buffers: [first, second] };
+        Ok((Self { events, output, control: theirs, buffers, lock }, channels))
+    }
+
+    /// Lets the next process inherit these files; gives the runtime's table of them.
+    fn release(&self) -> Result<String, SpawnError> {
+        for descriptor in [self.events.as_fd(), self.output.as_fd(), self.control.as_fd()]
+            .into_iter()
+            .chain(self.buffers.iter().map(AsFd::as_fd))
+            .chain(self.lock.iter().map(AsFd::as_fd))
+        {
+            fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::empty()))
+                .map_err(|errno| SpawnError::Descriptor { what: "a descriptor inheritable", source: errno.into() })?;
+        }
+        let [first, second] = self.buffers.each_ref().map(AsRawFd::as_raw_fd);
+        Ok(serde_json::json!({
+            "events": self.events.as_raw_fd(),
+            "output": self.output.as_raw_fd(),
+            "control": self.control.as_raw_fd(),
+            "buffers": [first, second],
+            "lock": self.lock.as_ref().map(AsRawFd::as_raw_fd),
+        })
+        .to_string())
+    }
+}
+
+/// Starts a script under the runtime. The descriptors are the child's alone afterwards.
+///
+/// # Errors
+/// If the interpreter cannot be started.
+pub fn session(
+    invocation: &Invocation<'_>,
+    session: &Session<'_>,
+    descriptors: Descriptors,
+) -> Result<Child, SpawnError> {
+    let mut command = Command::new(invocation.python);
+    command.args(invocation.flags).arg(session.runtime.join("launch.py")).arg(invocation.script).args(invocation.args);
+    command.envs(session.environment);
+    command.env("PYTHONHASHSEED", session.hash_seed).env("PYTHONPATH", python_path(session.runtime));
+    command.env("AFTERLOG_DIR", session.directory).env("AFTERLOG_ROOT", session.project_root);
+    command.env("AFTERLOG_PLAN", session.directory.join(names::INSTRUMENTATION));
+    command.env("AFTERLOG_SEED", session.entropy_seed.to_string());
+    match session.mode {
+        Mode::Record { checkpoints } => {
+            let word = match checkpoints {
+                Checkpoints::Adaptive => "adaptive",
+                Checkpoints::All => "all",
+                Checkpoints::Off => "off",
+            };
+            command.env("AFTERLOG_MODE", "record").env("AFTERLOG_CHECKPOINTS", word);
+        }
+        Mode::Replay { order } => {
+            command.env("AFTERLOG_MODE", "replay").env("AFTERLOG_ORDER", order).env("AFTERLOG_CHECKPOINTS", "off");
+        }
+    }
+    if let Streams::AppendedTo(file) = session.streams {
+        let copy = || file.try_clone().map(Stdio::from).map_err(duplicate);
+        command.stdin(Stdio::null()).stdout(copy()?).stderr(copy()?);
+    }
+    command.env("AFTERLOG_FDS", descriptors.release()?);
+    start(&mut command)
+}
+
+/// Starts a script unrecorded; with a runtime, `import afterlog` works in it and records nothing.
+///
+/// # Errors
+/// If the interpreter cannot be started.
+pub fn plain_python(invocation: &Invocation<'_>, runtime: Option<&Path>) -> Result<Child, SpawnError> {
+    let mut command = Command::new(invocation.python);
+    command.args(invocation.flags).arg(invocation.script).args(invocation.args);
+    if let Some(runtime) = runtime {
+        command.env("PYTHONPATH", python_path(runtime));
+    }
+    // Silences the inert calls' advice to do what was just tried.
+    command.env("AFTERLOG_CHILD", "1");
+    start(&mut command)
+}
+
+/// Runs a line of Python, isolated from the user's settings, and gives what it printed.
+///
+/// # Errors
+/// If the interpreter cannot be started or fails; then with what it wrote to standard error.
+pub fn ask_python(python: &Path, code: &str) -> Result<String, SpawnError> {
+    let mut command = Command::new(python);
+    let failed = |source| SpawnError::Start { program: python.to_owned(), source };
+    let output = command.args(["-I", "-c", code]).stdin(Stdio::null()).output().map_err(failed)?;
+    if !output.status.success() {
+        return Err(failed(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned())));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Starts the process that performs one segment of a job: `afterlog __worker JOB N`. Its messages go to `log`.
+///
+/// # Errors
+/// If this program cannot be started again.
+pub fn worker(project_root: &Path, job: &JobId, segment: u32, log: &File) -> Result<Child, SpawnError> {
+    let mut command = ourselves(project_root)?;
+    let log = log.try_clone().map_err(duplicate)?;
+    command.args(["__worker", job.as_str(), &segment.to_string()]);
+    start(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log))
+}
+
+/// Starts the process that performs a job and outlives this one: `afterlog __coordinate JOB`. It calls
+/// [`leave_terminal`] first.
+///
+/// # Errors
+/// If this program cannot be started again.
+pub fn coordinator(project_root: &Path, job: &JobId) -> Result<Child, SpawnError> {
+    let mut command = ourselves(project_root)?;
+    command.args(["__coordinate", job.as_str()]);
+    start(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()))
+}
+
+/// Takes this process out of its terminal's session, so that neither Ctrl-C nor closing the terminal ends it.
+pub fn leave_terminal() {
+    // Fails only for a leader of a process group, which is not its terminal's to interrupt either.
+    let _ = nix::unistd::setsid();
+}
+
+/// The signal-free answer of a finished child: its exit code, or 128 + the signal that ended it, and that signal.
+pub fn outcome(status: std::process::ExitStatus) -> (i32, Option<i32>) {
+    use std::os::unix::process::ExitStatusExt;
+    let signal = status.signal();
+    (status.code().unwrap_or_else(|| 128 + signal.unwrap_or(0)), signal)
+}
+
+fn ourselves(project_root: &Path) -> Result<Command, SpawnError> {
+    let failed = |source| SpawnError::Descriptor { what: "out which program this is", source };
+    let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+    command.current_dir(project_root);
+    Ok(command)
+}
+
+fn start(command: &mut Command) -> Result<Child, SpawnError> {
+    let program = PathBuf::from(command.get_program());
+    command.spawn().map_err(|source| SpawnError::Start { program, source })
+}
+
+fn duplicate(source: io::Error) -> SpawnError {
+    SpawnError::Descriptor { what: "a second descriptor of a file", source }
+}
+
+/// The runtime first, then what the user had.
+fn python_path(runtime: &Path) -> OsString {
+    let mut path = OsString::from(runtime);
+    if let Some(users) = std::env::var_os("PYTHONPATH").filter(|users| !users.is_empty()) {
+        path.push(OsStr::new(":"));
+        path.push(users);
+    }
+    path
+}
