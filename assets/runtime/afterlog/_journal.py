@@ -1,0 +1,134 @@
+"""The journal's writer: twin of src/store/journal. Events are queued by the training thread and appended by another.
+
+A queue entry is one or more whole events, so a frame never splits one. What is not yet flushed when the process is
+killed is lost: at most the last 50 ms.
+"""
+import os
+import struct
+import threading
+import time
+import zlib
+from collections import deque
+
+_HEADER = b"AFTRLOG\n" + struct.pack("<II", 1, 0)
+_FLUSH_SECONDS = 0.05
+#: A frame takes at most this many queue entries, so that a flood of logs does not build one giant frame.
+_FRAME_ENTRIES = 100_000
+NO_KEY = 0xFFFFFFFF
+
+EXHAUSTED, EARLY, SKIPPED = 0, 1, 2
+
+_name = struct.Struct("<BII").pack
+_enter = struct.Struct("<BIIqQ").pack
+_iterate = struct.Struct("<BQQ").pack
+_exit = struct.Struct("<BBQ").pack
+_named = struct.Struct("<BI").pack
+_text = struct.Struct("<BI").pack
+_two = struct.Struct("<BQQ").pack
+
+
+class Journal:
+    """Appends events to an open file. ``append`` takes encoded events and is safe from any thread."""
+
+    def __init__(self, fd):
+        self._fd = fd
+        self._queue = deque()
+        self._lock = threading.Lock()
+        self._file_lock = threading.Lock()
+        self._wake = threading.Event()
+        self._start_ns = time.monotonic_ns()
+        self.ids = {}
+        #: What is called besides flushing, in the flushing thread.
+        self.chores = []
+        self.append = self._queue.append
+        if os.fstat(fd).st_size == 0:
+            os.write(fd, _HEADER)
+        thread = threading.Thread(target=self._run, name="afterlog-journal", daemon=True)
+        thread.start()
+
+    def now(self):
+        """Nanoseconds since this journal was opened."""
+        return time.monotonic_ns() - self._start_ns
+
+    def intern(self, name):
+        """The number of a name, introduced in the journal on first use."""
+        number = self.ids.get(name)
+        if number is None:
+            with self._lock:
+                number = self.ids.get(name)
+                if number is None:
+                    text = name.encode("utf-8", "replace")
+                    number = len(self.ids)
+                    self.append(_name(1, number, len(text)) + text)
+                    # Only now may others use the number: its introduction is already queued.
+                    self.ids[name] = number
+        return number
+
+    def enter(self, name, key, length):
+        key = NO_KEY if key is None else self.intern(key)
+        self.append(_enter(2, self.intern(name), key, length, self.now()))
+
+    def iterate(self, index, value_bytes):
+        event = _iterate(3, index, self.now())
+        self.append(event if value_bytes is None else event + b"\x04" + value_bytes)
+
+    def exit(self, how):
+        self.append(_exit(5, how, self.now()))
+
+    def log(self, name, value_bytes):
+        self.append(_named(6, self.intern(name)) + value_bytes)
+
+    def argument(self, name, value_bytes):
+        self.append(_named(7, self.intern(name)) + value_bytes)
+
+    def note(self, text):
+        self._tagged(8, text)
+
+    def snapshot(self, seq, stall_ns):
+        self.append(_two(9, seq, stall_ns))
+
+    def start(self, json_text):
+        self._tagged(10, json_text)
+
+    def end(self, json_text):
+        self._tagged(11, json_text)
+
+    def restored(self, seq):
+        self.append(_two(13, seq, self.now()))
+
+    def state(self, json_text):
+        self._tagged(14, json_text)
+
+    def _tagged(self, tag, text):
+        data = text.encode("utf-8", "replace")
+        self.append(_text(tag, len(data)) + data)
+
+    def flush(self):
+        """Writes everything queued so far."""
+        with self._file_lock:
+            while self._queue:
+                entries = [self._queue.popleft() for _ in range(min(len(self._queue), _FRAME_ENTRIES))]
+                payload = b"".join(entries)
+                frame = memoryview(struct.pack("<II", len(payload), zlib.crc32(payload)) + payload)
+                while frame:
+                    frame = frame[os.write(self._fd, frame) :]
+
+    def silence(self):
+        """Forgets everything from now on: for a forked child, which is not the run."""
+        self._queue = deque()
+        self.append = lambda event: None
+        self._file_lock = threading.Lock()
+        self._lock = threading.Lock()
+        self.chores = []
+
+    def _run(self):
+        while True:
+            self._wake.wait(_FLUSH_SECONDS)
+            try:
+                for chore in list(self.chores):
+                    chore()
+                if self._queue:
+                    self.flush()
+            except OSError:
+                # The disk is full or gone: training goes on, and what can be written later is still queued in order.
+                time.sleep(1.0)

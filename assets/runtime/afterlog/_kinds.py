@@ -1,0 +1,169 @@
+"""What kinds of objects there are, as capture and restore see them. torch and NumPy only if the script imported them."""
+import collections
+import enum
+import io
+import random
+import sys
+import threading
+import types
+
+ATOMS = (type(None), bool, int, float, complex, str, bytes)
+#: Never part of the state: code, not data. Captured as a reference to the same object.
+CODE = (
+    type,
+    types.FunctionType,
+    types.BuiltinFunctionType,
+    types.MethodType,
+    types.ModuleType,
+    type(len.__call__),
+    property,
+    staticmethod,
+    classmethod,
+)
+#: State that Python cannot show or that belongs to the process.
+LIVE = (
+    types.GeneratorType,
+    types.CoroutineType,
+    types.AsyncGeneratorType,
+    types.FrameType,
+    types.TracebackType,
+    io.IOBase,
+    threading.Thread,
+    type(threading.Lock()),
+    type(threading.RLock()),
+    type(iter([])),
+    type(iter(())),
+    type(iter({})),
+    type(iter(range(0))),
+    zip,
+    map,
+    filter,
+    enumerate,
+)
+
+
+class NotCapturable(Exception):
+    """Says which part of a variable cannot be captured and why."""
+
+
+def torch():
+    """The torch module if it is fully imported, else None."""
+    module = sys.modules.get("torch")
+    return module if module is not None and hasattr(module, "Tensor") and hasattr(module, "optim") else None
+
+
+def numpy():
+    """The numpy module if it is fully imported, else None."""
+    module = sys.modules.get("numpy")
+    return module if module is not None and hasattr(module, "ndarray") and hasattr(module, "random") else None
+
+
+def is_tensor(value):
+    module = torch()
+    return module is not None and isinstance(value, module.Tensor)
+
+
+def is_array(value):
+    module = numpy()
+    return module is not None and isinstance(value, module.ndarray)
+
+
+def is_dataset(value):
+    """Whether this is a torch data set: its large tensors are taken as constant."""
+    data = sys.modules.get("torch.utils.data")
+    return data is not None and isinstance(value, data.Dataset)
+
+
+def generator_state(value):
+    """The state of a random number generator object, or None for anything else."""
+    if isinstance(value, random.Random) and not isinstance(value, random.SystemRandom):
+        return value.getstate()
+    module = torch()
+    if module is not None and isinstance(value, module.Generator):
+        return value.get_state()
+    module = numpy()
+    if module is not None:
+        if isinstance(value, module.random.Generator):
+            return value.bit_generator.state
+        if isinstance(value, module.random.BitGenerator):
+            return value.state
+        if isinstance(value, module.random.RandomState):
+            return value.get_state(legacy=False)
+    return None
+
+
+def set_generator_state(value, state):
+    """The inverse of ``generator_state``, in place."""
+    module = numpy()
+    if isinstance(value, random.Random):
+        value.setstate(state)
+    elif module is not None and isinstance(value, module.random.Generator):
+        value.bit_generator.state = state
+    elif module is not None and isinstance(value, module.random.BitGenerator):
+        value.state = state
+    else:
+        value.set_state(state)
+
+
+def container_kind(value):
+    """The built-in container that this is or derives from, or None."""
+    for kind in (list, dict, set, collections.deque, bytearray, tuple, frozenset):
+        if isinstance(value, kind):
+            return kind
+    return None
+
+
+def is_plain_object(value):
+    """Whether all of an object's state is in its attributes: a class written in Python without hidden C state."""
+    cls = type(value)
+    if isinstance(value, enum.Enum) or cls.__reduce__ is not object.__reduce__:
+        return False
+    if cls.__reduce_ex__ is not object.__reduce_ex__:
+        return False
+    if not (hasattr(value, "__dict__") or hasattr(cls, "__slots__")):
+        return False
+    return all(base is object or _is_written_in_python(base) for base in cls.__mro__)
+
+
+#: Py_TPFLAGS_HEAPTYPE, and Py_TPFLAGS_IMMUTABLETYPE, which types made in C carry since Python 3.10.
+_HEAP_TYPE, _IMMUTABLE_TYPE = 1 << 9, 1 << 8
+
+
+def _is_written_in_python(cls):
+    if not cls.__flags__ & _HEAP_TYPE or (sys.version_info >= (3, 10) and cls.__flags__ & _IMMUTABLE_TYPE):
+        return False
+    # Classes made by binding generators look like Python's but hold C++ objects.
+    return not type(cls).__name__.startswith(("pybind11", "nb_"))
+
+
+def slots_of(cls):
+    """Names of all slots of a class and its bases."""
+    names = []
+    for base in cls.__mro__:
+        slots = base.__dict__.get("__slots__", ())
+        slots = (slots,) if isinstance(slots, str) else slots
+        for name in slots:
+            if name not in ("__dict__", "__weakref__"):
+                mangled = name.startswith("__") and not name.endswith("__")
+                names.append("_%s%s" % (base.__name__.lstrip("_"), name) if mangled else name)
+    return names
+
+
+def class_reference(cls):
+    """A class as module and qualified name, if that leads back to it."""
+    module, name = getattr(cls, "__module__", None), getattr(cls, "__qualname__", None)
+    target = sys.modules.get(module)
+    for part in (name or "").split("."):
+        target = getattr(target, part, None)
+    if target is not cls:
+        raise NotCapturable("its class %s is not reachable by name" % (name,))
+    return (module, name)
+
+
+def class_from(reference):
+    """The class that ``class_reference`` named."""
+    module, name = reference
+    target = sys.modules[module]
+    for part in name.split("."):
+        target = getattr(target, part)
+    return target

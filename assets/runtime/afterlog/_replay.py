@@ -1,0 +1,138 @@
+"""Re-executes some iterations of the main loop from checkpoints, as ordered (`SegmentOrder` in src/model/plan.rs)."""
+import json
+import os
+import sys
+
+from . import _arguments, _capture, _journal, _snapshot
+from ._session import Session, _length, _scalar
+
+
+class Replay(Session):
+    """Every line that runs, runs in the state in which it ran in the record: nothing is executed in between."""
+
+    def __init__(self, journal, snapshots, plan, root, order):
+        super().__init__(journal, snapshots, plan, root, "off")
+        self._order = order
+        self._recorded = {name: _value(value) for name, value in order["args"]}
+        self._step = None
+
+    def _argument(self, name, default):
+        if name in self._recorded:
+            recorded = self._recorded[name]
+            return tuple(recorded) if isinstance(default, tuple) and isinstance(recorded, list) else recorded
+        return _arguments.from_command_line(name, default)
+
+    def _main_loop(self, name, iterable, plan, frame):
+        steps, stop = self._order["steps"], self._order["stop"]
+        self._journal.enter(str(name), plan["key"], _length(iterable))
+        self._stack.append((name, None))
+        self._enter_main(plan, frame)
+        if stop == "at_main_loop":
+            self._finish()
+        in_order = all(step["iteration"] == at and step["restore"] is None for at, step in enumerate(steps))
+        iterator = iter(iterable) if in_order else None
+        if iterator is None and not (hasattr(iterable, "__getitem__") and hasattr(iterable, "__len__")):
+            self._fail("the main loop's iterable cannot be entered in the middle")
+        how = _journal.EARLY
+        try:
+            for step in steps:
+                index = step["iteration"]
+                self._step, self._main.iteration, self._main.blocks = step, index, {}
+                if step["restore"] is not None:
+                    self._load(step["restore"], {"": frame}, [("m", self._main.entries)])
+                try:
+                    value = next(iterator) if iterator is not None else iterable[index]
+                except (StopIteration, IndexError):
+                    self._fail("the main loop ended before iteration %d" % index)
+                self._stack[:] = [(name, index)]
+                self._journal.iterate(index, _scalar(value, index))
+                yield value
+                self._snapshots.report({"t": "step", "iteration": index})
+            if stop == "after_last_step":
+                self._journal.exit(_journal.EARLY)
+                self._finish()
+            how = _journal.EXHAUSTED
+        finally:
+            self._leave_main(how)
+
+    def _block(self, name, iterable, plan, frame):
+        main, step = self._main, self._step
+        key = plan["key"]
+        occurrence = main.blocks.get(key, 0)
+        main.blocks[key] = occurrence + 1
+
+        def wanted(entries):
+            for entry in entries:
+                if entry["block"] == key and entry["occurrence"] == occurrence:
+                    return entry
+            return None
+
+        skip, expect = wanted(step["skip"]), wanted(step["expect"])
+        if skip is None and expect is None:
+            yield from self._iterate(name, iterable, key)
+            return
+        entries = _capture.walk(value for _, value in self._roots(plan, frame))
+        tables = [("b", entries), ("m", main.entries)]
+        if skip is not None:
+            self._journal.enter(str(name), key, _length(iterable))
+            self._load(skip["checkpoint"], {"": main.frame, "block": frame}, tables)
+            self._journal.exit(_journal.SKIPPED)
+            return
+        yield from self._iterate(name, iterable, key)
+        self._compare(expect, self._roots(plan, frame), tables)
+
+    def _compare(self, expect, roots, tables):
+        message = {"t": "compare", "checkpoint": expect["checkpoint"]}
+        answer = self._snapshots.compare(message, roots + _snapshot.generators(), tables)
+        self._journal.state(
+            json.dumps(
+                {
+                    "block": expect["block"],
+                    "occurrence": expect["occurrence"],
+                    "checkpoint": expect["checkpoint"],
+                    "equal": answer["equal"],
+                    "different": answer["different"],
+                }
+            )
+        )
+
+    def _load(self, seq, frames, tables):
+        try:
+            self._snapshots.load(seq, frames, tables)
+            self._journal.restored(seq)
+        except Exception as error:  # noqa: BLE001 - a script may catch everything; it must not go on in a wrong state
+            self._fail("checkpoint %d cannot be restored: %s: %s" % (seq, type(error).__name__, error))
+
+    def _fail(self, reason):
+        self._journal.end(json.dumps({"exit_code": 70, "exception": reason, "traceback": None}))
+        self._leave(70)
+
+    def _finish(self):
+        facts = _snapshot.environment_facts()
+        facts["exit_code"] = 0
+        self._journal.end(json.dumps(facts))
+        self._leave(0)
+
+    def _leave(self, code):
+        """Ends the process here: what the script would do next is not wanted."""
+        self._journal.flush()
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                pass
+        os._exit(code)
+
+
+def _value(tagged):
+    """A value from its JSON in the order: see src/model/value.rs."""
+    kind, value = tagged["kind"], tagged.get("value")
+    if kind == "float":
+        import struct
+
+        return struct.unpack(">d", bytes.fromhex(value))[0]
+    if kind == "big_int":
+        return int(value)
+    if kind == "json":
+        return json.loads(value)
+    return value

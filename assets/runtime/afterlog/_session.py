@@ -1,0 +1,376 @@
+"""One recorded or replayed process: the calls of the API while it runs.
+
+``Session`` records; ``_replay.Replay`` derives from it and enters the main loop where it is told to.
+"""
+import atexit
+import json
+import os
+import struct
+import threading
+import time
+import traceback
+from contextlib import contextmanager
+
+from . import _activate, _arguments, _buffers, _capture, _flordb, _frames, _journal, _output, _seeds, _snapshot, _values
+
+_MAX_TRACEBACK = 20_000
+#: Snapshots may stall the training thread for this share of the time.
+_TOLERANCE = 0.01
+
+
+def begin(environment):
+    """Starts the session that the environment asks for; gives what to call with the script's ending."""
+    fds = json.loads(environment["AFTERLOG_FDS"])
+    for fd in [fds["events"], fds["output"], fds["control"], *fds["buffers"], *fds.get("keep", [])]:
+        os.set_inheritable(fd, False)
+    with open(environment["AFTERLOG_PLAN"], encoding="utf-8") as file:
+        plan = json.load(file)
+    replay = environment["AFTERLOG_MODE"] == "replay"
+    journal = _journal.Journal(fds["events"])
+    buffers = [_buffers.Buffer(number, fd) for number, fd in enumerate(fds["buffers"])]
+    snapshots = _snapshot.Snapshots(_snapshot.Control(fds["control"]), buffers)
+    root = environment["AFTERLOG_ROOT"]
+    if replay:
+        from . import _replay
+
+        with open(environment["AFTERLOG_ORDER"], encoding="utf-8") as file:
+            session = _replay.Replay(journal, snapshots, plan, root, json.load(file))
+    else:
+        session = Session(journal, snapshots, plan, root, environment.get("AFTERLOG_CHECKPOINTS", "adaptive"))
+    _flordb.executable = environment.get("AFTERLOG_EXE")
+    session.kept = _output.tee(fds["output"])
+    _seeds.plant(int(environment["AFTERLOG_SEED"]))
+    journal.start(json.dumps(_snapshot.process_facts()))
+    journal.flush()
+    journal.chores.append(snapshots.send_ready)
+    atexit.register(journal.flush)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=session.forked)
+    _activate(
+        log=make_log(journal),
+        arg=session.arg,
+        loop=session.loop,
+        iteration=session.iteration,
+        checkpointing=session.checkpointing_class(),
+    )
+    return session.end
+
+
+def make_log(journal):
+    """The ``log`` call; a float costs one packed record and one append to a queue."""
+    ids = journal.ids
+    pack = struct.Struct("<BIBd").pack
+    failed = set()
+
+    def log(name, value):
+        """Logs a named value at the current position and returns it. Never raises."""
+        try:
+            if type(value) is float:
+                try:
+                    journal.append(pack(6, ids[name], 3, value))
+                    return value
+                except KeyError:
+                    pass
+            journal.log(str(name), _values.encode(value))
+        except Exception as error:  # noqa: BLE001 - logging must not break training
+            if str(name) not in failed:
+                failed.add(str(name))
+                journal.note("a value of %s was not logged: %s: %s" % (name, type(error).__name__, error))
+        return value
+
+    return log
+
+
+class Main:
+    """The main loop while it runs."""
+
+    def __init__(self, plan, frame):
+        self.plan = plan
+        self.frame = frame
+        self.entries = None
+        self.iteration = 0
+        #: How often each block ran in this iteration.
+        self.blocks = {}
+
+
+class Session:
+    def __init__(self, journal, snapshots, plan, root, checkpoints):
+        self._journal = journal
+        self._snapshots = snapshots
+        self._loops = {}
+        for loop in plan["loops"]:
+            path = os.path.join(root, loop["file"])
+            for name in {path, os.path.realpath(path), loop["file"]}:
+                self._loops.setdefault(name, []).append(loop)
+        self._thread = threading.get_ident()
+        self._pid = os.getpid()
+        self._stack = []
+        self._objects = {}
+        self._main = None
+        self._main_was = False
+        self._arguments = {}
+        self._adaptive = Adaptive(checkpoints)
+        self._said = set()
+        self._script_files = {}
+
+    # The calls of the API.
+
+    def arg(self, name, default=None):
+        """The value of ``name=value`` or ``--name value`` on the command line, typed by the default, or the default."""
+        value = self._argument(name, default)
+        if name not in self._arguments:
+            self._arguments[name] = value
+            self._journal.argument(str(name), _values.encode(value))
+        return value
+
+    def loop(self, name, iterable):
+        """Iterates over ``iterable`` as the loop ``name``: what is logged inside has its iteration as position."""
+        if threading.get_ident() != self._thread or os.getpid() != self._pid:
+            yield from iterable
+            return
+        plan, frame = self._find(name)
+        if plan is not None and plan["is_main"] and not self._stack and not self._main_was:
+            self._main_was = True
+            yield from self._main_loop(name, iterable, plan, frame)
+        elif plan is not None and plan["is_block"] and self._main is not None and len(self._stack) == 1:
+            yield from self._block(name, iterable, plan, frame)
+        else:
+            yield from self._iterate(name, iterable, None if plan is None else plan["key"])
+
+    @contextmanager
+    def iteration(self, name, index, value=None):
+        """One iteration of the loop ``name``, for loops that are not a ``for``: a ``while`` with a counter."""
+        if threading.get_ident() != self._thread or os.getpid() != self._pid:
+            yield value
+            return
+        self._journal.enter(str(name), None, -1)
+        self._stack.append((name, index))
+        try:
+            self._journal.iterate(int(index), None if value is None else _scalar(value, index))
+            yield value
+        finally:
+            self._stack.pop()
+            self._journal.exit(_journal.EXHAUSTED)
+
+    def checkpointing_class(session):  # noqa: N805 - the class below has a self of its own
+        class checkpointing:  # noqa: N801 - used as a function and as a context manager
+            """Names objects whose state belongs to the checkpoints."""
+
+            def __init__(self, **objects):
+                self._names = list(objects)
+                session._objects.update(objects)
+
+            def __enter__(self):
+                return self
+
+            def __exit__(self, *exception):
+                for name in self._names:
+                    session._objects.pop(name, None)
+
+        return checkpointing
+
+    # Loops.
+
+    def _iterate(self, name, iterable, key):
+        """A loop of which only the position is kept."""
+        journal, stack = self._journal, self._stack
+        journal.enter(str(name), key, _length(iterable))
+        depth = len(stack)
+        stack.append((name, None))
+        how = _journal.EARLY
+        try:
+            for index, value in enumerate(iterable):
+                stack[depth] = (name, index)
+                journal.iterate(index, _scalar(value, index))
+                yield value
+            how = _journal.EXHAUSTED
+        finally:
+            del stack[depth:]
+            journal.exit(how)
+
+    def _main_loop(self, name, iterable, plan, frame):
+        length = _length(iterable)
+        self._journal.enter(str(name), plan["key"], length)
+        self._stack.append((name, None))
+        self._enter_main(plan, frame)
+        how = _journal.EARLY
+        try:
+            iterator, index = iter(iterable), 0
+            while True:
+                if length < 0 or index < length:
+                    self._iteration_start(index)
+                try:
+                    value = next(iterator)
+                except StopIteration:
+                    how = _journal.EXHAUSTED
+                    return
+                self._stack[:] = [(name, index)]
+                self._journal.iterate(index, _scalar(value, index))
+                yield value
+                index += 1
+        finally:
+            self._leave_main(how)
+
+    def _enter_main(self, plan, frame):
+        self._main = Main(plan, frame)
+        self._adaptive.enter()
+        try:
+            self._main.entries = _capture.walk(value for _, value in self._roots())
+        except Exception as error:  # noqa: BLE001 - then there are no checkpoints, and training goes on
+            self._note_once("no checkpoints: %s: %s" % (type(error).__name__, error))
+
+    def _leave_main(self, how):
+        self._main = None
+        self._stack.clear()
+        self._journal.exit(how)
+
+    def _iteration_start(self, index):
+        """Captures the state before the item of iteration ``index`` is fetched, if this iteration is materialised."""
+        main = self._main
+        main.iteration, main.blocks = index, {}
+        self._adaptive.begin_iteration(self._snapshots)
+        # The first iteration's start is what the script does before the loop; replay executes that.
+        if index > 0 and main.entries is not None:
+            self._capture({"at": "iteration_start"}, lambda: self._roots(), [("m", main.entries)])
+
+    def _block(self, name, iterable, plan, frame):
+        main = self._main
+        occurrence = main.blocks.get(plan["key"], 0)
+        main.blocks[plan["key"]] = occurrence + 1
+        entries = None
+        if self._adaptive.materialise and main.entries is not None and plan["never_skip"] is None:
+            entries = self._adaptive.timed(lambda: self._walk_block(plan, frame))
+        yield from self._iterate(name, iterable, plan["key"])
+        # Reached only when the iterable is exhausted: a block that was left early has no end to restore.
+        if entries is not None:
+            kind = {"at": "block_end", "block": plan["key"], "occurrence": occurrence}
+            self._capture(kind, lambda: self._roots(plan, frame), [("b", entries), ("m", main.entries)])
+
+    def _walk_block(self, plan, frame):
+        try:
+            return _capture.walk(value for _, value in self._roots(plan, frame))
+        except Exception as error:  # noqa: BLE001 - then this block has no checkpoint, and training goes on
+            self._note_once("no checkpoint of %s: %s: %s" % (plan["name"], type(error).__name__, error))
+            return None
+
+    def _capture(self, kind, roots, tables):
+        if not self._adaptive.materialise:
+            return
+        message = {
+            "t": "snapshot",
+            "kind": kind,
+            "iteration": self._main.iteration,
+            "position": [[name, index] for name, index in self._stack if index is not None],
+        }
+        try:
+            all_roots = roots() + _snapshot.generators()
+            taken = self._snapshots.take(message, all_roots, tables, self._adaptive.always)
+            if taken:
+                self._adaptive.add(message["stall_ns"])
+                self._journal.snapshot(message["seq"], message["stall_ns"])
+        except Exception as error:  # noqa: BLE001 - a checkpoint less, and training goes on
+            self._note_once("a checkpoint was not taken: %s: %s" % (type(error).__name__, error))
+        if self._snapshots.gone:
+            self._note_once("the recorder is gone: no checkpoints from here on")
+
+    def _roots(self, block=None, frame=None):
+        """The state at this point: [(key, value)]. The main loop's change set, a block's own, the named objects."""
+        main = self._main
+        roots = _snapshot.variables(main.plan, main.frame)
+        if block is not None and frame is not main.frame:
+            roots += _snapshot.variables(block, frame, "block/")
+        return roots + [("object:" + name, value) for name, value in sorted(self._objects.items())]
+
+    def _find(self, name):
+        """The plan's entry for the loop that is being entered, and the frame that runs it."""
+        frame = _frames.of_file(self._loops, 3)
+        if frame is None:
+            return None, None
+        found = None
+        for loop in self._loops[frame.f_code.co_filename]:
+            inside = loop["first_line"] <= frame.f_lineno <= loop["last_line"]
+            # Of loops of one name around this line, the innermost.
+            if loop["name"] == name and inside and (found is None or loop["first_line"] >= found["first_line"]):
+                found = loop
+        return found, frame
+
+    def _argument(self, name, default):
+        return _arguments.from_command_line(name, default)
+
+    def _note_once(self, text):
+        if text not in self._said:
+            self._said.add(text)
+            self._journal.note(text)
+
+    # The end.
+
+    def forked(self):
+        """In a forked child: it is not the run."""
+        self._journal.silence()
+        self._snapshots.gone = True
+        self._pid = -1
+
+    def end(self, code, error, trace):
+        """Notes how the script ended. Never raises."""
+        try:
+            self._snapshots.send_ready()
+            facts = _snapshot.environment_facts()
+            facts["exit_code"] = code if isinstance(code, int) else 0 if code is None else 1
+            if error is not None:
+                text = "".join(traceback.format_exception(type(error), error, trace))
+                facts["exception"] = "%s: %s" % (type(error).__name__, error)
+                facts["traceback"] = text[-_MAX_TRACEBACK:]
+            self._journal.end(json.dumps(facts))
+            self._journal.flush()
+        except Exception:  # noqa: BLE001, S110 - the recorder sees from the exit status how it ended
+            pass
+
+
+class Adaptive:
+    """Decides which iterations are materialised, by what snapshots have cost against the time that passed.
+
+    After Flor (Garcia et al., VLDB 2021, section 4.2): a checkpoint is taken if its cost stays within the tolerated
+    share of the time. The first iteration is always materialised, since nothing is known before.
+    """
+
+    def __init__(self, mode):
+        self.always = mode == "all"
+        self._never = mode == "off"
+        self.materialise = False
+        self._start = self._spent = self._unit = self._unit_start = self._last = 0
+
+    def enter(self):
+        self._start = self._last = time.perf_counter_ns()
+
+    def begin_iteration(self, snapshots):
+        now = time.perf_counter_ns()
+        if self.materialise:
+            self._unit = self._spent - self._unit_start
+        elapsed, expected = now - self._start, now - self._last
+        within = self._spent + self._unit <= _TOLERANCE * (elapsed + expected)
+        possible = not (self._never or snapshots.gone or snapshots.stopped)
+        self.materialise = possible and (self.always or self._spent == 0 or within)
+        self._last, self._unit_start = now, self._spent
+
+    def add(self, stall_ns):
+        self._spent += stall_ns
+
+    def timed(self, work):
+        start = time.perf_counter_ns()
+        result = work()
+        self.add(time.perf_counter_ns() - start)
+        return result
+
+
+def _length(iterable):
+    try:
+        return len(iterable)
+    except Exception:  # noqa: BLE001 - any iterable will do
+        return -1
+
+
+def _scalar(value, index):
+    """The iterated value's bytes where it says more than the index."""
+    if type(value) is int and value == index:
+        return None
+    return _values.scalar(value)

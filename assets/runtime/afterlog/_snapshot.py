@@ -1,0 +1,239 @@
+"""Takes snapshots of variables and hands them to the recorder; loads them back in replay."""
+import json
+import marshal
+import os
+import random
+import select
+import socket
+import sys
+import time
+
+from . import _buffers, _frames, _kinds
+from ._capture import Capture
+from ._kinds import NotCapturable
+from ._restore import Restore
+
+#: Trees are marshalled in the last version whose bytes depend on nothing but the values.
+_MARSHAL = 2
+
+
+class Control:
+    """JSON lines to and from the recorder or the replay worker."""
+
+    def __init__(self, fd):
+        self._socket = socket.socket(fileno=fd)
+        self._socket.setblocking(True)
+        self._received = b""
+
+    def send(self, message):
+        self._socket.sendall(json.dumps(message).encode() + b"\n")
+
+    def receive(self, wait):
+        """The next message; None if there is none (yet). Raises ConnectionError when the other side is gone."""
+        while b"\n" not in self._received:
+            if not wait and not select.select([self._socket], [], [], 0)[0]:
+                return None
+            data = self._socket.recv(1 << 16)
+            if not data:
+                raise ConnectionError("the other process is gone")
+            self._received += data
+        line, _, self._received = self._received.partition(b"\n")
+        return json.loads(line)
+
+
+def generators():
+    """The states of the process's own random number generators, as variables."""
+    roots = [("rng:random", random.getstate())]
+    numpy = _kinds.numpy()
+    if numpy is not None:
+        roots.append(("rng:numpy", numpy.random.get_state()))
+    torch = _kinds.torch()
+    if torch is not None:
+        roots.append(("rng:torch", torch.get_rng_state()))
+        if torch.cuda.is_available() and torch.cuda.is_initialized():
+            for device in range(torch.cuda.device_count()):
+                roots.append(("rng:cuda:%d" % device, torch.cuda.get_rng_state(device)))
+    return roots
+
+
+def _set_generator(key, state):
+    if key == "rng:random":
+        random.setstate(state)
+    elif key == "rng:numpy":
+        _kinds.numpy().random.set_state(state)
+    elif key == "rng:torch":
+        _kinds.torch().set_rng_state(state)
+    else:
+        _kinds.torch().cuda.set_rng_state(state, int(key.rpartition(":")[2]))
+
+
+def variables(plan, frame, prefix=""):
+    """The loop's change set in the frame that runs it: [(key, value)]; unbound variables are left out."""
+    roots = []
+    for variable in plan["changes"]:
+        value = _frames.read(frame, variable["scope"], variable["name"])
+        if value is not _frames.UNBOUND:
+            roots.append(("%s%s:%s" % (prefix, variable["scope"], variable["name"]), value))
+    return roots
+
+
+class Snapshots:
+    """Both directions of the exchange of state over the shared buffers."""
+
+    def __init__(self, control, buffers):
+        self._control = control
+        self._buffers = buffers
+        self._waiting = []
+        self._sequence = 0
+        self.gone = False
+        self.stopped = None
+
+    def take(self, message, roots, tables, wait):
+        """Captures the variables and sends them. Gives False where both buffers are still being read.
+
+        ``message`` holds what identifies the snapshot; with ``wait`` a busy buffer is waited for.
+        """
+        buffer = self._free(wait)
+        if buffer is None:
+            return False
+        start = time.perf_counter_ns()
+        capture = Capture(tables)
+        trees, missing = {}, []
+        for key, value in roots:
+            try:
+                tree, uses = capture.variable(key, value)
+                trees[key] = (marshal.dumps(tree, _MARSHAL), uses)
+            except NotCapturable as error:
+                missing.append((key, str(error)))
+            except ValueError as error:
+                missing.append((key, "it is nested too deeply: %s" % error))
+        shared = capture.shared_storages()
+        index = {key: (data, uses, capture.entries[key], shared.get(key, {})) for key, (data, uses) in trees.items()}
+        skeleton = marshal.dumps(index, _MARSHAL)
+        layout = _buffers.Layout(skeleton, capture.buffers)
+        events = _buffers.copy(buffer, layout, skeleton, capture.buffers)
+        buffer.busy = True
+        message.update(
+            seq=self._sequence,
+            buffer=buffer.number,
+            skeleton=layout.skeleton,
+            buffers=layout.places,
+            trees=_places(skeleton, trees),
+            uses={key: uses for key, (_, uses) in trees.items()},
+            missing=missing,
+            bytes=layout.size,
+        )
+        self._sequence += 1
+        message["stall_ns"] = time.perf_counter_ns() - start
+        self._waiting.append((message, events))
+        if not events:
+            self.send_ready()
+        return True
+
+    def send_ready(self):
+        """Sends what has been copied whole. Called by the journal's thread too, which waits for CUDA's copies."""
+        while self._waiting:
+            try:
+                message, events = self._waiting.pop(0)
+            except IndexError:
+                return
+            for event in events:
+                event.synchronize()
+            try:
+                self._control.send(message)
+            except OSError:
+                self.gone = True
+
+    def _free(self, wait):
+        """A buffer that nobody reads, after taking in the recorder's answers."""
+        while not self.gone:
+            waiting = wait and all(buffer.busy for buffer in self._buffers)
+            if waiting:
+                self.send_ready()
+            try:
+                answer = self._control.receive(waiting)
+            except OSError:
+                self.gone = True
+                break
+            if answer is None:
+                break
+            self._buffers[answer["buffer"]].busy = False
+            if answer.get("stop"):
+                self.stopped = answer.get("reason") or "the recorder stopped"
+        free = [buffer for buffer in self._buffers if not buffer.busy]
+        return free[0] if free and not self.gone else None
+
+    def compare(self, message, roots, tables):
+        """Sends the variables to be compared with a checkpoint; gives the worker's answer."""
+        self.take(message, roots, tables, True)
+        answer = self._control.receive(True)
+        self._buffers[answer["buffer"]].busy = False
+        return answer
+
+    def report(self, message):
+        self._control.send(message)
+
+    def load(self, seq, frames, tables):
+        """Restores a checkpoint. ``frames`` are the frames to bind variables in, by prefix of their keys."""
+        self._control.send({"t": "load", "seq": seq})
+        answer = self._control.receive(True)
+        if answer["t"] != "loaded":
+            raise RuntimeError("checkpoint %d cannot be read: %s" % (seq, answer.get("reason")))
+        memory = self._buffers[answer["buffer"]].view()
+        offset, size = answer["skeleton"]
+        index = marshal.loads(memory[offset : offset + size])
+        buffers = [memory[offset : offset + size] for offset, size in answer["buffers"]]
+        entries = {key: part[2] for key, part in index.items()}
+        shared = {key: part[3] for key, part in index.items()}
+        restore = Restore(tables, entries, shared, buffers)
+        bound = {prefix: {} for prefix in frames}
+        generators_last = []
+        for key, (data, uses, _, _) in index.items():
+            value = restore.variable(key, marshal.loads(data), uses)
+            prefix, _, variable = key.rpartition("/")
+            scope, _, name = variable.partition(":")
+            if scope == "rng":
+                generators_last.append((key, value))
+            elif scope != "object":
+                bound[prefix][scope, name] = value
+        for prefix, values in bound.items():
+            _frames.bind(frames[prefix], values)
+        for key, value in generators_last:
+            _set_generator(key, value)
+
+
+def _places(skeleton, trees):
+    """Where each variable's tree lies in the skeleton. Trees are stored whole, in order."""
+    places, at = {}, 0
+    for key, (data, _) in trees.items():
+        at = skeleton.index(data, at)
+        places[key] = (at, len(data))
+        at += len(data)
+    return places
+
+
+def process_facts():
+    """What identifies the process, for the journal's start."""
+    return {
+        "unix_ms": int(time.time() * 1000),
+        "pid": os.getpid(),
+        "python": list(sys.version_info[:3]),
+        "implementation": sys.implementation.name,
+        "executable": sys.executable,
+    }
+
+
+def environment_facts():
+    """Versions of the imported packages, threads and devices, for the journal's end."""
+    packages = {}
+    for name, module in list(sys.modules.items()):
+        version = None if "." in name or module is None else module.__dict__.get("__version__")
+        if isinstance(version, str):
+            packages[name] = version
+    facts = {"packages": packages, "threads": None, "devices": []}
+    torch = _kinds.torch()
+    if torch is not None:
+        facts["threads"] = torch.get_num_threads()
+        if torch.cuda.is_available() and torch.cuda.is_initialized():
+            facts["devices"] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return facts

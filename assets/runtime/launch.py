@@ -1,0 +1,67 @@
+"""Runs a script as ``__main__`` under afterlog's recorder.
+
+``python launch.py SCRIPT ARGS...`` behaves as ``python SCRIPT ARGS...`` does: argv, ``sys.path``, tracebacks and exit code
+are the script's own. Whatever fails here that is ours is said in one line, and the script runs unrecorded.
+"""
+import os
+import sys
+
+
+def _begin():
+    """Starts recording or replaying, as the environment asks; gives what to call when the script has ended."""
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+    try:
+        import afterlog._session as session
+
+        return session.begin(dict(os.environ))
+    except Exception as error:  # noqa: BLE001 - training goes on whatever is wrong with us
+        sys.stderr.write("afterlog: not recording: %s: %s\n" % (type(error).__name__, error))
+        return lambda *ending: None
+    finally:
+        del sys.path[0]
+        for name in [name for name in os.environ if name.startswith("AFTERLOG_")]:
+            del os.environ[name]
+        # Child processes that import afterlog find it inert, and silent about it.
+        os.environ["AFTERLOG_CHILD"] = "1"
+
+
+def _main():
+    import types
+
+    script = sys.argv[1]
+    end = _begin()
+    sys.argv = sys.argv[1:]
+    # A script finds its own folder first and the runtime after it, as if the runtime were installed.
+    sys.path[0] = os.path.dirname(os.path.realpath(script))
+    main = types.ModuleType("__main__")
+    main.__dict__.update(__file__=script, __builtins__=__builtins__, __cached__=None)
+    sys.modules["__main__"] = main
+    try:
+        with open(script, "rb") as file:
+            code = compile(file.read(), script, "exec", dont_inherit=True)
+        exec(code, main.__dict__)
+    except SystemExit as leaving:
+        end(leaving.code, None, None)
+        raise
+    except BaseException as error:  # noqa: BLE001 - reported exactly as python reports it, then the same exit code
+        # The frames above the script's own are ours.
+        trace = error.__traceback__.tb_next
+        end(1, error, trace)
+        sys.excepthook(type(error), error.with_traceback(trace), trace)
+        if isinstance(error, KeyboardInterrupt):
+            _die_of_interrupt()
+        sys.exit(1)
+    end(0, None, None)
+
+
+def _die_of_interrupt():
+    """Ends as python does on Ctrl-C: by the signal itself, so that a shell loop around it stops too."""
+    import signal
+
+    sys.stdout.flush()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+if __name__ == "__main__":
+    _main()
