@@ -70,27 +70,34 @@ impl fmt::Display for Value {
     }
 }
 
-/// Python's `repr` of a float: shortest round trip, exponent from 1e16 and below 1e-4, always with a point or exponent.
 fn write_float(f: &mut fmt::Formatter<'_>, x: f64) -> fmt::Result {
-    if x.is_nan() {
-        return f.write_str("nan");
-    }
-    if x.is_infinite() {
-        return f.write_str(if x > 0.0 { "inf" } else { "-inf" });
-    }
+    let mut text = String::with_capacity(24);
+    push_float(&mut text, x);
+    f.write_str(&text)
+}
+
+/// Python's `repr` of a float: shortest round trip, exponent from 1e16 and below 1e-4, always with a point or exponent.
+pub fn push_float(out: &mut String, x: f64) {
     let magnitude = x.abs();
-    if magnitude != 0.0 && !(1e-4..1e16).contains(&magnitude) {
+    if x.is_nan() {
+        out.push_str("nan");
+    } else if x.is_infinite() {
+        out.push_str(if x > 0.0 { "inf" } else { "-inf" });
+    } else if magnitude == 0.0 || (1e-4..1e16).contains(&magnitude) {
+        // Writes this range without an exponent and with a point, as Python does.
+        out.push_str(zmij::Buffer::new().format_finite(x));
+    } else {
         let text = format!("{x:e}");
         let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
         let (sign, digits) = match exponent.strip_prefix('-') {
             Some(digits) => ('-', digits),
             None => ('+', exponent),
         };
-        return write!(f, "{mantissa}e{sign}{digits:0>2}");
+        let zero = if digits.len() < 2 { "0" } else { "" };
+        out.extend([mantissa, "e"]);
+        out.push(sign);
+        out.extend([zero, digits]);
     }
-    let text = format!("{x}");
-    f.write_str(&text)?;
-    if text.contains('.') { Ok(()) } else { f.write_str(".0") }
 }
 
 mod float_bits {
@@ -117,6 +124,11 @@ mod tests {
             (1.0, "1.0"),
             (-0.0, "-0.0"),
             (1e16, "1e+16"),
+            (9_007_199_254_740_993e0, "9007199254740992.0"),
+            (0.0001, "0.0001"),
+            (0.000_123_456_789, "0.000123456789"),
+            (1.5e-7, "1.5e-07"),
+            (1e-300, "1e-300"),
             (123_456_789.123, "123456789.123"),
             (1e-5, "1e-05"),
             (1.5e300, "1.5e+300"),
