@@ -28,7 +28,13 @@ Exit codes: 0 done, 1 user error, 2 usage, 3 damaged data, 4 some values diverge
 
 /// Every command.
 #[derive(Debug, Subcommand)]
-pub enum Command {}
+pub enum Command {
+    Runs(crate::cli::runs::RunsArgs),
+    Show(crate::cli::show::ShowArgs),
+    Grid(crate::cli::grid::GridArgs),
+    Fsck(crate::cli::fsck::FsckArgs),
+    Rebuild(crate::cli::rebuild::RebuildArgs),
+}
 
 /// How a listing is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

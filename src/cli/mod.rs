@@ -6,9 +6,14 @@
 
 pub mod args;
 pub mod error;
+mod fsck;
+mod grid;
 pub mod output;
+mod rebuild;
+mod runs;
+mod show;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -17,6 +22,7 @@ use crate::base::files::at;
 use crate::cli::args::{Args, Command};
 use crate::cli::error::Error;
 use crate::cli::output::Output;
+use crate::engine::project::Project;
 
 /// Parses the process's arguments, runs the command, tells an error and returns the exit code.
 pub fn main() -> ExitCode {
@@ -51,6 +57,22 @@ fn enter(directory: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-fn dispatch(command: Command, _output: &mut Output) -> Result<ExitCode, Error> {
-    match command {}
+fn dispatch(command: Command, output: &mut Output) -> Result<ExitCode, Error> {
+    match command {
+        Command::Runs(args) => runs::run(&args, output),
+        Command::Show(args) => show::run(&args, output),
+        Command::Grid(args) => grid::run(args, output),
+        Command::Fsck(args) => fsck::run(&args, output),
+        Command::Rebuild(args) => rebuild::run(&args, output),
+    }
+}
+
+/// The current folder.
+fn here() -> Result<PathBuf, Error> {
+    Ok(std::env::current_dir().map_err(at("find", Path::new(".")))?)
+}
+
+/// The project of the current folder; an error if nothing was recorded in it.
+fn project() -> Result<Project, Error> {
+    Ok(Project::require(&here()?)?)
 }

@@ -1,0 +1,53 @@
+//! `afterlog grid`: logged and replayed values as a table.
+
+use std::process::ExitCode;
+
+use crate::cli::args::Format;
+use crate::cli::error::Error;
+use crate::cli::output::Output;
+use crate::cli::project;
+use crate::engine::export;
+use crate::engine::project::GridQuery;
+
+/// Write the values of names over runs: a row a position, a column a name.
+///
+/// Loops stand outermost first with the 0-based index of each iteration; where a loop's value is not its index, a
+/// column LOOP_value follows. Marks in the table: ✓ verified, ? unverified, ≠ different, · nothing, … pending,
+/// ✗ failed.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  afterlog grid loss
+  afterlog grid loss grad_norm --runs last:3 --format csv --verdicts
+  afterlog grid accuracy --runs 6xk2..last --format json")]
+pub struct GridArgs {
+    /// Names, in the order of their columns.
+    #[arg(required = true, value_name = "NAME")]
+    names: Vec<String>,
+    /// Only these runs: ids, unique prefixes, names, last, last:5, FIRST..LAST, or a comma list.
+    #[arg(long, value_name = "SEL")]
+    runs: Option<String>,
+    /// How to write the grid.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Follow each name with a column NAME_verdict (csv and json; the table always marks them).
+    #[arg(long)]
+    verdicts: bool,
+}
+
+pub(super) fn run(args: GridArgs, output: &mut Output) -> Result<ExitCode, Error> {
+    let project = project()?;
+    project.refresh()?;
+    let runs = args.runs.as_deref().map(|selection| project.select(selection)).transpose()?;
+    let grid = project.grid(&GridQuery { names: args.names, runs })?;
+    let text = match args.format {
+        Format::Table => export::to_table(&grid, output.width()),
+        Format::Csv => export::to_csv(&grid, args.verdicts),
+        Format::Json => export::to_json(&grid, args.verdicts),
+    };
+    output.text(&text)?;
+    output.finish()?;
+    for (name, types) in export::mixed_types(&grid) {
+        output.note(&format!("'{name}' was logged with several types: {}", types.join(", ")));
+    }
+    Ok(ExitCode::SUCCESS)
+}

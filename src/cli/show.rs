@@ -1,0 +1,85 @@
+//! `afterlog show`: all that is known of one run.
+
+use std::process::ExitCode;
+
+use crate::base::units::{bytes, duration_ns};
+use crate::cli::error::Error;
+use crate::cli::output::Output;
+use crate::cli::project;
+use crate::cli::runs::{arguments, summary_json};
+use crate::model::run::{CheckpointKind, RunDetail};
+
+/// Show all that is known of one run.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  afterlog show last
+  afterlog show 6xk2 --json")]
+pub struct ShowArgs {
+    /// The run: its id, a unique beginning of it, its name, or `last`.
+    #[arg(value_name = "RUN")]
+    run: String,
+    /// Write one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &ShowArgs, output: &mut Output) -> Result<ExitCode, Error> {
+    let project = project()?;
+    project.refresh()?;
+    let detail = project.run_detail(&project.select_one(&args.run)?)?;
+    if args.json {
+        output.line(&in_json(&detail))?;
+    } else {
+        in_words(&detail, output)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn in_json(detail: &RunDetail) -> String {
+    let mut object = summary_json(&detail.summary);
+    object["meta"] = serde_json::json!(detail.meta);
+    object["timings"] = serde_json::json!(detail.timings);
+    object["checkpoint_list"] = serde_json::json!(detail.checkpoints);
+    object.to_string()
+}
+
+fn in_words(detail: &RunDetail, output: &mut Output) -> Result<(), Error> {
+    let RunDetail { summary, meta, timings, checkpoints } = detail;
+    let nanoseconds = u64::try_from(summary.duration_ms).unwrap_or(0).saturating_mul(1_000_000);
+    let exit = summary.exit_code.map(|code| format!(", exit code {code}")).unwrap_or_default();
+    let mut facts = vec![
+        ("run", summary.id.to_string()),
+        ("name", summary.name.clone().unwrap_or_default()),
+        ("status", format!("{}{exit}, took {}", summary.status.word(), duration_ns(nanoseconds))),
+        ("command", [std::slice::from_ref(&meta.script), meta.args.as_slice()].concat().join(" ")),
+        ("python", meta.python.display().to_string()),
+        ("arguments", arguments(summary)),
+        ("version", summary.version.short().to_owned()),
+        ("host", meta.hostname.clone()),
+        ("iterations", summary.iterations.to_string()),
+        ("names", summary.names.join(" ")),
+        ("checkpoints", format!("{} ({})", summary.checkpoints, bytes(summary.checkpoint_bytes))),
+    ];
+    if !timings.iterations.is_empty() {
+        let total: u64 = timings.iterations.iter().map(|iteration| iteration.total_ns).sum();
+        let mean = total / timings.iterations.len() as u64;
+        let (prefix, suffix) = (duration_ns(timings.prefix_ns), duration_ns(timings.suffix_ns));
+        facts.push(("timing", format!("{prefix} before, {} an iteration, {suffix} after", duration_ns(mean))));
+    }
+    for (name, value) in facts.iter().filter(|(_, value)| !value.is_empty()) {
+        output.line(&format!("{name:<12} {value}"))?;
+    }
+    for checkpoint in checkpoints {
+        let at = match &checkpoint.kind {
+            CheckpointKind::IterationStart => format!("before {}", checkpoint.position),
+            CheckpointKind::BlockEnd { block, .. } => format!("{} after {block}", checkpoint.position),
+        };
+        let missing: Vec<&str> = checkpoint.missing.iter().map(|(name, _)| name.as_str()).collect();
+        let missing = if missing.is_empty() { String::new() } else { format!(", without {}", missing.join(", ")) };
+        output.line(&format!("  #{} {at}: {}{missing}", checkpoint.seq, bytes(checkpoint.bytes)))?;
+    }
+    for left_out in &meta.left_out {
+        output.line(&format!("left out of the version: {} ({})", left_out.path, left_out.reason))?;
+    }
+    summary.notes.iter().try_for_each(|note| output.line(&format!("note: {note}")))
+}
