@@ -2,4 +2,5 @@
 //! panics on any text.
 
 pub mod pivot;
+pub mod planner;
 pub mod python;
