@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::base::files::FileError;
 use crate::base::ids::BadId;
 use crate::engine::spawn::SpawnError;
+use crate::store::chunks::ChunkError;
 use crate::store::db::DbError;
 use crate::store::journal::JournalError;
 use crate::store::layout::LayoutError;
@@ -23,6 +24,12 @@ pub enum Error {
     BadSelection { text: String, reason: String },
     #[error("no run logged '{name}'")]
     UnknownName { name: String, similar: Vec<String> },
+    #[error("{} does not hold what it should: {what}", path.display())]
+    BadFile { path: PathBuf, what: String },
+    #[error("no log statement of the working tree's scripts logs '{name}'")]
+    UnknownStatement { name: String, similar: Vec<String> },
+    #[error(transparent)]
+    Chunk(#[from] ChunkError),
     #[error(transparent)]
     BadId(#[from] BadId),
     #[error(transparent)]
@@ -61,13 +68,17 @@ impl Error {
             | Self::UnknownRun(_)
             | Self::AmbiguousRun { .. }
             | Self::UnknownName { .. }
+            | Self::UnknownStatement { .. }
             | Self::File(_)
+            | Self::Chunk(ChunkError::File(_))
             | Self::Layout(LayoutError::TooNew { .. } | LayoutError::NotAFolder { .. } | LayoutError::File(_))
             | Self::Db(DbError::TooNew { .. } | DbError::Sqlite { .. })
             | Self::Journal(JournalError::TooNew { .. } | JournalError::File(_))
             | Self::Spawn(_)
             | Self::Versions(_) => Kind::User,
-            Self::Layout(LayoutError::BadFormat { .. })
+            Self::BadFile { .. }
+            | Self::Chunk(_)
+            | Self::Layout(LayoutError::BadFormat { .. })
             | Self::Db(DbError::Damaged { .. })
             | Self::Journal(JournalError::NotAJournal { .. }) => Kind::Corrupt,
         }
@@ -84,8 +95,14 @@ impl Error {
             Self::BadSelection { .. } => Some(
                 "runs are selected as ID, a unique prefix, a name, last, last:5, FIRST..LAST, or a comma list".into(),
             ),
+            Self::UnknownStatement { name, similar } if similar.is_empty() => {
+                Some(format!("add it to the script as it is today: afterlog.log(\"{name}\", …)"))
+            }
+            Self::BadFile { .. } | Self::Chunk(_) => Some("`afterlog fsck` tells what else is damaged".into()),
             Self::UnknownName { similar, .. } if similar.is_empty() => None,
-            Self::UnknownName { similar, .. } => Some(format!("did you mean {}?", similar.join(" or "))),
+            Self::UnknownName { similar, .. } | Self::UnknownStatement { similar, .. } => {
+                Some(format!("did you mean {}?", similar.join(" or ")))
+            }
             Self::Db(DbError::Damaged { .. }) => Some("`afterlog rebuild` makes it anew from the journals".into()),
             Self::Layout(LayoutError::TooNew { .. }) | Self::Db(DbError::TooNew { .. }) => {
                 Some("install the newer afterlog; nothing was changed".into())

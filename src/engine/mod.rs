@@ -2,6 +2,7 @@
 //!
 //! Nothing here prints, parses a command line or draws.
 
+pub mod checkpoint;
 pub mod error;
 pub mod export;
 pub mod ingest;

@@ -159,6 +159,7 @@ pub mod names {
     pub const ORDER: &str = "order.json";
     pub const JOB: &str = "job.aflj";
     pub const CANCEL: &str = "cancel";
+    pub const WORKER_LOG: &str = "worker.log";
 }
 
 /// An exclusive lock on a file, held until dropped by this process and by every child that inherited it.
