@@ -1,6 +1,9 @@
 //! Pure computation on sources, plans and values. No file, clock or process is touched anywhere below here; nothing
 //! panics on any text.
 
+pub mod linediff;
 pub mod pivot;
 pub mod planner;
+pub mod propagate;
 pub mod python;
+pub mod treediff;
