@@ -129,6 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::single_range_in_vec_init, reason = "one range is what is expected")]
     fn a_rewritten_line_shows_the_words_that_changed() {
         let pairs = pairs("a\nloss = net(x)\nz\n", "a\nloss = model(x)\nz\nnew\n");
         assert_eq!(
