@@ -24,3 +24,4 @@ pub mod cli;
 pub mod engine;
 pub mod model;
 pub mod store;
+pub mod tui;

@@ -4,6 +4,4 @@
 pub mod linediff;
 pub mod pivot;
 pub mod planner;
-pub mod propagate;
 pub mod python;
-pub mod treediff;

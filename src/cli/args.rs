@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 
 /// Hindsight logging for model training: record runs, add a log statement afterwards, get its values for every run.
 ///
@@ -13,6 +13,9 @@ pub struct Args {
     /// Run as if started in DIR.
     #[arg(short = 'C', value_name = "DIR", global = true)]
     pub directory: Option<PathBuf>,
+    /// The interface without lines, dots and signs beyond ASCII.
+    #[arg(long)]
+    pub plain: bool,
     #[command(subcommand)]
     pub command: Option<Command>,
 }
@@ -32,8 +35,6 @@ pub enum Command {
     Runs(crate::cli::runs::RunsArgs),
     Show(crate::cli::show::ShowArgs),
     Grid(crate::cli::grid::GridArgs),
-    Propagate(crate::cli::propagate::PropagateArgs),
-    Diff(crate::cli::diff::DiffArgs),
     Fsck(crate::cli::fsck::FsckArgs),
     Rebuild(crate::cli::rebuild::RebuildArgs),
 }
@@ -48,11 +49,6 @@ pub enum Format {
     Csv,
     /// An array of objects.
     Json,
-}
-
-/// The long help of the whole program.
-pub fn help() -> String {
-    Args::command().render_long_help().to_string()
 }
 
 #[cfg(test)]

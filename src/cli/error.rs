@@ -1,12 +1,12 @@
 //! How an error reaches the user: heading, message, hint and exit code. Classified here and nowhere else.
 
 use std::io;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::base::files::FileError;
 use crate::cli::output::Output;
 use crate::engine;
+use crate::tui::TuiError;
 
 /// The user can put it right.
 pub const USER: u8 = 1;
@@ -24,19 +24,13 @@ pub enum Error {
     Engine(#[from] engine::Error),
     #[error(transparent)]
     File(#[from] FileError),
+    #[error(transparent)]
+    Interface(#[from] TuiError),
     #[error("cannot write the output: {0}")]
     Output(#[source] io::Error),
     /// A combination of arguments that clap cannot reject by itself.
     #[error("{0}")]
     Usage(String),
-    #[error("there is no file {}", path.display())]
-    NoFile { path: PathBuf, near: Option<PathBuf> },
-    #[error("{}:{line}: no statement starts here", path.display())]
-    NoStatement { path: PathBuf, line: u32 },
-    #[error("{} is not UTF-8 text", path.display())]
-    NotUtf8 { path: PathBuf },
-    #[error("neither version has the file {0}")]
-    NoSuchFile(String),
 }
 
 /// Tells the user about an error and returns the exit code.
@@ -45,12 +39,7 @@ pub fn tell(error: &Error, output: &mut Output) -> ExitCode {
         // Whoever read our output has seen enough (`afterlog runs | head`).
         Error::Output(source) if source.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
         Error::Usage(_) => ("usage error", USAGE),
-        Error::Output(_)
-        | Error::File(_)
-        | Error::NoFile { .. }
-        | Error::NoStatement { .. }
-        | Error::NotUtf8 { .. }
-        | Error::NoSuchFile(_) => ("error", USER),
+        Error::Output(_) | Error::File(_) | Error::Interface(_) => ("error", USER),
         Error::Engine(error) => match error.kind() {
             engine::Kind::User => ("error", USER),
             engine::Kind::Usage => ("usage error", USAGE),
@@ -61,9 +50,10 @@ pub fn tell(error: &Error, output: &mut Output) -> ExitCode {
     let hint = match error {
         Error::Engine(error) => error.hint(),
         Error::Usage(_) => Some("see `afterlog --help`".into()),
-        Error::NoFile { near, .. } => near.as_ref().map(|near| format!("did you mean {}?", near.display())),
-        Error::NoStatement { .. } => Some("give the line on which a statement begins".into()),
-        Error::NotUtf8 { .. } | Error::NoSuchFile(_) | Error::File(_) | Error::Output(_) => None,
+        Error::Interface(TuiError::NotATerminal) => {
+            Some("without one, `afterlog runs`, `afterlog grid NAME` and `afterlog replay NAME` do the same".into())
+        }
+        Error::File(_) | Error::Output(_) | Error::Interface(TuiError::Terminal(_)) => None,
     };
     // What was written before the error comes first; if it cannot be written, the error still can.
     let _ = output.finish();

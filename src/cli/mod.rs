@@ -5,12 +5,11 @@
 //! To add a command: its arguments and function in `cli/NAME.rs`, a variant in [`args::Command`], an arm in [`dispatch`].
 
 pub mod args;
-mod diff;
 pub mod error;
 mod fsck;
 mod grid;
+mod interface;
 pub mod output;
-mod propagate;
 mod rebuild;
 mod runs;
 mod show;
@@ -46,10 +45,7 @@ fn run(args: Args, output: &mut Output) -> Result<ExitCode, Error> {
     }
     match args.command {
         Some(command) => dispatch(command, output),
-        None => {
-            output.text(&args::help())?;
-            Ok(ExitCode::from(error::USAGE))
-        }
+        None => interface::run(args.plain),
     }
 }
 
@@ -64,8 +60,6 @@ fn dispatch(command: Command, output: &mut Output) -> Result<ExitCode, Error> {
         Command::Runs(args) => runs::run(&args, output),
         Command::Show(args) => show::run(&args, output),
         Command::Grid(args) => grid::run(args, output),
-        Command::Propagate(args) => propagate::run(&args, output),
-        Command::Diff(args) => diff::run(&args, output),
         Command::Fsck(args) => fsck::run(&args, output),
         Command::Rebuild(args) => rebuild::run(&args, output),
     }

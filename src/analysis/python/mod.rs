@@ -7,7 +7,5 @@
 mod api;
 pub mod parse;
 mod statements;
-mod tree;
 
 pub use statements::{imports, log_statements};
-pub use tree::{ApiCall, Source};

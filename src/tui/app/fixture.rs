@@ -1,0 +1,249 @@
+//! States of the interface for tests: a project with a few runs, a diff, a grid, a plan and a job.
+
+use std::sync::Arc;
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+use crate::base::ids::{JobId, RunId};
+use crate::model::job::{CheckReport, JobStatus, SegmentState, SegmentStatus};
+use crate::model::plan::{Cost, ReplayPlan, RunPlan, RunPlanState, Segment, Stop};
+use crate::model::probe::{LogStatement, Placement, PlacementStatus, Propagation};
+use crate::model::run::{RunStatus, RunSummary};
+use crate::model::source::{ChangedFile, FileChange, VersionId};
+use crate::model::value::Value;
+use crate::tui::app::document::{Document, FileDiff, Sides};
+use crate::tui::app::table::tests::small;
+use crate::tui::app::{App, Place};
+use crate::tui::event::{Answer, Ask, Effect, Event, Request, Survey};
+
+pub(crate) const NOW: i64 = 1_800_000_000_000;
+
+pub(crate) fn id(number: u32) -> RunId {
+    format!("{number:010}").parse().expect("an id")
+}
+
+pub(crate) fn run(number: u32, status: RunStatus) -> RunSummary {
+    RunSummary {
+        id: id(number),
+        name: (number == 2).then(|| "wider\x1b[31m".to_owned()),
+        started_ms: NOW - 3_600_000 * i64::from(9 - number),
+        duration_ms: 61_000,
+        status,
+        exit_code: None,
+        script: "train.py".into(),
+        args: vec![("lr".into(), Value::Float(0.1 / f64::from(number))), ("width".into(), Value::Int(32))],
+        version: VersionId(format!("{:040x}", number / 2)),
+        iterations: 20,
+        checkpoints: 7,
+        checkpoint_bytes: 1_200_000,
+        names: vec!["loss".into()],
+        last_metric: Some(("loss".into(), Value::Float(0.123_456_789 / f64::from(number)))),
+        spark: (0..20).map(|i| 1.0 / f64::from(i + 1)).collect(),
+        notes: Vec::new(),
+    }
+}
+
+pub(crate) fn survey() -> Survey {
+    let status = [RunStatus::Finished, RunStatus::Failed, RunStatus::Lost, RunStatus::Finished, RunStatus::Running];
+    Survey {
+        runs: (1..).zip(status).map(|(number, status)| run(number, status)).collect(),
+        names: vec!["loss".into(), "norm".into()],
+        jobs: Vec::new(),
+    }
+}
+
+/// An app that has surveyed its project.
+pub(crate) fn app(width: u16, height: u16) -> App {
+    let mut app = App::new((width, height), Place::Project("demo".into()), 2);
+    app.now_ms = NOW;
+    let effects = app.start();
+    answer(&mut app, &effects, Answer::Survey(Box::new(survey())));
+    let effects = app.ask_changes();
+    let changed =
+        ChangedFile { path: "train.py".into(), change: FileChange::Modified, added_lines: 4, removed_lines: 2 };
+    answer(
+        &mut app,
+        &effects,
+        Answer::Changes(vec![(id(1), id(2), vec![changed.clone()]), (id(3), id(4), vec![changed])]),
+    );
+    app
+}
+
+/// The requests among effects.
+pub(crate) fn asks(effects: &[Effect]) -> Vec<&Ask> {
+    effects.iter().filter_map(|e| if let Effect::Ask(ask) = e { Some(ask) } else { None }).collect()
+}
+
+/// Answers the first request among effects; what follows from the answer comes back.
+pub(crate) fn answer(app: &mut App, effects: &[Effect], answer: Answer) -> Vec<Effect> {
+    let ask = asks(effects)[0];
+    app.update(Event::Answered { slot: ask.request.slot(), generation: ask.generation, result: Ok(answer) })
+}
+
+/// Presses keys, written as characters; the effects of the last one come back.
+pub(crate) fn press(app: &mut App, keys: &str) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    for c in keys.chars() {
+        let code = match c {
+            '\n' => KeyCode::Enter,
+            '\t' => KeyCode::Tab,
+            '\x1b' => KeyCode::Esc,
+            '\x08' => KeyCode::Backspace,
+            '↓' => KeyCode::Down,
+            c => KeyCode::Char(c),
+        };
+        effects = app.update(Event::Key(KeyEvent::new(code, KeyModifiers::NONE)));
+    }
+    effects
+}
+
+pub(crate) fn placement(after_line: u32, status: PlacementStatus) -> Placement {
+    Placement {
+        name: "norm".into(),
+        source_line: 9,
+        status,
+        line: Some(after_line + 1),
+        after_line: Some(after_line),
+        text: "    log(\"norm\", norm(net))\n".into(),
+        changes: vec!["net → model".into()],
+        reasons: vec!["after the assignment to loss, as in the source".into()],
+        alternatives: Vec::new(),
+    }
+}
+
+pub(crate) fn propagation(after_line: u32, status: PlacementStatus) -> Propagation {
+    Propagation {
+        placements: vec![placement(after_line, status)],
+        text: "import afterlog\nfor epoch in range(3):\n    loss = 1\n    log(\"norm\", norm(net))\n".into(),
+        inserted: vec![(4, 4)],
+        problems: Vec::new(),
+    }
+}
+
+/// The app on its diff panel.
+pub(crate) fn with_diff(width: u16, height: u16) -> App {
+    let mut app = app(width, height);
+    let effects = press(&mut app, "jd");
+    let body: String = (0..40).map(|i| format!("    step_{i} = {i}\n")).collect();
+    let left = format!("import afterlog\nlr = 0.1\n{body}loss = net(x)\nprint(loss)\n");
+    let right = format!("import afterlog\nlr = 0.05\n{body}loss = model(x)\nprint(loss)\ndone = True\n");
+    let (old, new) = (propagation(43, PlacementStatus::Exact), propagation(43, PlacementStatus::Uncertain));
+    let sides = Sides { left: &left, right: &right, into_left: Some(&old), into_right: Some(&new) };
+    let file = FileDiff::new("train.py".into(), Some(FileChange::Modified), sides);
+    let other = FileDiff::new(
+        "data.py".into(),
+        Some(FileChange::Added),
+        Sides { left: "", right: "x = 1\n", into_left: None, into_right: None },
+    );
+    let document = Document { left: id(3), right: id(4), files: vec![file, other] };
+    answer(&mut app, &effects, Answer::Diff(Arc::new(document)));
+    app
+}
+
+/// The app on its grid.
+pub(crate) fn with_grid(width: u16, height: u16) -> App {
+    let mut app = app(width, height);
+    let effects = press(&mut app, "3");
+    answer(&mut app, &effects, Answer::Grid(Arc::new(small())));
+    app
+}
+
+pub(crate) fn plan() -> ReplayPlan {
+    let run_plan = |number, state, status| RunPlan {
+        run: id(number),
+        version: VersionId("0".into()),
+        script: "train.py".into(),
+        placements: vec![placement(3, status)],
+        probed_source: None,
+        probe_hash: String::new(),
+        reach: Default::default(),
+        wanted: vec![0, 1, 2, 3, 7],
+        known: vec![7],
+        state,
+        notes: vec!["block validate runs: its effects are unknown".into()],
+    };
+    let segment = Segment {
+        id: 0,
+        run: id(1),
+        steps: Vec::new(),
+        stop: Stop::AfterLastStep,
+        wanted: vec![0, 1],
+        cost: Cost { prefix_ns: 1_000_000_000, restore_ns: 0, execute_ns: 4_000_000_000 },
+    };
+    ReplayPlan {
+        job: "000000000a".parse().expect("an id"),
+        names: vec!["norm".into()],
+        workers: 2,
+        runs: vec![
+            run_plan(1, RunPlanState::Replay, PlacementStatus::Exact),
+            run_plan(2, RunPlanState::Complete, PlacementStatus::AlreadyThere),
+            run_plan(3, RunPlanState::NotApplicable, PlacementStatus::NotApplicable),
+        ],
+        segments: vec![segment],
+        makespan_ns: (4_000_000_000, 6_500_000_000),
+    }
+}
+
+pub(crate) fn job(active: bool) -> JobStatus {
+    let segment = |number, state| SegmentStatus {
+        id: number,
+        run: id(number + 1),
+        span: Some((0, 9)),
+        steps: 10,
+        state,
+        started_ms: (number < 3).then_some(NOW - 4000),
+        ended_ms: (number == 0).then_some(NOW - 1000),
+        estimated_ns: 9_000_000_000,
+    };
+    let id: JobId = "000000000a".parse().expect("an id");
+    let failed = SegmentState::Failed {
+        message: "ValueError: shapes differ".into(),
+        traceback: Some("Traceback (most recent call last):\n  train.py, line 3".into()),
+    };
+    JobStatus {
+        id,
+        names: vec!["norm".into()],
+        started_ms: NOW - 5000,
+        active,
+        segments: vec![
+            segment(0, SegmentState::Done { check: CheckReport::default() }),
+            segment(1, SegmentState::Running { done_steps: 4 }),
+            segment(2, failed),
+            segment(3, SegmentState::Queued),
+        ],
+    }
+}
+
+pub(crate) fn statement() -> LogStatement {
+    LogStatement {
+        name: "norm".into(),
+        first_line: 9,
+        last_line: 9,
+        text: "afterlog.log(\"norm\", norm(net))".into(),
+        scope: "<module>".into(),
+    }
+}
+
+/// The app on its replay panel: as far as the given stage, from 1 (choice) to 4 (job).
+pub(crate) fn with_replay(width: u16, height: u16, stage: u8) -> App {
+    let mut app = app(width, height);
+    let effects = press(&mut app, "r");
+    answer(&mut app, &effects, Answer::Statements(vec![statement()]));
+    if stage >= 2 {
+        let effects = press(&mut app, "\n");
+        let preview =
+            vec![(id(1), propagation(3, PlacementStatus::Exact)), (id(2), propagation(3, PlacementStatus::Uncertain))];
+        answer(&mut app, &effects, Answer::Preview(preview));
+    }
+    if stage >= 3 {
+        let effects = press(&mut app, "\n");
+        answer(&mut app, &effects, Answer::Plan(Arc::new(plan())));
+    }
+    if stage >= 4 {
+        let effects = press(&mut app, "\n");
+        assert!(matches!(asks(&effects)[0].request, Request::Start(_)));
+        answer(&mut app, &effects, Answer::Started(job(true).id));
+        app.update(Event::Changed(Box::new(Survey { jobs: vec![job(true)], ..survey() })));
+    }
+    app
+}

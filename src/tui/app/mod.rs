@@ -1,0 +1,437 @@
+//! The state of the interface and its update: events in, effects out. Pure: no files, clocks, threads or terminal.
+//!
+//! One file a panel; what is shared (overlays, surveys, navigation between panels) stands here.
+
+pub mod diff;
+pub mod document;
+pub mod filter;
+pub mod layout;
+pub mod list;
+pub mod overlay;
+pub mod replay;
+pub mod results;
+pub mod table;
+pub mod timeline;
+
+use crossterm::event::{KeyEvent, KeyEventKind, MouseEvent, MouseEventKind};
+
+use crate::tui::app::diff::Diff;
+use crate::tui::app::layout::{Areas, Share, areas};
+use crate::tui::app::overlay::Overlay;
+use crate::tui::app::replay::Replay;
+use crate::tui::app::results::Results;
+use crate::tui::app::timeline::Timeline;
+use crate::tui::event::{Answer, Ask, Effect, Event, Request, SLOTS, Slot, Survey};
+use crate::tui::keys::{self, Command, Context};
+
+/// The four panels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Panel {
+    Timeline,
+    Diff,
+    Results,
+    Replay,
+}
+
+impl Panel {
+    /// In the order of their keys.
+    pub const ALL: [Self; 4] = [Self::Timeline, Self::Diff, Self::Results, Self::Replay];
+
+    /// The name on the tab.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Timeline => "Timeline",
+            Self::Diff => "Diff",
+            Self::Results => "Results",
+            Self::Replay => "Replay",
+        }
+    }
+
+    /// Where its keys stand in the table.
+    pub fn context(self) -> Context {
+        match self {
+            Self::Timeline => Context::Timeline,
+            Self::Diff => Context::Diff,
+            Self::Results => Context::Results,
+            Self::Replay => Context::Replay,
+        }
+    }
+
+    fn beside(self, step: usize) -> Self {
+        let at = Self::ALL.iter().position(|p| *p == self).unwrap_or(0);
+        Self::ALL[(at + step) % Self::ALL.len()]
+    }
+}
+
+/// One line for the user, until the next key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    pub text: String,
+    pub is_error: bool,
+}
+
+/// What the interface is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A project, by the name of its folder.
+    Project(String),
+    /// Nothing was recorded here yet.
+    Nothing,
+}
+
+/// Everything that is shown, and nothing else.
+#[derive(Debug)]
+pub struct App {
+    pub size: (u16, u16),
+    pub place: Place,
+    pub panel: Panel,
+    /// The detail has the whole body.
+    pub zoom: bool,
+    pub overlay: Option<Overlay>,
+    pub notice: Option<Notice>,
+    /// Unix time in milliseconds, told from outside before each update.
+    pub now_ms: i64,
+    /// Whether the first survey is there.
+    pub surveyed: bool,
+    pub timeline: Timeline,
+    pub diff: Diff,
+    pub results: Results,
+    pub replay: Replay,
+    generations: [u64; SLOTS],
+}
+
+impl App {
+    /// The first state. `workers` is what replay starts with.
+    pub fn new(size: (u16, u16), place: Place, workers: usize) -> Self {
+        Self {
+            size,
+            place,
+            panel: Panel::Timeline,
+            zoom: false,
+            overlay: None,
+            notice: None,
+            now_ms: 0,
+            surveyed: false,
+            timeline: Timeline::default(),
+            diff: Diff::default(),
+            results: Results::default(),
+            replay: Replay::new(workers),
+            generations: [0; SLOTS],
+        }
+    }
+
+    /// What to ask for before anything happens.
+    pub fn start(&mut self) -> Vec<Effect> {
+        match self.place {
+            Place::Project(_) => vec![self.ask(Request::Survey)],
+            Place::Nothing => Vec::new(),
+        }
+    }
+
+    /// Takes one event; returns what must be done about it.
+    pub fn update(&mut self, event: Event) -> Vec<Effect> {
+        let effects = match event {
+            Event::Key(key) if key.kind == KeyEventKind::Release => Vec::new(),
+            Event::Key(key) => self.key(key),
+            Event::Mouse(mouse) => self.mouse(mouse),
+            Event::Paste(text) => self.paste(&text),
+            Event::Resize(width, height) => {
+                self.size = (width, height);
+                self.relayout_diff();
+                self.ask_changes()
+            }
+            Event::Answered { slot, generation, result } => self.answered(slot, generation, result),
+            Event::Changed(survey) => self.take_survey(*survey),
+        };
+        self.settle();
+        effects
+    }
+
+    /// Makes a request in its slot; older answers in that slot no longer count.
+    pub fn ask(&mut self, request: Request) -> Effect {
+        let generation = &mut self.generations[request.slot() as usize];
+        *generation += 1;
+        Effect::Ask(Ask { generation: *generation, request })
+    }
+
+    /// How the current panel shares the screen with its detail.
+    pub fn share(&self) -> Share {
+        match self.panel {
+            Panel::Timeline if !self.zoom && !self.timeline.runs.is_empty() => Share::Beside,
+            Panel::Replay if !self.zoom && self.replay.has_detail() => Share::BesideOrBelow,
+            Panel::Timeline | Panel::Diff | Panel::Results | Panel::Replay => Share::Alone,
+        }
+    }
+
+    /// The areas of the screen as it stands.
+    pub fn areas(&self) -> Option<Areas> {
+        areas(self.size, self.share())
+    }
+
+    /// Rows of the main list, without its titles.
+    pub fn list_height(&self) -> usize {
+        let titles = match self.panel {
+            Panel::Timeline | Panel::Results => 1,
+            Panel::Diff => 0,
+            Panel::Replay => self.replay.title_rows(),
+        };
+        self.areas().map_or(1, |a| usize::from(a.main.height).saturating_sub(titles).max(1))
+    }
+
+    /// Tells the user something until the next key.
+    pub fn say(&mut self, text: impl Into<String>) {
+        self.notice = Some(Notice { text: text.into(), is_error: false });
+    }
+
+    /// Tells of a failure.
+    pub fn complain(&mut self, text: impl Into<String>) {
+        self.notice = Some(Notice { text: text.into(), is_error: true });
+    }
+
+    fn key(&mut self, key: KeyEvent) -> Vec<Effect> {
+        self.notice = None;
+        if let Some(overlay) = self.overlay.take() {
+            return self.overlay_key(overlay, key);
+        }
+        match keys::command(self.panel.context(), key) {
+            Some(command) => self.command(command),
+            None => Vec::new(),
+        }
+    }
+
+    /// Performs a command in the current panel: from a key or from the palette.
+    pub fn command(&mut self, command: Command) -> Vec<Effect> {
+        match command {
+            Command::ShowTimeline => self.show(Panel::Timeline),
+            Command::ShowDiff => self.show(Panel::Diff),
+            Command::ShowResults => self.show(Panel::Results),
+            Command::ShowReplay => self.show(Panel::Replay),
+            Command::NextPanel => self.show(self.panel.beside(1)),
+            Command::PreviousPanel => self.show(self.panel.beside(3)),
+            Command::Help => self.open(Overlay::Help { offset: 0 }),
+            Command::Palette => self.open(Overlay::palette()),
+            Command::Jobs => self.open_jobs(),
+            Command::Redraw => vec![Effect::Redraw],
+            Command::Suspend => vec![Effect::Suspend],
+            Command::Quit => vec![Effect::Quit],
+            Command::Leave if self.place == Place::Nothing => vec![Effect::Quit],
+            Command::Back | Command::Leave => self.back(command == Command::Leave),
+            Command::Replay => self.begin_replay(),
+            Command::Zoom => {
+                self.zoom = !self.zoom && matches!(self.panel, Panel::Timeline | Panel::Replay);
+                Vec::new()
+            }
+            _ => match self.panel {
+                Panel::Timeline => self.timeline_command(command),
+                Panel::Diff => self.diff_command(command),
+                Panel::Results => self.results_command(command),
+                Panel::Replay => self.replay_command(command),
+            },
+        }
+    }
+
+    /// Opens an overlay.
+    pub fn open(&mut self, overlay: Overlay) -> Vec<Effect> {
+        self.overlay = Some(overlay);
+        Vec::new()
+    }
+
+    /// Goes to a panel and asks for what it lacks.
+    pub fn show(&mut self, panel: Panel) -> Vec<Effect> {
+        if self.place == Place::Nothing {
+            return Vec::new();
+        }
+        if self.panel != panel {
+            self.zoom = false;
+        }
+        self.panel = panel;
+        match panel {
+            Panel::Timeline => self.ask_detail(),
+            Panel::Diff => self.show_diff(),
+            Panel::Results => self.show_results(),
+            Panel::Replay => self.show_replay(),
+        }
+    }
+
+    /// Leaves the innermost layer: zoom, filter, a stage of replay, the panel; at the outermost, `q` quits.
+    fn back(&mut self, may_quit: bool) -> Vec<Effect> {
+        if self.zoom {
+            self.zoom = false;
+            return Vec::new();
+        }
+        let left = match self.panel {
+            Panel::Timeline => self.timeline.leave(),
+            Panel::Diff => None,
+            Panel::Results => self.leave_results(),
+            Panel::Replay => self.leave_replay(),
+        };
+        match left {
+            Some(effects) => effects,
+            None if self.panel != Panel::Timeline => self.show(Panel::Timeline),
+            None if may_quit => vec![Effect::Quit],
+            None => Vec::new(),
+        }
+    }
+
+    fn mouse(&mut self, mouse: MouseEvent) -> Vec<Effect> {
+        match mouse.kind {
+            MouseEventKind::ScrollDown | MouseEventKind::ScrollUp => {
+                let command = if mouse.kind == MouseEventKind::ScrollDown { Command::Down } else { Command::Up };
+                // An overlay keeps its own keys; the wheel moves what lies under the pointer, three rows a notch.
+                if self.overlay.is_some() {
+                    return Vec::new();
+                }
+                (0..3).flat_map(|_| self.command(command)).collect()
+            }
+            MouseEventKind::Down(_) if self.overlay.is_none() => self.click(mouse.column, mouse.row),
+            _ => Vec::new(),
+        }
+    }
+
+    fn click(&mut self, column: u16, row: u16) -> Vec<Effect> {
+        let Some(areas) = self.areas() else { return Vec::new() };
+        if row == areas.tabs.y {
+            return tab_at(column).map_or_else(Vec::new, |panel| self.show(panel));
+        }
+        let titles = usize::from(areas.main.height).saturating_sub(self.list_height());
+        let first = usize::from(areas.main.y) + titles;
+        let inside = usize::from(row) >= first && column < areas.main.right() && row < areas.main.bottom();
+        if inside { self.click_row(usize::from(row) - first) } else { Vec::new() }
+    }
+
+    fn click_row(&mut self, row: usize) -> Vec<Effect> {
+        let height = self.list_height();
+        match self.panel {
+            Panel::Timeline => {
+                let cursor = &mut self.timeline.cursor;
+                cursor.go(cursor.offset + row, self.timeline.rows.len(), height);
+                self.ask_detail()
+            }
+            Panel::Diff => {
+                let cursor = &mut self.diff.cursor;
+                cursor.go(cursor.offset + row, self.diff.rows.len(), height);
+                Vec::new()
+            }
+            Panel::Results => {
+                let shown = self.results.shown();
+                let cursor = &mut self.results.cursor;
+                cursor.go(cursor.offset + row, shown, height);
+                Vec::new()
+            }
+            Panel::Replay => self.click_replay(row),
+        }
+    }
+
+    fn paste(&mut self, text: &str) -> Vec<Effect> {
+        if let Some(overlay) = &mut self.overlay {
+            overlay.paste(text);
+        }
+        Vec::new()
+    }
+
+    fn answered(&mut self, slot: Slot, generation: u64, result: Result<Answer, String>) -> Vec<Effect> {
+        if slot != Slot::Action && self.generations[slot as usize] != generation {
+            return Vec::new();
+        }
+        let answer = match result {
+            Ok(answer) => answer,
+            Err(message) => return self.failed(slot, message),
+        };
+        match answer {
+            Answer::Survey(survey) => self.take_survey(*survey),
+            Answer::Changes(changes) => {
+                self.timeline.take_changes(changes);
+                Vec::new()
+            }
+            Answer::Detail(detail) => {
+                self.timeline.detail = Some(*detail);
+                Vec::new()
+            }
+            Answer::Diff(document) => self.take_document(document),
+            Answer::Highlight { file, colours } => {
+                self.diff.colours.insert(file, colours);
+                Vec::new()
+            }
+            Answer::Grid(grid) => self.take_grid(grid),
+            Answer::Arranged(arranged) => {
+                self.results.take_arranged(arranged);
+                Vec::new()
+            }
+            Answer::Statistics(statistics) => self.open(Overlay::Statistics { statistics, offset: 0 }),
+            Answer::Found(found) => {
+                self.take_found(found);
+                Vec::new()
+            }
+            Answer::Exported { path, rows } => {
+                self.say(format!("{rows} rows written to {}", path.display()));
+                Vec::new()
+            }
+            Answer::Statements(_)
+            | Answer::Preview(_)
+            | Answer::Plan(_)
+            | Answer::Started(_)
+            | Answer::Cancelled(_)
+            | Answer::SegmentLog(..) => self.take_replay(answer),
+        }
+    }
+
+    fn failed(&mut self, slot: Slot, message: String) -> Vec<Effect> {
+        match slot {
+            Slot::Diff => self.diff.waiting = false,
+            Slot::Grid => self.results.waiting = false,
+            Slot::Statements | Slot::Preview | Slot::Plan | Slot::Action => self.replay.waiting = None,
+            // The list is empty and says so; the message says why.
+            Slot::Survey => self.surveyed = true,
+            _ => {}
+        }
+        self.complain(message);
+        Vec::new()
+    }
+
+    /// Takes what the lists show, keeping every selection by id; asks anew for what is on the screen.
+    fn take_survey(&mut self, survey: Survey) -> Vec<Effect> {
+        self.surveyed = true;
+        let Survey { runs, names, jobs } = survey;
+        self.timeline.take_runs(runs);
+        let mut effects = self.ask_changes();
+        effects.extend(self.replay_take_jobs(jobs));
+        self.results.all_names = names;
+        match self.panel {
+            Panel::Timeline => effects.extend(self.ask_detail()),
+            Panel::Results => effects.extend(self.ask_grid()),
+            Panel::Diff | Panel::Replay => {}
+        }
+        effects
+    }
+
+    /// Keeps every cursor inside its list and its window.
+    fn settle(&mut self) {
+        let height = self.list_height();
+        match self.panel {
+            Panel::Timeline => self.timeline.cursor.settle(self.timeline.rows.len(), height),
+            Panel::Diff => self.diff.cursor.settle(self.diff.rows.len(), height),
+            Panel::Results => self.settle_results(height),
+            Panel::Replay => self.settle_replay(height),
+        }
+    }
+}
+
+/// The tab under a column of the first line; [`tab_columns`] says where each stands.
+fn tab_at(column: u16) -> Option<Panel> {
+    tab_columns().find(|(_, start, width)| column >= *start && column < start + width).map(|(panel, ..)| panel)
+}
+
+/// Each panel's tab: first column and width of `1 Timeline`.
+pub fn tab_columns() -> impl Iterator<Item = (Panel, u16, u16)> {
+    Panel::ALL.into_iter().scan(1_u16, |start, panel| {
+        let width = u16::try_from(panel.title().len()).unwrap_or(0) + 2;
+        let at = *start;
+        *start += width + 2;
+        Some((panel, at, width))
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,247 @@
+//! What lies over a panel: help, palette, prompts, lists to choose from, explanations. One at a time.
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use nucleo_matcher::pattern::{CaseMatching, Normalization, Pattern};
+use nucleo_matcher::{Config, Matcher};
+
+use crate::base::ids::JobId;
+use crate::model::probe::Placement;
+use crate::tui::app::filter::Filter;
+use crate::tui::app::list::{self, Cursor, LineEdit};
+use crate::tui::app::table::Statistics;
+use crate::tui::app::{App, Panel};
+use crate::tui::event::{Effect, Request};
+use crate::tui::keys::{self, Binding, Command, Context};
+
+/// What lies over the panel.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Overlay {
+    Help {
+        offset: usize,
+    },
+    Palette {
+        input: LineEdit,
+        cursor: Cursor,
+    },
+    Prompt {
+        purpose: Purpose,
+        input: LineEdit,
+    },
+    Placement {
+        placement: Box<Placement>,
+        offset: usize,
+    },
+    /// The whole value under the cursor of the grid.
+    Cell {
+        offset: usize,
+    },
+    Statistics {
+        statistics: Box<Statistics>,
+        offset: usize,
+    },
+    Columns {
+        cursor: Cursor,
+    },
+    Jobs {
+        cursor: Cursor,
+    },
+    ConfirmCancel {
+        job: JobId,
+    },
+}
+
+/// What a line is typed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    Search,
+    Filter,
+    Export,
+    Iterations,
+}
+
+impl Purpose {
+    /// What stands before the line.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Search => "search: ",
+            Self::Filter => "filter: ",
+            Self::Export => "write CSV to: ",
+            Self::Iterations => "iterations (epoch=last, epoch=0,4; empty: all): ",
+        }
+    }
+}
+
+impl Overlay {
+    pub(super) fn palette() -> Self {
+        Self::Palette { input: LineEdit::default(), cursor: Cursor::default() }
+    }
+
+    pub(super) fn prompt(purpose: Purpose, text: &str) -> Self {
+        Self::Prompt { purpose, input: LineEdit::with(text) }
+    }
+
+    pub(super) fn paste(&mut self, text: &str) {
+        if let Self::Palette { input, .. } | Self::Prompt { input, .. } = self {
+            input.insert(text.lines().next().unwrap_or(""));
+        }
+    }
+}
+
+/// The bindings that match what was typed into the palette, best first.
+pub fn matching(context: Context, typed: &str) -> Vec<&'static Binding> {
+    let offered = keys::bindings(context).filter(|b| b.command != Command::Palette);
+    let pattern = Pattern::parse(typed, CaseMatching::Ignore, Normalization::Smart);
+    let mut matcher = Matcher::new(Config::DEFAULT);
+    let mut buffer = Vec::new();
+    let mut found: Vec<(u32, &'static Binding)> = offered
+        .filter_map(|binding| {
+            let text = nucleo_matcher::Utf32Str::new(binding.what, &mut buffer);
+            pattern.score(text, &mut matcher).map(|score| (score, binding))
+        })
+        .collect();
+    found.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
+    found.into_iter().map(|(_, binding)| binding).collect()
+}
+
+/// Lets a line take an editing key; whether it did.
+fn edit(input: &mut LineEdit, key: KeyEvent) -> bool {
+    let control = key.modifiers.contains(KeyModifiers::CONTROL);
+    match key.code {
+        KeyCode::Char('a') if control => input.home(),
+        KeyCode::Char('e') if control => input.end(),
+        KeyCode::Char('u') if control => input.kill_before(),
+        KeyCode::Char('w') if control => input.kill_word(),
+        KeyCode::Char(c) if !control => input.insert(c.encode_utf8(&mut [0; 4])),
+        KeyCode::Backspace => input.backspace(),
+        KeyCode::Delete => input.delete(),
+        KeyCode::Left => input.left(),
+        KeyCode::Right => input.right(),
+        KeyCode::Home => input.home(),
+        KeyCode::End => input.end(),
+        _ => return false,
+    }
+    true
+}
+
+impl App {
+    /// Rows of a list in an overlay.
+    pub fn overlay_height(&self) -> usize {
+        usize::from(self.size.1).saturating_sub(6).max(1)
+    }
+
+    /// Gives a key to the overlay that was open; it stays open unless the key closes it.
+    pub(super) fn overlay_key(&mut self, overlay: Overlay, key: KeyEvent) -> Vec<Effect> {
+        let control_c = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
+        if control_c || key.code == KeyCode::Esc {
+            return Vec::new();
+        }
+        match overlay {
+            Overlay::Prompt { purpose, input } => self.prompt_key(purpose, input, key),
+            Overlay::Palette { input, cursor } => self.palette_key(input, cursor, key),
+            Overlay::ConfirmCancel { job } => match key.code {
+                KeyCode::Char('y') => vec![self.ask(Request::Cancel(job))],
+                _ => Vec::new(),
+            },
+            other => self.reading_key(other, key),
+        }
+    }
+
+    fn prompt_key(&mut self, purpose: Purpose, mut input: LineEdit, key: KeyEvent) -> Vec<Effect> {
+        if key.code == KeyCode::Enter {
+            return self.submit(purpose, input);
+        }
+        // An empty line left by Backspace closes, as in vi.
+        if !(key.code == KeyCode::Backspace && input.text.is_empty()) {
+            edit(&mut input, key);
+            self.overlay = Some(Overlay::Prompt { purpose, input });
+        }
+        Vec::new()
+    }
+
+    fn submit(&mut self, purpose: Purpose, input: LineEdit) -> Vec<Effect> {
+        match purpose {
+            Purpose::Search => self.search(input.text),
+            Purpose::Filter => match Filter::parse(&input.text) {
+                Ok(filter) if self.panel == Panel::Results => self.filter_results(filter),
+                Ok(filter) => {
+                    self.timeline.set_filter(filter);
+                    let mut effects = self.ask_changes();
+                    effects.extend(self.ask_detail());
+                    effects
+                }
+                Err(message) => {
+                    self.complain(message);
+                    self.open(Overlay::Prompt { purpose, input })
+                }
+            },
+            Purpose::Export if input.text.trim().is_empty() => Vec::new(),
+            Purpose::Export => self.export(&input.text),
+            Purpose::Iterations => self.set_iterations(&input.text),
+        }
+    }
+
+    fn search(&mut self, text: String) -> Vec<Effect> {
+        match self.panel {
+            Panel::Timeline => {
+                self.timeline.search = text;
+                self.search_timeline(false)
+            }
+            Panel::Diff => {
+                self.diff.search = text;
+                self.search_diff(false)
+            }
+            Panel::Results => {
+                self.results.search = text;
+                self.search_results(false)
+            }
+            Panel::Replay => Vec::new(),
+        }
+    }
+
+    fn palette_key(&mut self, mut input: LineEdit, mut cursor: Cursor, key: KeyEvent) -> Vec<Effect> {
+        let height = self.overlay_height();
+        let found = matching(self.panel.context(), &input.text);
+        match key.code {
+            KeyCode::Enter => {
+                let command = found.get(cursor.selected).map(|binding| binding.command);
+                return command.map_or_else(Vec::new, |command| self.command(command));
+            }
+            KeyCode::Down | KeyCode::Tab => cursor.act(Command::Down, found.len(), height),
+            KeyCode::Up | KeyCode::BackTab => cursor.act(Command::Up, found.len(), height),
+            _ if edit(&mut input, key) => cursor = Cursor::default(),
+            _ => {}
+        }
+        self.open(Overlay::Palette { input, cursor })
+    }
+
+    /// Overlays that are read or chosen from: movements move, Enter chooses, `q` closes.
+    fn reading_key(&mut self, mut overlay: Overlay, key: KeyEvent) -> Vec<Effect> {
+        let command = keys::command(self.panel.context(), key);
+        let height = self.overlay_height();
+        match (&mut overlay, command) {
+            (_, Some(Command::Leave)) => return Vec::new(),
+            (Overlay::Help { .. }, Some(Command::Help)) => return Vec::new(),
+            (Overlay::Columns { cursor }, Some(Command::Mark | Command::Open)) => {
+                let name = self.results.all_names.get(cursor.selected).cloned();
+                let effects = name.map_or_else(Vec::new, |name| self.toggle_column(&name));
+                self.overlay = Some(overlay);
+                return effects;
+            }
+            (Overlay::Jobs { cursor }, Some(Command::Open)) => {
+                let newest_first = self.replay.jobs.iter().rev().nth(cursor.selected).map(|job| job.id.clone());
+                return newest_first.map_or_else(Vec::new, |id| self.open_job(id));
+            }
+            (Overlay::Columns { cursor }, Some(command)) => cursor.act(command, self.results.all_names.len(), height),
+            (Overlay::Jobs { cursor }, Some(command)) => cursor.act(command, self.replay.jobs.len(), height),
+            (
+                Overlay::Help { offset }
+                | Overlay::Placement { offset, .. }
+                | Overlay::Cell { offset }
+                | Overlay::Statistics { offset, .. },
+                Some(command),
+            ) => list::scroll(offset, command, 200, height),
+            _ => {}
+        }
+        self.open(overlay)
+    }
+}

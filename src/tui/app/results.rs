@@ -1,0 +1,320 @@
+//! Panel 3: the grid of values.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::model::grid::Grid;
+use crate::tui::app::filter::Filter;
+use crate::tui::app::list::Cursor;
+use crate::tui::app::overlay::{Overlay, Purpose};
+use crate::tui::app::table::{
+    self, Arranged, Arrangement, Column, Direction, Found, Hunt, Target, all_columns, row_at, rows_shown, title,
+};
+use crate::tui::app::{App, Panel};
+use crate::tui::event::{Effect, Request};
+use crate::tui::keys::Command;
+
+/// The plot over the grid's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plot {
+    Linear,
+    Logarithmic,
+}
+
+/// The grid and where the user is in it.
+#[derive(Debug, Default)]
+pub struct Results {
+    pub all_names: Vec<String>,
+    /// Names chosen as columns; `None`: all.
+    pub chosen: Option<Vec<String>>,
+    pub waiting: bool,
+    pub loaded: bool,
+    pub grid: Arc<Grid>,
+    pub arrangement: Arrangement,
+    pub arranged: Option<Arranged>,
+    pub hidden: BTreeSet<String>,
+    pub hide_unchanged: bool,
+    pub cursor: Cursor,
+    /// Index of the selected column among those visible.
+    pub column: usize,
+    /// First scrolling column drawn, among those visible.
+    pub first_column: usize,
+    pub full_numbers: bool,
+    /// Stay at the end as rows come.
+    pub follow: bool,
+    pub plot: Option<Plot>,
+    pub search: String,
+}
+
+impl Results {
+    /// Rows, or all of the grid's.
+    pub fn order(&self) -> Option<&Arc<Vec<u32>>> {
+        self.arranged.as_ref().and_then(|arranged| arranged.order.as_ref())
+    }
+
+    /// How many rows are shown.
+    pub fn shown(&self) -> usize {
+        rows_shown(&self.grid, self.order())
+    }
+
+    /// The grid's row under the cursor.
+    pub fn row(&self) -> usize {
+        row_at(self.order(), self.cursor.selected)
+    }
+
+    /// Columns as shown: run and loops first, then names that are neither hidden nor constant.
+    pub fn visible(&self) -> Vec<Column> {
+        let unchanged = |i: usize| {
+            self.hide_unchanged && self.arranged.as_ref().is_some_and(|a| a.unchanged.get(i).copied().unwrap_or(false))
+        };
+        let shown = |column: &Column| match column {
+            Column::Name(i) => !self.hidden.contains(title(&self.grid, *column)) && !unchanged(*i),
+            Column::Run | Column::Loop(_) => true,
+        };
+        all_columns(&self.grid).into_iter().filter(shown).collect()
+    }
+
+    /// Columns that stay at the left: the run and the loops.
+    pub fn frozen(&self) -> usize {
+        1 + self.grid.loops.len()
+    }
+
+    /// The selected column.
+    pub fn selected(&self) -> Column {
+        self.visible().get(self.column).copied().unwrap_or(Column::Run)
+    }
+
+    pub fn take_arranged(&mut self, arranged: Arranged) {
+        self.arranged = Some(arranged);
+    }
+}
+
+impl App {
+    pub(super) fn show_results(&mut self) -> Vec<Effect> {
+        self.ask_grid()
+    }
+
+    /// Asks for the grid of the names chosen, over the marked runs or all.
+    pub(super) fn ask_grid(&mut self) -> Vec<Effect> {
+        let names = self.results.chosen.clone().unwrap_or_else(|| self.results.all_names.clone());
+        if names.is_empty() {
+            self.results.grid = Arc::default();
+            self.results.arranged = None;
+            return Vec::new();
+        }
+        let marked = &self.timeline.marked;
+        let runs = (!marked.is_empty()).then(|| marked.clone());
+        self.results.waiting = true;
+        vec![self.ask(Request::Grid { names, runs })]
+    }
+
+    pub(super) fn take_grid(&mut self, grid: Arc<Grid>) -> Vec<Effect> {
+        self.results.waiting = false;
+        self.results.loaded = true;
+        let selected = title(&self.results.grid, self.results.selected()).to_owned();
+        let first = self.results.grid.is_empty();
+        self.results.grid = grid;
+        // An order of other rows does not fit the new ones; until the new order is there, all rows show.
+        self.results.arranged = None;
+        let visible = self.results.visible();
+        let column = visible.iter().position(|c| title(&self.results.grid, *c) == selected);
+        self.results.column = match column {
+            Some(column) if !first => column,
+            // At first, the first name: what can be sorted, plotted and read.
+            _ => self.results.frozen(),
+        };
+        if self.results.follow {
+            self.results.cursor.selected = self.results.shown().saturating_sub(1);
+        }
+        self.ask_arranged()
+    }
+
+    fn ask_arranged(&mut self) -> Vec<Effect> {
+        let (grid, arrangement) = (self.results.grid.clone(), self.results.arrangement.clone());
+        vec![self.ask(Request::Arrange { grid, arrangement })]
+    }
+
+    pub(super) fn results_command(&mut self, command: Command) -> Vec<Effect> {
+        let visible = self.results.visible();
+        let last = visible.len().saturating_sub(1);
+        match command {
+            Command::Left => self.results.column = self.results.column.min(last).saturating_sub(1),
+            Command::Right => self.results.column = (self.results.column + 1).min(last),
+            Command::FirstColumn => self.results.column = 0,
+            Command::LastColumn => self.results.column = last,
+            Command::SortAscending => return self.sort(Direction::Ascending),
+            Command::SortDescending => return self.sort(Direction::Descending),
+            Command::HideColumn => self.hide_column(),
+            Command::ChooseColumns => return self.open(Overlay::Columns { cursor: Cursor::default() }),
+            Command::HideUnchanged => {
+                self.results.hide_unchanged = !self.results.hide_unchanged;
+                let hidden = if self.results.hide_unchanged {
+                    "columns that never change are hidden"
+                } else {
+                    "all columns are shown"
+                };
+                self.say(hidden);
+            }
+            Command::Statistics => {
+                let (grid, order) = (self.results.grid.clone(), self.results.order().cloned());
+                let column = self.results.selected();
+                return vec![self.ask(Request::Statistics { grid, order, column })];
+            }
+            Command::Plot => {
+                self.results.plot = match self.results.plot {
+                    None => Some(Plot::Linear),
+                    Some(Plot::Linear) => Some(Plot::Logarithmic),
+                    Some(Plot::Logarithmic) => None,
+                }
+            }
+            Command::NextDifferent => return self.hunt(false, Target::OtherValue),
+            Command::PreviousDifferent => return self.hunt(true, Target::OtherValue),
+            Command::CellStyle => self.results.full_numbers = !self.results.full_numbers,
+            Command::Search => return self.open(Overlay::prompt(Purpose::Search, &self.results.search)),
+            Command::SearchNext | Command::SearchPrevious => {
+                return self.search_results(command == Command::SearchPrevious);
+            }
+            Command::Filter => {
+                let text = self.results.arrangement.filter.as_ref().map_or("", |f| &f.text);
+                return self.open(Overlay::prompt(Purpose::Filter, text));
+            }
+            Command::Export => return self.open(Overlay::prompt(Purpose::Export, "grid.csv")),
+            Command::Open => return self.open_cell(),
+            Command::Copy => {
+                return vec![Effect::Copy(table::text(
+                    &self.results.grid,
+                    self.results.selected(),
+                    self.results.row(),
+                ))];
+            }
+            Command::CopyRow => {
+                let row = self.results.row();
+                let cells: Vec<String> = visible.iter().map(|c| table::text(&self.results.grid, *c, row)).collect();
+                return vec![Effect::Copy(cells.join("\t"))];
+            }
+            _ => {
+                let height = self.list_height();
+                self.results.cursor.act(command, self.results.shown(), height);
+                self.results.follow = command == Command::Bottom;
+            }
+        }
+        Vec::new()
+    }
+
+    /// Sorts by the selected column; the same key again goes back to the order of runs.
+    fn sort(&mut self, direction: Direction) -> Vec<Effect> {
+        let wanted = Some((title(&self.results.grid, self.results.selected()).to_owned(), direction));
+        let sort = &mut self.results.arrangement.sort;
+        *sort = if *sort == wanted { None } else { wanted };
+        self.ask_arranged()
+    }
+
+    pub(super) fn filter_results(&mut self, filter: Option<Filter>) -> Vec<Effect> {
+        let unknown = filter.as_ref().and_then(|f| {
+            f.fields().find(|field| table::column_named(&self.results.grid, field).is_none()).map(str::to_owned)
+        });
+        if let Some(unknown) = unknown {
+            self.complain(format!("there is no column '{unknown}'"));
+            return Vec::new();
+        }
+        self.results.arrangement.filter = filter;
+        self.ask_arranged()
+    }
+
+    fn hide_column(&mut self) {
+        let column = self.results.selected();
+        if !matches!(column, Column::Name(_)) {
+            self.say("run and loops are always shown");
+            return;
+        }
+        let name = title(&self.results.grid, column).to_owned();
+        self.say(format!("{name} is hidden (C shows the columns)"));
+        self.results.hidden.insert(name);
+    }
+
+    fn hunt(&mut self, backwards: bool, target: Target) -> Vec<Effect> {
+        let columns = match target {
+            Target::OtherValue => vec![self.results.selected()],
+            Target::Text(_) => self.results.visible(),
+        };
+        let (grid, order) = (self.results.grid.clone(), self.results.order().cloned());
+        let hunt = Hunt { from: self.results.cursor.selected, backwards, target, columns };
+        vec![self.ask(Request::Hunt { grid, order, hunt })]
+    }
+
+    pub(super) fn search_results(&mut self, backwards: bool) -> Vec<Effect> {
+        if self.results.search.is_empty() {
+            self.say("nothing to search for yet: type / and a word");
+            return Vec::new();
+        }
+        self.hunt(backwards, Target::Text(self.results.search.clone()))
+    }
+
+    pub(super) fn take_found(&mut self, found: Option<Found>) {
+        let Some(found) = found else {
+            self.complain("nothing found");
+            return;
+        };
+        if found.wrapped {
+            self.say("went past the end");
+        }
+        let height = self.list_height();
+        self.results.cursor.go(found.row, self.results.shown(), height);
+        if let Some(column) = self.results.visible().iter().position(|c| *c == found.column) {
+            self.results.column = column;
+        }
+    }
+
+    pub(super) fn export(&mut self, path: &str) -> Vec<Effect> {
+        let path = PathBuf::from(path.trim());
+        let (grid, order) = (self.results.grid.clone(), self.results.order().cloned());
+        let columns = self.results.visible();
+        vec![self.ask(Request::Export { path, grid, order, columns })]
+    }
+
+    fn open_cell(&mut self) -> Vec<Effect> {
+        if self.results.shown() == 0 {
+            return Vec::new();
+        }
+        self.open(Overlay::Cell { offset: 0 })
+    }
+
+    /// Leaves plot, then filter, then sort.
+    pub(super) fn leave_results(&mut self) -> Option<Vec<Effect>> {
+        if self.results.plot.take().is_some() {
+            return Some(Vec::new());
+        }
+        let arrangement = &mut self.results.arrangement;
+        if arrangement.filter.take().is_some() || arrangement.sort.take().is_some() {
+            return Some(self.ask_arranged());
+        }
+        None
+    }
+
+    /// Adds a column, or takes it away again, from the chooser.
+    pub(super) fn toggle_column(&mut self, name: &str) -> Vec<Effect> {
+        self.results.hidden.remove(name);
+        let all = self.results.all_names.clone();
+        let chosen = self.results.chosen.get_or_insert(all);
+        match chosen.iter().position(|n| n == name) {
+            Some(at) if chosen.len() > 1 => {
+                chosen.remove(at);
+            }
+            Some(_) => self.complain("one column must stay"),
+            None => chosen.push(name.to_owned()),
+        }
+        if self.panel == Panel::Results { self.ask_grid() } else { Vec::new() }
+    }
+
+    pub(super) fn settle_results(&mut self, height: usize) {
+        let shown = self.results.shown();
+        self.results.cursor.settle(shown, height);
+        let last = self.results.visible().len().saturating_sub(1);
+        self.results.column = self.results.column.min(last);
+        let frozen = self.results.frozen();
+        let first = self.results.first_column.max(frozen);
+        // The view draws as many columns as fit from `first_column` on; the selected one is brought in by width.
+        self.results.first_column = crate::tui::views::results::first_column(self, first.min(last));
+    }
+}

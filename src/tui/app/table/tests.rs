@@ -1,0 +1,88 @@
+//! Tests of grid computations, on a small grid with every kind of cell.
+
+use super::*;
+use crate::base::ids::RunId;
+use crate::model::verdict::Verdict;
+
+pub(crate) fn value(x: f64, verdict: Verdict) -> Cell {
+    Cell::Value { value: Value::Float(x), verdict }
+}
+
+/// Two runs of three epochs: `loss` recorded, `norm` replayed with every outcome.
+pub(crate) fn small() -> Grid {
+    let runs: Vec<RunId> = ["0000000001", "0000000002"].map(|id| id.parse().expect("an id")).into();
+    Grid {
+        runs,
+        rows_run: vec![0, 0, 0, 1, 1, 1],
+        loops: vec![LoopColumn { name: "epoch".into(), index: vec![0, 1, 2, 0, 1, 2], values: None }],
+        names: vec![
+            NameColumn {
+                name: "loss".into(),
+                cells: [0.9, 0.5, 0.25, 0.8, f64::NAN, 0.5].map(|x| value(x, Verdict::Recorded)).into(),
+            },
+            NameColumn {
+                name: "norm".into(),
+                cells: vec![
+                    value(1.5, Verdict::Verified),
+                    value(2.25, Verdict::Unverified),
+                    Cell::Differs { recorded: Value::Float(3.0), replayed: Value::Float(3.5) },
+                    Cell::Pending,
+                    Cell::Failed,
+                    Cell::Empty,
+                ],
+            },
+        ],
+    }
+}
+
+fn order(arrangement: &Arrangement) -> Vec<u32> {
+    arrange(&small(), arrangement).order.expect("arranged").to_vec()
+}
+
+#[test]
+fn sorting_keeps_rows_without_a_value_at_the_end_in_both_directions() {
+    let sorted = |direction| order(&Arrangement { sort: Some(("norm".into(), direction)), filter: None });
+    assert_eq!(sorted(Direction::Ascending), [0, 1, 2, 3, 4, 5]);
+    assert_eq!(sorted(Direction::Descending), [2, 1, 0, 3, 4, 5]);
+}
+
+#[test]
+fn filters_name_columns_and_loops() {
+    let filtered = |text: &str| order(&Arrangement { sort: None, filter: Filter::parse(text).expect("parses") });
+    assert_eq!(filtered("loss<=0.5 and epoch>1"), [2, 5]);
+    assert_eq!(filtered("run:02"), [3, 4, 5]);
+    assert_eq!(filtered("norm>0"), [0, 1, 2]);
+}
+
+#[test]
+fn hunting_finds_text_past_the_end_and_other_values_only_ahead() {
+    let grid = small();
+    let hunt_for = |from, backwards, target| {
+        let columns = vec![Column::Name(0)];
+        hunt(&grid, None, &Hunt { from, backwards, target, columns }).map(|found| (found.row, found.wrapped))
+    };
+    assert_eq!(hunt_for(3, false, Target::Text("0.5".into())), Some((5, false)));
+    assert_eq!(hunt_for(5, false, Target::Text("0.9".into())), Some((0, true)));
+    assert_eq!(hunt_for(2, true, Target::OtherValue), Some((1, false)));
+    assert_eq!(hunt_for(5, false, Target::OtherValue), None);
+    assert_eq!(hunt_for(0, false, Target::Text("absent".into())), None);
+}
+
+#[test]
+fn statistics_count_every_kind_of_cell() {
+    let statistics = statistics(&small(), None, Column::Name(1));
+    assert_eq!(
+        (statistics.values, statistics.empty, statistics.pending, statistics.failed, statistics.differing),
+        (3, 1, 1, 1, 1)
+    );
+    assert_eq!(statistics.quartiles, Some([1.5, 1.5, 2.25, 2.25, 3.5]));
+    let loss = super::statistics(&small(), None, Column::Name(0));
+    assert_eq!((loss.nan, loss.frequent[0].clone()), (1, ("0.5".to_owned(), 2)));
+}
+
+#[test]
+fn a_column_that_differs_from_its_record_counts_as_changing() {
+    let mut grid = small();
+    grid.names[1].cells = vec![Cell::Differs { recorded: Value::Int(1), replayed: Value::Int(2) }; 6];
+    assert_eq!(arrange(&grid, &Arrangement::default()).unchanged, [false, false]);
+}

@@ -1,0 +1,169 @@
+//! Events in, state and effects out.
+
+use proptest::prelude::*;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::fixture::*;
+use super::*;
+use crate::model::run::RunStatus;
+use crate::tui::app::document::Row;
+use crate::tui::app::overlay::Overlay;
+use crate::tui::app::replay::Stage;
+use crate::tui::theme::{Background, Depth, Theme, UNICODE};
+use crate::tui::views::{Look, draw};
+
+#[test]
+fn an_answer_to_an_outdated_question_is_dropped() {
+    let mut app = app(80, 24);
+    let first = press(&mut app, "3");
+    let second = press(&mut app, "13");
+    answer(&mut app, &first, Answer::Grid(Default::default()));
+    assert!(!app.results.loaded, "the first grid came too late");
+    answer(&mut app, &second, Answer::Grid(Default::default()));
+    assert!(app.results.loaded);
+}
+
+#[test]
+fn new_runs_leave_the_selection_on_its_run() {
+    let mut app = app(80, 24);
+    press(&mut app, "jj");
+    let selected = app.timeline.selected().expect("a run").id.clone();
+    let mut survey = survey();
+    survey.runs.push(run(6, RunStatus::Running));
+    app.update(Event::Changed(Box::new(survey)));
+    assert_eq!(app.timeline.selected().expect("a run").id, selected);
+    assert_eq!(app.timeline.cursor.selected, 3);
+}
+
+#[test]
+fn d_compares_with_the_mark_older_version_first() {
+    let mut app = app(80, 24);
+    press(&mut app, "G ");
+    let effects = press(&mut app, "gd");
+    assert_eq!(asks(&effects)[0].request, Request::Diff { left: id(1), right: id(5) });
+    let mut unmarked = fixture::app(80, 24);
+    let effects = press(&mut unmarked, "d");
+    assert_eq!(asks(&effects)[0].request, Request::Diff { left: id(4), right: id(5) });
+    press(&mut unmarked, "1G");
+    assert!(asks(&press(&mut unmarked, "d")).is_empty());
+    assert!(unmarked.notice.is_some_and(|n| n.text.contains("first run")));
+}
+
+#[test]
+fn a_filter_narrows_the_list_and_escape_widens_it_again() {
+    let mut app = app(80, 24);
+    press(&mut app, "&status:failed\n");
+    assert_eq!(app.timeline.rows, [1]);
+    press(&mut app, "\x1b");
+    assert_eq!(app.timeline.rows.len(), 5);
+    press(&mut app, "&lr<\n");
+    assert!(app.notice.as_ref().is_some_and(|n| n.is_error) && app.overlay.is_some(), "it can be put right");
+}
+
+#[test]
+fn q_leaves_layer_by_layer_and_quits_only_at_the_outermost() {
+    let mut app = with_grid(80, 24);
+    press(&mut app, ".");
+    assert!(press(&mut app, "q").is_empty() && app.results.plot.is_none());
+    press(&mut app, "q");
+    assert_eq!(app.panel, Panel::Timeline);
+    assert_eq!(press(&mut app, "q"), [Effect::Quit]);
+}
+
+#[test]
+fn statements_in_a_diff_are_reached_explained_and_counted_apart() {
+    let mut app = with_diff(80, 24);
+    press(&mut app, "o");
+    let file = app.diff.current().expect("a file");
+    let row: Row = app.diff.rows[app.diff.cursor.selected];
+    assert!(file.statement_on(row).expect("a statement").is_uncertain());
+    assert_eq!((file.added, file.removed, file.statement_count()), (3, 2, 1));
+    press(&mut app, "\n");
+    assert!(matches!(app.overlay, Some(Overlay::Placement { .. })));
+}
+
+#[test]
+fn sorting_asks_the_background_and_the_same_key_again_undoes_it() {
+    let mut app = with_grid(80, 24);
+    let effects = press(&mut app, "]");
+    let Request::Arrange { arrangement, .. } = &asks(&effects)[0].request else { panic!("{effects:?}") };
+    assert_eq!(arrangement.sort, Some(("loss".into(), table::Direction::Descending)));
+    press(&mut app, "]");
+    assert_eq!(app.results.arrangement.sort, None);
+}
+
+#[test]
+fn replay_goes_from_statement_to_job_and_nothing_starts_without_the_plan() {
+    let mut app = with_replay(80, 24, 3);
+    assert_eq!(app.replay.stage, Stage::Plan);
+    let effects = press(&mut app, "+");
+    let Request::Plan(request) = &asks(&effects)[0].request else { panic!("{effects:?}") };
+    assert_eq!(request.workers, 3);
+    assert!(press(&mut app, "\n").is_empty(), "no start while the plan is being changed");
+    let mut app = with_replay(80, 24, 4);
+    assert_eq!((app.replay.stage, app.replay.active()), (Stage::Job, 1));
+    press(&mut app, "x");
+    let effects = press(&mut app, "y");
+    assert!(matches!(asks(&effects)[0].request, Request::Cancel(_)));
+}
+
+#[test]
+fn a_job_that_goes_on_is_shown_again_after_a_restart() {
+    let mut app = app(80, 24);
+    app.update(Event::Changed(Box::new(Survey { jobs: vec![job(true)], ..survey() })));
+    assert_eq!(app.panel, Panel::Timeline);
+    press(&mut app, "4");
+    assert_eq!(app.replay.current_job().map(|j| j.segments.len()), Some(4));
+}
+
+#[test]
+fn the_palette_performs_what_it_lists() {
+    let mut app = app(80, 24);
+    press(&mut app, ":results\n");
+    assert_eq!(app.panel, Panel::Results);
+}
+
+fn draws(app: &App) -> Buffer {
+    let look = Look { theme: Theme::bundled(Background::Dark, Depth::True), glyphs: UNICODE };
+    let mut buffer = Buffer::empty(Rect::new(0, 0, app.size.0, app.size.1));
+    draw(app, &look, &mut buffer);
+    buffer
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn no_size_and_no_keys_lead_to_a_panic_or_lose_the_selection(
+        start in 0_u8..8,
+        steps in prop::collection::vec(
+            (prop::option::weighted(0.1, (0_u16..400, 0_u16..120)), 0_usize..60), 1..40),
+    ) {
+        const KEYS: &str = "jkhlgG0$/n N&:?\x1b+yY1234\td rao[]JKsO\nSC-u.<>cix=w↓f5\x08z qm%";
+        let keys: Vec<char> = KEYS.chars().collect();
+        let mut app = match start {
+            0 => app(80, 24),
+            1 => with_diff(80, 24),
+            2 => with_grid(80, 24),
+            7 => App::new((80, 24), Place::Nothing, 1),
+            stage => with_replay(80, 24, stage - 2),
+        };
+        for (size, key) in steps {
+            if let Some((width, height)) = size {
+                app.update(Event::Resize(width, height));
+            }
+            press(&mut app, &keys[key % keys.len()].to_string());
+            draws(&app);
+            let height = app.list_height();
+            let (cursor, length) = match app.panel {
+                Panel::Timeline => (app.timeline.cursor, app.timeline.rows.len()),
+                Panel::Diff => (app.diff.cursor, app.diff.rows.len()),
+                Panel::Results => (app.results.cursor, app.results.shown()),
+                Panel::Replay => (app.replay.cursor, app.replay.length()),
+            };
+            prop_assert!(cursor.selected < length.max(1));
+            prop_assert!(cursor.selected >= cursor.offset && cursor.selected < cursor.offset + height);
+        }
+    }
+}

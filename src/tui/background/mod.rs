@@ -1,0 +1,240 @@
+//! Runs effects on threads and posts their answers as events; watches the store for news.
+//!
+//! A thread a slot: of several requests waiting in a slot only the newest is answered. Nothing here knows the screen.
+
+mod hindsight;
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, SystemTime};
+
+use crate::base::files::write_atomic;
+use crate::base::ids::RunId;
+use crate::engine::export::to_csv;
+use crate::engine::project::{GridQuery, Project};
+use crate::model::run::RunStatus;
+use crate::model::source::FileChange;
+use crate::tui::app::document::{Document, FileDiff, Sides};
+use crate::tui::app::table;
+use crate::tui::event::{Answer, Ask, Detail, Event, Request, Slot, Survey};
+use crate::tui::highlight::{Highlighted, highlight};
+use crate::tui::text::output_lines;
+
+/// How much of a run's output the detail holds.
+const OUTPUT_BYTES: u64 = 256 << 10;
+/// How often the store is looked at while something is going on, and otherwise.
+const ACTIVE: Duration = Duration::from_millis(250);
+const QUIET: Duration = Duration::from_secs(1);
+/// A run that was killed writes nothing more: while any is running, look closely once in so many times.
+const CLOSER_LOOK: u32 = 8;
+
+/// The threads that work for the interface.
+pub struct Background {
+    project: Project,
+    events: Sender<Event>,
+    slots: HashMap<Slot, (Sender<Ask>, Arc<AtomicU64>)>,
+}
+
+impl Background {
+    /// Starts watching; slots get their threads when first used.
+    pub fn new(project: Project, events: Sender<Event>) -> Self {
+        let (watched, posted) = (project.clone(), events.clone());
+        std::thread::spawn(move || watch(&watched, &posted));
+        Self { project, events, slots: HashMap::new() }
+    }
+
+    /// Takes a request; its answer comes as an event.
+    pub fn ask(&mut self, ask: Ask) {
+        let slot = ask.request.slot();
+        let (requests, newest) = self.slots.entry(slot).or_insert_with(|| {
+            let (sender, requests) = channel();
+            let newest = Arc::new(AtomicU64::new(0));
+            let (project, events, current) = (self.project.clone(), self.events.clone(), Arc::clone(&newest));
+            std::thread::spawn(move || serve(&project, &events, slot, &requests, &current));
+            (sender, newest)
+        });
+        newest.store(ask.generation, Ordering::Relaxed);
+        // The thread ends only when this sender does.
+        let _ = requests.send(ask);
+    }
+}
+
+fn serve(project: &Project, events: &Sender<Event>, slot: Slot, requests: &Receiver<Ask>, newest: &AtomicU64) {
+    while let Ok(mut ask) = requests.recv() {
+        if slot != Slot::Action {
+            while let Ok(newer) = requests.try_recv() {
+                ask = newer;
+            }
+        }
+        let generation = ask.generation;
+        let outdated = || newest.load(Ordering::Relaxed) != generation;
+        let answer = catch_unwind(AssertUnwindSafe(|| perform(project, ask.request, &outdated)));
+        let result =
+            answer.unwrap_or_else(|_| Err("internal error in the background; the log above may say more".into()));
+        if slot != Slot::Action && outdated() {
+            continue;
+        }
+        if events.send(Event::Answered { slot, generation, result }).is_err() {
+            return;
+        }
+    }
+}
+
+/// Does what a request asks. Errors are told in words, with what to do next.
+fn perform(project: &Project, request: Request, outdated: &dyn Fn() -> bool) -> Result<Answer, String> {
+    match request {
+        Request::Survey => {
+            // A store that cannot be written can still be read.
+            let refreshed = project.refresh();
+            let survey = survey(project);
+            refreshed.map_err(told)?;
+            Ok(Answer::Survey(Box::new(survey?)))
+        }
+        Request::Changes(pairs) => {
+            let mut changes = Vec::with_capacity(pairs.len());
+            for (older, newer) in pairs {
+                if outdated() {
+                    break;
+                }
+                let files = project.changed_files(&older, &newer).map_err(told)?;
+                changes.push((older, newer, files));
+            }
+            Ok(Answer::Changes(changes))
+        }
+        Request::Detail(id) => {
+            let run = project.run_detail(&id).map_err(told)?;
+            let output = project.output(&id, OUTPUT_BYTES).map_err(told)?;
+            Ok(Answer::Detail(Box::new(Detail { run, output: output_lines(&output) })))
+        }
+        Request::Diff { left, right } => Ok(Answer::Diff(Arc::new(document(project, left, right)?))),
+        Request::Highlight { document, file } => {
+            let diff = &document.files[file];
+            let colours = Highlighted {
+                left: highlight(&diff.path, &diff.left, outdated),
+                right: highlight(&diff.path, &diff.right, outdated),
+            };
+            Ok(Answer::Highlight { file, colours: Arc::new(colours) })
+        }
+        Request::Grid { names, runs } => {
+            let grid = project.grid(&GridQuery { names, runs }).map_err(told)?;
+            Ok(Answer::Grid(Arc::new(grid)))
+        }
+        Request::Arrange { grid, arrangement } => Ok(Answer::Arranged(table::arrange(&grid, &arrangement))),
+        Request::Statistics { grid, order, column } => {
+            Ok(Answer::Statistics(Box::new(table::statistics(&grid, order.as_ref(), column))))
+        }
+        Request::Hunt { grid, order, hunt } => Ok(Answer::Found(table::hunt(&grid, order.as_ref(), &hunt))),
+        Request::Export { path, grid, order, columns } => {
+            let shown = table::selection(&grid, order.as_ref(), &columns);
+            let csv = to_csv(&shown, true);
+            write_atomic(&path, csv.as_bytes()).map_err(|error| error.to_string())?;
+            Ok(Answer::Exported { path, rows: shown.len() })
+        }
+        Request::SegmentLog(job, segment) => {
+            let log = project.segment_log(&job, segment).map_err(told)?;
+            Ok(Answer::SegmentLog(job, segment, output_lines(&log)))
+        }
+        Request::Statements | Request::Preview { .. } | Request::Plan(_) | Request::Start(_) | Request::Cancel(_) => {
+            hindsight::perform(project, request)
+        }
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the shape of map_err")]
+fn told(error: crate::engine::Error) -> String {
+    match error.hint() {
+        Some(hint) => format!("{error}: {hint}"),
+        None => error.to_string(),
+    }
+}
+
+fn survey(project: &Project) -> Result<Survey, String> {
+    Ok(Survey {
+        runs: project.runs().map_err(told)?,
+        names: project.all_names().map_err(told)?,
+        jobs: project.jobs().map_err(told)?,
+    })
+}
+
+/// Two versions file by file, with the log statements that they lack placed into the scripts.
+fn document(project: &Project, left: RunId, right: RunId) -> Result<Document, String> {
+    let changed = project.changed_files(&left, &right).map_err(told)?;
+    let placed = hindsight::placements(project, &left, &right)?;
+    let script = project.run_detail(&right).map_err(told)?.meta.script;
+    let mut paths: Vec<(String, Option<FileChange>)> =
+        changed.into_iter().map(|file| (file.path, Some(file.change))).collect();
+    // The script comes first: it is what the user came for.
+    match paths.iter().position(|(path, _)| *path == script) {
+        Some(at) => paths[..=at].rotate_right(1),
+        None if placed.iter().any(|(_, p)| p.placements.iter().any(|p| p.status.is_placed())) => {
+            paths.insert(0, (script.clone(), None));
+        }
+        None => {}
+    }
+    let mut files = Vec::with_capacity(paths.len());
+    for (path, change) in paths {
+        let old = project.source(&left, &path).map_err(told)?.unwrap_or_default();
+        let new = project.source(&right, &path).map_err(told)?.unwrap_or_default();
+        let into = |run: &RunId| placed.iter().find(|(id, _)| id == run && path == script).map(|(_, p)| p);
+        let sides = Sides { left: &old, right: &new, into_left: into(&left), into_right: into(&right) };
+        files.push(FileDiff::new(path.clone(), change, sides));
+    }
+    Ok(Document { left, right, files })
+}
+
+/// Looks at the store now and then, cheaply, and posts a survey when something changed.
+fn watch(project: &Project, events: &Sender<Event>) {
+    let mut seen = Vec::new();
+    let mut known = Survey::default();
+    let mut round = 0;
+    loop {
+        let active: Vec<&RunId> =
+            known.runs.iter().filter(|run| run.status == RunStatus::Running).map(|run| &run.id).collect();
+        let replaying = known.jobs.iter().any(|job| job.active);
+        let busy = !active.is_empty() || replaying;
+        std::thread::sleep(if busy { ACTIVE } else { QUIET });
+        round += 1;
+        let now = footprint(project, &active, replaying, &known);
+        if now == seen && !(busy && round % CLOSER_LOOK == 0) {
+            continue;
+        }
+        seen = now;
+        // Trouble is told when the user asks for something; the watcher only looks again.
+        if project.refresh().is_err() {
+            continue;
+        }
+        let Ok(survey) = survey(project) else { continue };
+        if survey != known {
+            known = survey.clone();
+            if events.send(Event::Changed(Box::new(survey))).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Sizes and times of what grows: the folders, and the journals of what is going on.
+fn footprint(project: &Project, active: &[&RunId], replaying: bool, known: &Survey) -> Vec<(u64, Option<SystemTime>)> {
+    let look = |path: &Path| {
+        let meta = std::fs::metadata(path).ok();
+        (meta.as_ref().map_or(0, std::fs::Metadata::len), meta.and_then(|m| m.modified().ok()))
+    };
+    let layout = project.layout();
+    let mut prints = vec![look(&layout.runs()), look(&layout.jobs())];
+    for id in active {
+        let run = layout.run(id);
+        prints.extend(["events.aflj", "recorder.aflj"].map(|name| look(&run.join(name))));
+    }
+    if replaying {
+        for job in known.jobs.iter().filter(|job| job.active) {
+            prints.push(look(&layout.job(&job.id).join("job.aflj")));
+            let segments = job.segments.iter().map(|s| layout.segment(&job.id, s.id).join("events.aflj"));
+            prints.extend(segments.map(|path| look(&path)));
+        }
+    }
+    prints
+}

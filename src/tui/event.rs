@@ -1,0 +1,202 @@
+//! What can happen to the interface and what it can ask for. Closed enums: every case is handled or does not compile.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crossterm::event::{KeyEvent, MouseEvent};
+
+use crate::base::ids::{JobId, RunId};
+use crate::model::grid::Grid;
+use crate::model::job::JobStatus;
+use crate::model::plan::ReplayPlan;
+use crate::model::probe::{LogStatement, Propagation};
+use crate::model::run::{RunDetail, RunSummary};
+use crate::model::source::ChangedFile;
+use crate::tui::app::document::Document;
+use crate::tui::app::table::{Arranged, Arrangement, Column, Found, Hunt, Statistics};
+use crate::tui::highlight::Highlighted;
+
+/// Something that happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    Key(KeyEvent),
+    Mouse(MouseEvent),
+    Paste(String),
+    Resize(u16, u16),
+    /// A background effect ended.
+    Answered {
+        slot: Slot,
+        generation: u64,
+        result: Result<Answer, String>,
+    },
+    /// Data at rest changed: the watcher looked again.
+    Changed(Box<Survey>),
+}
+
+/// What the surroundings must do after an update.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Work for a background thread.
+    Ask(Ask),
+    /// Put text into the clipboard of the user's terminal.
+    Copy(String),
+    /// Draw every cell anew.
+    Redraw,
+    /// Stop as if the shell had been asked to (`Ctrl-z`).
+    Suspend,
+    Quit,
+}
+
+/// One request. An answer of an older generation than the slot's newest is dropped.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ask {
+    pub generation: u64,
+    pub request: Request,
+}
+
+/// A line of work: in each, only the newest request counts, and its answer replaces the older one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Slot {
+    Survey,
+    Changes,
+    Detail,
+    Diff,
+    Highlight,
+    Statements,
+    Preview,
+    Plan,
+    Log,
+    Grid,
+    Arrange,
+    Statistics,
+    Hunt,
+    /// Things done rather than asked: every one counts.
+    Action,
+}
+
+/// How many slots there are.
+pub const SLOTS: usize = 14;
+
+/// What can be asked of the background.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Request {
+    /// Ingest what is new and list runs, names and jobs.
+    Survey,
+    /// What changed in the code between pairs of runs, older first.
+    Changes(Vec<(RunId, RunId)>),
+    Detail(RunId),
+    /// Two versions, with every hindsight log statement of the working tree placed into both.
+    Diff {
+        left: RunId,
+        right: RunId,
+    },
+    /// Colours for one file of a document.
+    Highlight {
+        document: Arc<Document>,
+        file: usize,
+    },
+    /// Log statements of the working tree that some run lacks.
+    Statements,
+    Preview {
+        names: Vec<String>,
+        runs: Option<Vec<RunId>>,
+    },
+    Plan(PlanRequest),
+    Start(Arc<ReplayPlan>),
+    Cancel(JobId),
+    SegmentLog(JobId, u32),
+    Grid {
+        names: Vec<String>,
+        runs: Option<Vec<RunId>>,
+    },
+    Arrange {
+        grid: Arc<Grid>,
+        arrangement: Arrangement,
+    },
+    Statistics {
+        grid: Arc<Grid>,
+        order: Option<Arc<Vec<u32>>>,
+        column: Column,
+    },
+    Hunt {
+        grid: Arc<Grid>,
+        order: Option<Arc<Vec<u32>>>,
+        hunt: Hunt,
+    },
+    Export {
+        path: PathBuf,
+        grid: Arc<Grid>,
+        order: Option<Arc<Vec<u32>>>,
+        columns: Vec<Column>,
+    },
+}
+
+/// What a plan is wanted for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanRequest {
+    pub names: Vec<String>,
+    pub runs: Option<Vec<RunId>>,
+    /// `LOOP=SPEC`, as on the command line.
+    pub iterations: Vec<String>,
+    pub workers: usize,
+}
+
+/// The background's answer.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    Survey(Box<Survey>),
+    Changes(Vec<(RunId, RunId, Vec<ChangedFile>)>),
+    Detail(Box<Detail>),
+    Diff(Arc<Document>),
+    Highlight { file: usize, colours: Arc<Highlighted> },
+    Statements(Vec<LogStatement>),
+    Preview(Vec<(RunId, Propagation)>),
+    Plan(Arc<ReplayPlan>),
+    Started(JobId),
+    Cancelled(JobId),
+    SegmentLog(JobId, u32, Vec<String>),
+    Grid(Arc<Grid>),
+    Arranged(Arranged),
+    Statistics(Box<Statistics>),
+    Found(Option<Found>),
+    Exported { path: PathBuf, rows: usize },
+}
+
+/// All that lists show.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Survey {
+    /// Oldest first.
+    pub runs: Vec<RunSummary>,
+    pub names: Vec<String>,
+    pub jobs: Vec<JobStatus>,
+}
+
+/// One run, as its detail shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Detail {
+    pub run: RunDetail,
+    /// The end of what it printed, safe to draw.
+    pub output: Vec<String>,
+}
+
+impl Request {
+    /// The line of work that a request belongs to.
+    pub fn slot(&self) -> Slot {
+        match self {
+            Self::Survey => Slot::Survey,
+            Self::Changes(_) => Slot::Changes,
+            Self::Detail(_) => Slot::Detail,
+            Self::Diff { .. } => Slot::Diff,
+            Self::Highlight { .. } => Slot::Highlight,
+            Self::Statements => Slot::Statements,
+            Self::Preview { .. } => Slot::Preview,
+            Self::Plan(_) => Slot::Plan,
+            Self::SegmentLog(..) => Slot::Log,
+            Self::Grid { .. } => Slot::Grid,
+            Self::Arrange { .. } => Slot::Arrange,
+            Self::Statistics { .. } => Slot::Statistics,
+            Self::Hunt { .. } => Slot::Hunt,
+            Self::Start(_) | Self::Cancel(_) | Self::Export { .. } => Slot::Action,
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! Keys as data: one table feeds dispatch, help and the palette.
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+/// Everything a key or the palette can ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Command {
+    ShowTimeline,
+    ShowDiff,
+    ShowResults,
+    ShowReplay,
+    NextPanel,
+    PreviousPanel,
+    Help,
+    Palette,
+    Back,
+    Leave,
+    Quit,
+    Redraw,
+    Suspend,
+    Zoom,
+    Jobs,
+    Copy,
+    CopyRow,
+    Up,
+    Down,
+    Left,
+    Right,
+    Top,
+    Bottom,
+    FirstColumn,
+    LastColumn,
+    HalfPageUp,
+    HalfPageDown,
+    PageUp,
+    PageDown,
+    Open,
+    Search,
+    SearchNext,
+    SearchPrevious,
+    Filter,
+    Mark,
+    Diff,
+    Replay,
+    NextHunk,
+    PreviousHunk,
+    NextFile,
+    PreviousFile,
+    ToggleSplit,
+    NextStatement,
+    PreviousStatement,
+    SortAscending,
+    SortDescending,
+    HideColumn,
+    ChooseColumns,
+    HideUnchanged,
+    Statistics,
+    Plot,
+    NextDifferent,
+    PreviousDifferent,
+    CellStyle,
+    Export,
+    MoreWorkers,
+    FewerWorkers,
+    Iterations,
+    CancelJob,
+}
+
+/// Where a binding holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Context {
+    Everywhere,
+    Timeline,
+    Diff,
+    Results,
+    Replay,
+}
+
+/// One row of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Binding {
+    pub context: Context,
+    pub command: Command,
+    /// Spelled as people write them: `j`, `Ctrl-d`, `Space`, `F1`.
+    pub keys: &'static [&'static str],
+    /// Said in help and palette; without a full stop.
+    pub what: &'static str,
+    /// Short form for the line at the bottom, `KEYS|WORD` where it stands for several keys; empty where it is not offered.
+    pub hint: &'static str,
+}
+
+const fn bind(
+    context: Context,
+    command: Command,
+    keys: &'static [&'static str],
+    what: &'static str,
+    hint: &'static str,
+) -> Binding {
+    Binding { context, command, keys, what, hint }
+}
+
+/// Every key. Within a panel its own bindings win over those that hold everywhere.
+pub const BINDINGS: &[Binding] = &[
+    bind(Context::Timeline, Command::Open, &["Enter"], "show everything about this run", "detail"),
+    bind(Context::Timeline, Command::Diff, &["d"], "diff against the marked run, or the previous one", "diff"),
+    bind(Context::Timeline, Command::Mark, &["Space"], "mark or unmark this run", "mark"),
+    bind(Context::Timeline, Command::Replay, &["r", "a"], "replay a log statement added afterwards", "replay"),
+    bind(Context::Timeline, Command::Filter, &["&"], "show only runs that match, e.g. lr>1e-3 status:failed", "filter"),
+    bind(Context::Diff, Command::NextHunk, &["]"], "next change", "[ ]|change"),
+    bind(Context::Diff, Command::PreviousHunk, &["["], "previous change", ""),
+    bind(Context::Diff, Command::NextFile, &["J"], "next file", "J K|file"),
+    bind(Context::Diff, Command::PreviousFile, &["K"], "previous file", ""),
+    bind(Context::Diff, Command::NextStatement, &["o"], "next propagated log statement", "o O|log"),
+    bind(Context::Diff, Command::PreviousStatement, &["O"], "previous propagated log statement", ""),
+    bind(Context::Diff, Command::ToggleSplit, &["s"], "side by side or unified", "split"),
+    bind(Context::Diff, Command::Open, &["Enter"], "unfold, or explain a placement", "unfold/explain"),
+    bind(Context::Diff, Command::Replay, &["r", "a"], "replay a log statement added afterwards", "replay"),
+    bind(Context::Results, Command::SortAscending, &["["], "sort by this column, smallest first", "[ ]|sort"),
+    bind(Context::Results, Command::SortDescending, &["]"], "sort by this column, largest first", ""),
+    bind(Context::Results, Command::Filter, &["&"], "show only rows that match, e.g. loss<0.1 and epoch>3", "filter"),
+    bind(Context::Results, Command::Plot, &["."], "plot this column (again: logarithmic, then off)", "plot"),
+    bind(Context::Results, Command::Statistics, &["S"], "statistics of this column", "stats"),
+    bind(Context::Results, Command::ChooseColumns, &["C"], "choose which names are columns", "columns"),
+    bind(Context::Results, Command::HideColumn, &["-"], "hide this column", ""),
+    bind(Context::Results, Command::HideUnchanged, &["u"], "hide or show columns that never change", ""),
+    bind(Context::Results, Command::NextDifferent, &[">"], "next row with another value in this column", ""),
+    bind(Context::Results, Command::PreviousDifferent, &["<"], "previous row with another value in this column", ""),
+    bind(Context::Results, Command::CellStyle, &["c"], "short or full numbers", ""),
+    bind(Context::Results, Command::Export, &["Ctrl-s"], "write the rows shown to a CSV file", "Ctrl-s|export"),
+    bind(Context::Results, Command::Open, &["Enter"], "show the whole value and its verdict", ""),
+    bind(Context::Results, Command::Replay, &["r", "a"], "replay a log statement added afterwards", "replay"),
+    bind(Context::Replay, Command::Open, &["Enter"], "go on: preview, plan, start", "go on"),
+    bind(Context::Replay, Command::Mark, &["Space"], "choose or drop this log statement", "choose"),
+    bind(Context::Replay, Command::MoreWorkers, &["+", "="], "one worker more", "+ -|workers"),
+    bind(Context::Replay, Command::FewerWorkers, &["-"], "one worker fewer", ""),
+    bind(Context::Replay, Command::Iterations, &["i"], "which iterations: epoch=last, epoch=0,4", "iterations"),
+    bind(Context::Replay, Command::CancelJob, &["x"], "cancel the replay; what is finished stays", "cancel"),
+    bind(Context::Replay, Command::Replay, &["r", "a"], "choose log statements to replay", "new replay"),
+    bind(Context::Everywhere, Command::ShowTimeline, &["1"], "timeline of runs", ""),
+    bind(Context::Everywhere, Command::ShowDiff, &["2"], "diff of two versions", ""),
+    bind(Context::Everywhere, Command::ShowResults, &["3"], "results grid", ""),
+    bind(Context::Everywhere, Command::ShowReplay, &["4"], "replay", ""),
+    bind(Context::Everywhere, Command::NextPanel, &["Tab"], "next panel", ""),
+    bind(Context::Everywhere, Command::PreviousPanel, &["BackTab"], "previous panel", ""),
+    bind(Context::Everywhere, Command::Up, &["k", "Up"], "up", ""),
+    bind(Context::Everywhere, Command::Down, &["j", "Down"], "down", ""),
+    bind(Context::Everywhere, Command::Left, &["h", "Left"], "left", ""),
+    bind(Context::Everywhere, Command::Right, &["l", "Right"], "right", ""),
+    bind(Context::Everywhere, Command::Top, &["g", "Home"], "first row", ""),
+    bind(Context::Everywhere, Command::Bottom, &["G", "End"], "last row", ""),
+    bind(Context::Everywhere, Command::FirstColumn, &["0"], "first column", ""),
+    bind(Context::Everywhere, Command::LastColumn, &["$"], "last column", ""),
+    bind(Context::Everywhere, Command::HalfPageUp, &["Ctrl-u"], "half a page up", ""),
+    bind(Context::Everywhere, Command::HalfPageDown, &["Ctrl-d"], "half a page down", ""),
+    bind(Context::Everywhere, Command::PageUp, &["Ctrl-b", "PageUp"], "page up", ""),
+    bind(Context::Everywhere, Command::PageDown, &["Ctrl-f", "PageDown"], "page down", ""),
+    bind(Context::Everywhere, Command::Search, &["/"], "search", "search"),
+    bind(Context::Everywhere, Command::SearchNext, &["n"], "next match", ""),
+    bind(Context::Everywhere, Command::SearchPrevious, &["N"], "previous match", ""),
+    bind(Context::Everywhere, Command::Zoom, &["+", "z"], "detail on the whole screen", ""),
+    bind(Context::Everywhere, Command::Jobs, &["w"], "replay jobs", "jobs"),
+    bind(Context::Everywhere, Command::Copy, &["y"], "copy the cell or id", ""),
+    bind(Context::Everywhere, Command::CopyRow, &["Y"], "copy the row", ""),
+    bind(Context::Everywhere, Command::Palette, &[":"], "all commands by name", ""),
+    bind(Context::Everywhere, Command::Help, &["?", "F1"], "help", "help"),
+    bind(Context::Everywhere, Command::Back, &["Esc"], "out one layer", ""),
+    bind(Context::Everywhere, Command::Redraw, &["Ctrl-l"], "draw everything anew", ""),
+    bind(Context::Everywhere, Command::Suspend, &["Ctrl-z"], "suspend to the shell", ""),
+    bind(Context::Everywhere, Command::Leave, &["q"], "out one layer, then quit", "quit"),
+    bind(Context::Everywhere, Command::Quit, &["Ctrl-c"], "quit", ""),
+];
+
+/// The command bound to a key in a context.
+pub fn command(context: Context, key: KeyEvent) -> Option<Command> {
+    let name = name(key)?;
+    let bound_in = |wanted: Context| {
+        BINDINGS.iter().find(|b| b.context == wanted && b.keys.contains(&name.as_str())).map(|b| b.command)
+    };
+    bound_in(context).or_else(|| bound_in(Context::Everywhere))
+}
+
+/// Bindings that hold in a context, its own first.
+pub fn bindings(context: Context) -> impl Iterator<Item = &'static Binding> {
+    let own = BINDINGS.iter().filter(move |b| b.context == context);
+    let general = BINDINGS.iter().filter(|b| b.context == Context::Everywhere);
+    own.chain(general)
+}
+
+/// A key as the table spells it.
+fn name(key: KeyEvent) -> Option<String> {
+    let control = key.modifiers.contains(KeyModifiers::CONTROL);
+    if key.modifiers.contains(KeyModifiers::ALT) {
+        return None;
+    }
+    let base = match key.code {
+        KeyCode::Char(' ') => "Space".to_owned(),
+        KeyCode::Char(c) if control => return Some(format!("Ctrl-{}", c.to_ascii_lowercase())),
+        KeyCode::Char(c) => c.to_string(),
+        KeyCode::F(n) => format!("F{n}"),
+        KeyCode::Enter => "Enter".into(),
+        KeyCode::Esc => "Esc".into(),
+        KeyCode::Tab => "Tab".into(),
+        KeyCode::BackTab => "BackTab".into(),
+        KeyCode::Up => "Up".into(),
+        KeyCode::Down => "Down".into(),
+        KeyCode::Left => "Left".into(),
+        KeyCode::Right => "Right".into(),
+        KeyCode::Home => "Home".into(),
+        KeyCode::End => "End".into(),
+        KeyCode::PageUp => "PageUp".into(),
+        KeyCode::PageDown => "PageDown".into(),
+        _ => return None,
+    };
+    Some(base)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_key_means_two_things_in_one_context() {
+        let mut seen = HashSet::new();
+        for binding in BINDINGS {
+            for key in binding.keys {
+                assert!(seen.insert((binding.context, *key)), "{key} twice in {:?}", binding.context);
+            }
+        }
+    }
+
+    #[test]
+    fn a_panel_s_own_keys_win_over_the_general_ones() {
+        let key = |c| KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE);
+        assert_eq!(command(Context::Diff, key('J')), Some(Command::NextFile));
+        assert_eq!(command(Context::Timeline, key('J')), None);
+        assert_eq!(command(Context::Results, key('j')), Some(Command::Down));
+        assert_eq!(
+            command(Context::Results, KeyEvent::new(KeyCode::Char('s'), KeyModifiers::CONTROL)),
+            Some(Command::Export)
+        );
+    }
+}

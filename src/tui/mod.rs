@@ -1,0 +1,281 @@
+//! The terminal interface: one channel of events, a pure update, effects in the background, a frame when something
+//! changed.
+//!
+//! [`app`] is the state and its update, [`event`] what goes in and out, [`background`] runs effects, [`views`] draw,
+//! [`terminal`] owns the screen. Only this file knows the clock, and only it brings them together.
+
+pub mod app;
+pub mod background;
+pub mod event;
+pub mod highlight;
+pub mod keys;
+pub mod terminal;
+pub mod text;
+pub mod theme;
+pub mod views;
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGWINCH};
+use signal_hook::iterator::Signals;
+
+use crate::engine::project::Project;
+use crate::tui::app::{App, Place};
+use crate::tui::background::Background;
+use crate::tui::event::{Effect, Event};
+use crate::tui::terminal::{Screen, give_back};
+use crate::tui::theme::{ASCII, Theme, UNICODE, background_of, depth_of};
+use crate::tui::views::Look;
+
+/// Frames are at least this far apart, here and over ssh.
+const FRAME: Duration = Duration::from_millis(16);
+const REMOTE_FRAME: Duration = Duration::from_millis(33);
+
+/// How the interface is started.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// No boxes, braille or other signs beyond ASCII.
+    pub plain: bool,
+}
+
+/// Why the interface could not run, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum TuiError {
+    #[error("the interface needs a terminal for input and output")]
+    NotATerminal,
+    #[error("the terminal failed: {0}")]
+    Terminal(#[source] io::Error),
+}
+
+/// How the interface ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    Quit,
+    /// By this signal; the exit code is 128 more.
+    Signal(i32),
+}
+
+/// What wakes the loop.
+enum Wake {
+    Event(Event),
+    Signal(i32),
+    /// The terminal is gone.
+    Closed,
+}
+
+/// Runs the interface until the user quits. `project` is `None` where nothing was recorded yet.
+///
+/// # Errors
+/// If there is no terminal, or it fails. It is given back in every case.
+pub fn run(project: Option<Project>, options: &Options) -> Result<Ending, TuiError> {
+    if !terminal::is_interactive() {
+        return Err(TuiError::NotATerminal);
+    }
+    let (wakes, woken) = channel();
+    watch_signals(&wakes).map_err(TuiError::Terminal)?;
+    restore_on_panic();
+    let screen = Screen::take(true).map_err(TuiError::Terminal)?;
+    read_input(wakes.clone());
+    Session::new(project, options, screen, wakes, woken).run().map_err(TuiError::Terminal)
+}
+
+/// A panic of this thread gives the terminal back before it is told. One in the background is caught and shown as a
+/// message: its report would only spoil the screen.
+fn restore_on_panic() {
+    let before = std::panic::take_hook();
+    let here = std::thread::current().id();
+    std::panic::set_hook(Box::new(move |info| {
+        if std::thread::current().id() == here {
+            give_back();
+            before(info);
+        }
+    }));
+}
+
+/// Handlers rather than a blocked mask: a mask would be inherited by every process started from here.
+fn watch_signals(wakes: &Sender<Wake>) -> io::Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGHUP, SIGINT, SIGTSTP, SIGCONT, SIGWINCH])?;
+    let wakes = wakes.clone();
+    std::thread::spawn(move || {
+        for signal in signals.forever() {
+            if wakes.send(Wake::Signal(signal)).is_err() {
+                return;
+            }
+        }
+    });
+    Ok(())
+}
+
+/// Reads keys and mouse. Waits by `poll`, so that a terminal that goes away is noticed instead of read in circles.
+fn read_input(wakes: Sender<Wake>) {
+    std::thread::spawn(move || {
+        let stdin = io::stdin();
+        loop {
+            let mut watched = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut watched, PollTimeout::NONE) {
+                Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+                Err(_) => break,
+            }
+            let state = watched[0].revents().unwrap_or(PollFlags::empty());
+            if state.intersects(PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL) {
+                break;
+            }
+            while let Ok(true) = crossterm::event::poll(Duration::ZERO) {
+                let Some(event) = crossterm::event::read().ok().and_then(event_of) else { continue };
+                if wakes.send(Wake::Event(event)).is_err() {
+                    return;
+                }
+            }
+        }
+        // Whoever listened has ended already if this fails.
+        let _ = wakes.send(Wake::Closed);
+    });
+}
+
+fn event_of(event: crossterm::event::Event) -> Option<Event> {
+    match event {
+        crossterm::event::Event::Key(key) => Some(Event::Key(key)),
+        crossterm::event::Event::Mouse(mouse) => Some(Event::Mouse(mouse)),
+        crossterm::event::Event::Paste(text) => Some(Event::Paste(text)),
+        crossterm::event::Event::Resize(width, height) => Some(Event::Resize(width, height)),
+        crossterm::event::Event::FocusGained | crossterm::event::Event::FocusLost => None,
+    }
+}
+
+/// The interface while it runs.
+struct Session {
+    app: App,
+    look: Look,
+    screen: Screen,
+    background: Option<Background>,
+    woken: Receiver<Wake>,
+    frame: Duration,
+}
+
+impl Session {
+    fn new(
+        project: Option<Project>,
+        options: &Options,
+        screen: Screen,
+        wakes: Sender<Wake>,
+        woken: Receiver<Wake>,
+    ) -> Self {
+        let variable = |name: &str| std::env::var(name).ok();
+        let theme = Theme::bundled(background_of(variable), depth_of(variable));
+        let look = Look { theme, glyphs: if options.plain { ASCII } else { UNICODE } };
+        let place = project.as_ref().map_or(Place::Nothing, |project| {
+            let name = project.root().file_name().map(|name| name.to_string_lossy().into_owned());
+            Place::Project(name.unwrap_or_else(|| "/".into()))
+        });
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        let size = crossterm::terminal::size().unwrap_or((80, 24));
+        let background = project.map(|project| Background::new(project, forward(wakes)));
+        let remote = ["SSH_TTY", "SSH_CONNECTION"].iter().any(|name| std::env::var_os(name).is_some());
+        let frame = if remote { REMOTE_FRAME } else { FRAME };
+        Self { app: App::new(size, place, workers), look, screen, background, woken, frame }
+    }
+
+    fn run(mut self) -> io::Result<Ending> {
+        self.app.now_ms = now_ms();
+        let effects = self.app.start();
+        let mut ending = self.perform(effects)?;
+        self.draw()?;
+        let mut drawn = Instant::now();
+        while ending.is_none() {
+            // The one wait. Whatever else has come meanwhile is taken before drawing.
+            let Ok(wake) = self.woken.recv() else { break };
+            ending = self.take(wake)?;
+            while ending.is_none() {
+                let wait = self.frame.saturating_sub(drawn.elapsed());
+                match self.woken.recv_timeout(wait) {
+                    Ok(wake) => ending = self.take(wake)?,
+                    Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+                }
+                if drawn.elapsed() > 4 * self.frame {
+                    break;
+                }
+            }
+            if ending.is_none() {
+                self.draw()?;
+                drawn = Instant::now();
+            }
+        }
+        Ok(ending.unwrap_or(Ending::Quit))
+    }
+
+    fn draw(&mut self) -> io::Result<()> {
+        let (app, look) = (&self.app, &self.look);
+        self.screen.draw(app.size, |buffer| views::draw(app, look, buffer))
+    }
+
+    fn take(&mut self, wake: Wake) -> io::Result<Option<Ending>> {
+        let event = match wake {
+            Wake::Event(event) => event,
+            Wake::Closed => return Ok(Some(Ending::Signal(SIGHUP))),
+            Wake::Signal(SIGWINCH) => {
+                let (width, height) = crossterm::terminal::size()?;
+                Event::Resize(width, height)
+            }
+            Wake::Signal(SIGTSTP) => return self.suspend().map(|()| None),
+            Wake::Signal(SIGCONT) => return self.screen.retake().map(|()| None),
+            Wake::Signal(signal) => return Ok(Some(Ending::Signal(signal))),
+        };
+        self.app.now_ms = now_ms();
+        let effects = self.app.update(event);
+        self.perform(effects)
+    }
+
+    fn perform(&mut self, effects: Vec<Effect>) -> io::Result<Option<Ending>> {
+        for effect in effects {
+            match effect {
+                Effect::Ask(ask) => {
+                    if let Some(background) = &mut self.background {
+                        background.ask(ask);
+                    }
+                }
+                Effect::Copy(text) => {
+                    if self.screen.copy(&text)? {
+                        self.app.say("sent to the terminal's clipboard");
+                    } else {
+                        self.app.complain("too long for the clipboard: export it instead");
+                    }
+                }
+                Effect::Redraw => self.screen.redraw()?,
+                Effect::Suspend => self.suspend()?,
+                Effect::Quit => return Ok(Some(Ending::Quit)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Stops the whole job as the shell expects; goes on here when it is continued.
+    fn suspend(&mut self) -> io::Result<()> {
+        give_back();
+        kill(Pid::from_raw(0), Signal::SIGSTOP)?;
+        self.screen.retake()
+    }
+}
+
+/// A sender of plain events into the channel of everything.
+fn forward(wakes: Sender<Wake>) -> Sender<Event> {
+    let (events, received) = channel();
+    std::thread::spawn(move || {
+        for event in received {
+            if wakes.send(Wake::Event(event)).is_err() {
+                return;
+            }
+        }
+    });
+    events
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,191 @@
+//! Text that is safe to draw and fits its place.
+//!
+//! Everything shown comes from scripts, logs and repositories. Whatever a terminal would perform (control bytes,
+//! bidirectional overrides) is replaced here; nothing reaches the screen without passing through [`clean`].
+
+use std::borrow::Cow;
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// What a tab is shown as.
+const TAB: &str = "    ";
+/// Longer lines are cut before anything else looks at them: nobody reads a megabyte on one line.
+const LONGEST_LINE: usize = 4096;
+
+/// The text with everything that a terminal would perform made visible: controls and direction marks become `�`,
+/// tabs four spaces, a line end `⏎`.
+pub fn clean(text: &str) -> Cow<'_, str> {
+    let text = cut_bytes(text, LONGEST_LINE);
+    if text.chars().all(|c| c != '\t' && !is_unsafe(c)) {
+        return Cow::Borrowed(text);
+    }
+    let mut safe = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '\t' => safe.push_str(TAB),
+            '\n' => safe.push('⏎'),
+            c if is_unsafe(c) => safe.push('\u{fffd}'),
+            c => safe.push(c),
+        }
+    }
+    Cow::Owned(safe)
+}
+
+/// Whether a terminal would act on it instead of showing it, or show it in a misleading order.
+fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// The lines of a program's output: escape sequences dropped, and of a line that redraws itself (`\r`) the last state.
+pub fn output_lines(text: &str) -> Vec<String> {
+    text.lines()
+        .map(|line| {
+            let line = line.trim_end_matches('\r');
+            let line = line.rsplit('\r').next().unwrap_or(line);
+            clean(&without_escapes(line)).into_owned()
+        })
+        .collect()
+}
+
+/// Drops CSI and OSC sequences whole; a lone escape stays, for [`clean`] to show.
+fn without_escapes(line: &str) -> Cow<'_, str> {
+    if !line.contains('\x1b') {
+        return Cow::Borrowed(line);
+    }
+    let mut kept = String::with_capacity(line.len());
+    let mut rest = line.chars().peekable();
+    while let Some(c) = rest.next() {
+        match (c, rest.peek()) {
+            ('\x1b', Some('[')) => {
+                rest.next();
+                while rest.next().is_some_and(|c| !('\x40'..='\x7e').contains(&c)) {}
+            }
+            ('\x1b', Some(']')) => while rest.next().is_some_and(|c| c != '\x07' && c != '\\') {},
+            _ => kept.push(c),
+        }
+    }
+    Cow::Owned(kept)
+}
+
+/// Columns that cleaned text takes.
+pub fn width(text: &str) -> usize {
+    UnicodeWidthStr::width(text)
+}
+
+/// The longest beginning that fits into `columns`, with `ellipsis` at its end if something had to go.
+pub fn fit<'a>(text: &'a str, columns: usize, ellipsis: &str) -> Cow<'a, str> {
+    if width(text) <= columns {
+        return Cow::Borrowed(text);
+    }
+    let room = columns.saturating_sub(width(ellipsis));
+    let mut kept = take_columns(text, room).to_owned();
+    if width(ellipsis) <= columns {
+        kept.push_str(ellipsis);
+    }
+    Cow::Owned(kept)
+}
+
+/// The longest beginning of at most `columns` columns; combining characters stay with their base.
+pub fn take_columns(text: &str, columns: usize) -> &str {
+    let mut used = 0;
+    for (at, c) in text.char_indices() {
+        used += c.width().unwrap_or(0);
+        if used > columns {
+            return &text[..at];
+        }
+    }
+    text
+}
+
+/// What follows the first `columns` columns: for scrolling sideways. A wide character on the edge goes whole.
+pub fn skip_columns(text: &str, columns: usize) -> &str {
+    if columns == 0 {
+        return text;
+    }
+    let mut used = 0;
+    for (at, c) in text.char_indices() {
+        if used >= columns && c.width().unwrap_or(0) > 0 {
+            return &text[at..];
+        }
+        used += c.width().unwrap_or(0);
+    }
+    ""
+}
+
+/// At most `bytes` bytes, cut between characters.
+pub fn cut_bytes(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
+}
+
+/// Breaks prose at spaces into lines of at most `columns`, each indented as the text is; longer words are broken
+/// anywhere.
+pub fn wrap(text: &str, columns: usize) -> Vec<String> {
+    let body = text.trim_start_matches(' ');
+    let indent = (text.len() - body.len()).min(columns / 2);
+    let columns = (columns - indent).max(1);
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for mut word in body.split(' ') {
+        if !line.is_empty() && width(&line) + 1 + width(word) > columns {
+            lines.push(std::mem::take(&mut line));
+        }
+        while width(word) > columns {
+            let part = take_columns(word, columns);
+            // A wide character on a line of one column: on its own line, over the edge.
+            let part = if part.is_empty() { &word[..word.chars().next().map_or(0, char::len_utf8)] } else { part };
+            lines.push(part.to_owned());
+            word = &word[part.len()..];
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    lines.push(line);
+    let margin = " ".repeat(indent);
+    lines.into_iter().map(|line| format!("{margin}{line}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn nothing_a_terminal_performs_survives() {
+        assert_eq!(clean("a\x1b[2J\x07\u{9b}b\u{202e}c\td\n"), "a\u{fffd}[2J\u{fffd}\u{fffd}b\u{fffd}c    d⏎");
+        assert_eq!(clean("plain ✓ 漢字 é"), "plain ✓ 漢字 é");
+    }
+
+    #[test]
+    fn output_shows_the_last_state_of_a_progress_bar_without_its_colours() {
+        assert_eq!(output_lines("10%\r50%\r\x1b[32m100%\x1b[0m\r\ndone\n"), ["100%", "done"]);
+    }
+
+    #[test]
+    fn wide_and_combining_characters_are_never_cut_in_half() {
+        assert_eq!(fit("漢字漢字", 5, "…"), "漢字…");
+        assert_eq!(fit("e\u{301}e\u{301}e\u{301}", 2, "…"), "e\u{301}…");
+        assert_eq!(skip_columns("漢字ab", 3), "ab");
+        assert_eq!(fit("abc", 0, "…"), "");
+    }
+
+    #[test]
+    fn prose_wraps_at_spaces() {
+        assert_eq!(wrap("the model was renamed", 9), ["the model", "was", "renamed"]);
+        assert_eq!(wrap("abcdefgh", 3), ["abc", "def", "gh"]);
+        assert_eq!(wrap("  a long one", 8), ["  a long", "  one"]);
+    }
+
+    proptest! {
+        #[test]
+        fn fitted_text_fits(text in ".{0,40}", columns in 0_usize..30) {
+            let text = clean(&text).into_owned();
+            prop_assert!(width(&fit(&text, columns, "…")) <= columns);
+            prop_assert!(wrap(&text, columns).iter().all(|line| width(line) <= columns.max(2)));
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Drawing: the state in, cells out. Nothing here changes the state, reads a file or asks the time.
+
+pub mod diff;
+pub mod overlay;
+pub mod plot;
+pub mod replay;
+pub mod results;
+pub mod timeline;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use crate::tui::app::overlay::Overlay;
+use crate::tui::app::{App, Panel, Place, tab_columns};
+use crate::tui::keys;
+use crate::tui::text;
+use crate::tui::theme::{Glyphs, Role, Theme};
+
+/// How everything looks.
+#[derive(Debug, Clone)]
+pub struct Look {
+    pub theme: Theme,
+    pub glyphs: Glyphs,
+}
+
+/// Writes into the cells. All text goes through here: it is made safe and never leaves its place.
+pub struct Pen<'a> {
+    buffer: &'a mut Buffer,
+    pub look: &'a Look,
+}
+
+impl Pen<'_> {
+    pub fn glyphs(&self) -> &Glyphs {
+        &self.look.glyphs
+    }
+
+    /// Writes text into at most `width` columns; returns the columns used.
+    pub fn put(&mut self, x: u16, y: u16, width: u16, text: &str, role: Role) -> u16 {
+        self.put_styled(x, y, width, text, self.look.theme.style(role))
+    }
+
+    pub fn put_styled(&mut self, x: u16, y: u16, width: u16, text: &str, style: Style) -> u16 {
+        let area = self.buffer.area;
+        if x >= area.right() || y >= area.bottom() {
+            return 0;
+        }
+        let width = width.min(area.right() - x);
+        let safe = text::clean(text);
+        let fitted = text::fit(&safe, usize::from(width), self.look.glyphs.ellipsis);
+        let (end, _) = self.buffer.set_stringn(x, y, &fitted, usize::from(width), style);
+        end - x
+    }
+
+    /// Writes text so that it ends at the right edge of its place.
+    pub fn right(&mut self, x: u16, y: u16, width: u16, text: &str, role: Role) {
+        let columns = u16::try_from(text::width(&text::clean(text))).unwrap_or(u16::MAX).min(width);
+        self.put(x + width - columns, y, columns, text, role);
+    }
+
+    /// Writes pieces one after the other; returns the columns used.
+    pub fn pieces(&mut self, x: u16, y: u16, width: u16, pieces: &[(&str, Role)]) -> u16 {
+        let mut used = 0;
+        for (text, role) in pieces {
+            if used >= width {
+                break;
+            }
+            used += self.put(x + used, y, width - used, text, *role);
+        }
+        used
+    }
+
+    /// Lays a role's style over a place without changing its text.
+    pub fn tint(&mut self, area: Rect, role: Role) {
+        let area = area.intersection(self.buffer.area);
+        self.buffer.set_style(area, self.look.theme.style(role));
+    }
+
+    /// Empties a place.
+    pub fn clear(&mut self, area: Rect) {
+        let area = area.intersection(self.buffer.area);
+        for y in area.top()..area.bottom() {
+            for x in area.left()..area.right() {
+                if let Some(cell) = self.buffer.cell_mut((x, y)) {
+                    cell.reset();
+                }
+            }
+        }
+    }
+
+    /// A horizontal line.
+    pub fn rule(&mut self, x: u16, y: u16, width: u16) {
+        let line = self.look.glyphs.rule.repeat(usize::from(width));
+        self.put(x, y, width, &line, Role::Rule);
+    }
+
+    /// The mark of the selected row, in the first column.
+    pub fn cursor(&mut self, y: u16, x: u16) {
+        let glyph = self.look.glyphs.cursor;
+        self.put(x, y, 1, glyph, Role::Accent);
+    }
+
+    /// `count` of `total` as a bar of `width` columns.
+    pub fn bar(&mut self, x: u16, y: u16, width: u16, count: u64, total: u64) {
+        let full = u64::from(width) * count.min(total) / total.max(1);
+        let full = u16::try_from(full).unwrap_or(width);
+        let glyphs = self.look.glyphs;
+        let rest = glyphs.rest.repeat(usize::from(width - full));
+        self.put(x, y, full, &glyphs.full.repeat(usize::from(full)), Role::Running);
+        self.put(x + full, y, width - full, &rest, Role::Dim);
+    }
+}
+
+/// Draws everything.
+pub fn draw(app: &App, look: &Look, buffer: &mut Buffer) {
+    let mut pen = Pen { buffer, look };
+    let Some(areas) = app.areas() else {
+        let (width, height) = app.size;
+        let message = "enlarge terminal";
+        let columns = u16::try_from(message.len()).unwrap_or(0);
+        pen.put(width.saturating_sub(columns) / 2, height / 2, width, message, Role::Warning);
+        return;
+    };
+    tabs(app, &mut pen, areas.tabs);
+    if app.place == Place::Nothing || (app.surveyed && app.timeline.runs.is_empty()) {
+        first_start(app, &mut pen, areas.main);
+    } else {
+        match app.panel {
+            Panel::Timeline => timeline::draw(app, &mut pen, areas),
+            Panel::Diff => diff::draw(app, &mut pen, areas),
+            Panel::Results => results::draw(app, &mut pen, areas),
+            Panel::Replay => replay::draw(app, &mut pen, areas),
+        }
+        if let Some(detail) = areas.detail.filter(|detail| detail.x > 0) {
+            for y in detail.top()..detail.bottom() {
+                pen.put(detail.x - 1, y, 1, look.glyphs.bar, Role::Rule);
+            }
+        }
+    }
+    footer(app, &mut pen, areas.footer);
+    if let Some(overlay) = &app.overlay {
+        overlay::draw(app, overlay, &mut pen);
+    }
+}
+
+fn tabs(app: &App, pen: &mut Pen<'_>, line: Rect) {
+    let mut end = 0;
+    for (number, (panel, x, width)) in (1_u8..).zip(tab_columns()) {
+        let role = if panel == app.panel { Role::TabActive } else { Role::Tab };
+        pen.put(x, line.y, width, &format!("{number} {}", panel.title()), role);
+        end = x + width;
+    }
+    let mut right = String::new();
+    let running = app.timeline.running();
+    if running > 0 {
+        right.push_str(&format!("{} {running} running  ", pen.glyphs().running));
+    }
+    if app.replay.active() > 0 {
+        right.push_str(&format!("{} replaying  ", pen.glyphs().running));
+    }
+    if let Place::Project(name) = &app.place {
+        right.push_str(name);
+    }
+    let room = line.width.saturating_sub(end + 3);
+    let role = if running + app.replay.active() > 0 { Role::Running } else { Role::Dim };
+    pen.right(end + 2, line.y, room, &right, role);
+}
+
+/// What to type when there is nothing to show.
+fn first_start(app: &App, pen: &mut Pen<'_>, area: Rect) {
+    let lines = [
+        ("No runs are recorded here yet.", Role::Title),
+        ("  afterlog run train.py lr=0.01   records a run of your training script", Role::Text),
+        ("  afterlog                        shows it; add a log statement, press r", Role::Text),
+        ("  afterlog demo                   makes a small project to try it on", Role::Text),
+    ];
+    for (y, (text, role)) in (area.y + 1..area.bottom()).zip(lines) {
+        pen.put(area.x + 1, y, area.width.saturating_sub(2), text, role);
+    }
+    if let Place::Project(_) = app.place {
+        // A recorded project whose runs were all taken away, or cannot be read: the notice below says why.
+        pen.rule(area.x + 1, area.y, area.width.saturating_sub(2));
+    }
+}
+
+/// The prompt, a message, or the keys that matter here.
+fn footer(app: &App, pen: &mut Pen<'_>, line: Rect) {
+    let (x, y, width) = (line.x, line.y, line.width);
+    if let Some(Overlay::Prompt { purpose, input }) = &app.overlay {
+        let used = pen.put(x, y, width, purpose.label(), Role::Key);
+        overlay::line_edit(pen, Rect { x: x + used, y, width: width.saturating_sub(used), height: 1 }, input);
+        // A complaint about what was typed goes above the line.
+        if let Some(notice) = &app.notice {
+            pen.clear(Rect { y: y - 1, ..line });
+            pen.put(x, y - 1, width, &notice.text, Role::Bad);
+        }
+        return;
+    }
+    if let Some(notice) = &app.notice {
+        let role = if notice.is_error { Role::Bad } else { Role::Good };
+        pen.put(x + 1, y, width - 1, &notice.text, role);
+        return;
+    }
+    if app.place == Place::Nothing {
+        pen.pieces(x + 1, y, width - 1, &[("q", Role::Key), (" quit", Role::Dim)]);
+        return;
+    }
+    let mut at = x + 1;
+    for binding in keys::bindings(app.panel.context()).filter(|b| !b.hint.is_empty()) {
+        let (key, what) = binding.hint.split_once('|').unwrap_or((binding.keys[0], binding.hint));
+        let needed = u16::try_from(key.len() + what.len() + 3).unwrap_or(width);
+        if at + needed > line.right() {
+            break;
+        }
+        at += pen.pieces(at, y, needed, &[(key, Role::Key), (" ", Role::Dim), (what, Role::Dim)]) + 2;
+    }
+}
+
+#[cfg(test)]
+mod tests;

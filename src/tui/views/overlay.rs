@@ -1,0 +1,179 @@
+//! What lies over a panel, in a box of its own.
+
+use ratatui::layout::Rect;
+
+use crate::model::grid::Cell;
+use crate::tui::app::App;
+use crate::tui::app::list::LineEdit;
+use crate::tui::app::overlay::{Overlay, matching};
+use crate::tui::app::table::{Column, Statistics, text as cell_text, title};
+use crate::tui::keys::{self, Binding};
+use crate::tui::text;
+use crate::tui::theme::Role;
+use crate::tui::views::Pen;
+use crate::tui::views::replay::placement_lines;
+use crate::tui::views::timeline::short_float;
+
+type Lines = Vec<(String, Role)>;
+
+pub(super) fn draw(app: &App, overlay: &Overlay, pen: &mut Pen<'_>) {
+    match overlay {
+        // Drawn in the footer, so that the list stays visible.
+        Overlay::Prompt { .. } => {}
+        Overlay::Help { offset } => {
+            let own = keys::bindings(app.panel.context()).map(|b| (key_line(b), Role::Text));
+            lines(app, pen, &format!("keys in {}", app.panel.title()), own.collect(), *offset);
+        }
+        Overlay::Palette { input, cursor } => {
+            let area = frame(app, pen, "commands");
+            line_edit(pen, Rect { height: 1, ..area }, input);
+            let found = matching(app.panel.context(), &input.text);
+            let rows = found.iter().enumerate().skip(cursor.offset);
+            for (y, (position, binding)) in (area.y + 1..area.bottom()).zip(rows) {
+                let role = if position == cursor.selected { Role::Selected } else { Role::Text };
+                pen.put(area.x, y, area.width, &key_line(binding), role);
+            }
+        }
+        Overlay::Placement { placement, offset } => {
+            let said = placement_lines(placement);
+            lines(app, pen, "why here", said, *offset);
+        }
+        Overlay::Cell { offset } => lines(app, pen, "value", cell_lines(app), *offset),
+        Overlay::Statistics { statistics, offset } => {
+            lines(app, pen, &statistics.title, statistics_lines(statistics), *offset);
+        }
+        Overlay::Columns { cursor } => {
+            let area = frame(app, pen, "columns: Space shows or hides");
+            let rows = app.results.all_names.iter().enumerate().skip(cursor.offset);
+            for (y, (position, name)) in (area.y..area.bottom()).zip(rows) {
+                let chosen = app.results.chosen.as_ref().is_none_or(|chosen| chosen.contains(name));
+                let sign = if chosen && !app.results.hidden.contains(name) { "[x] " } else { "[ ] " };
+                let role = if position == cursor.selected { Role::Selected } else { Role::Text };
+                pen.pieces(area.x, y, area.width, &[(sign, Role::Key), (name, role)]);
+            }
+        }
+        Overlay::Jobs { cursor } => {
+            let area = frame(app, pen, "replays: Enter shows one");
+            let rows = app.replay.jobs.iter().rev().enumerate().skip(cursor.offset);
+            for (y, (position, job)) in (area.y..area.bottom()).zip(rows) {
+                let done = job.segments.iter().filter(|s| s.state.word() == "done").count();
+                let state = if job.active { "running" } else { "over" };
+                let role = if position == cursor.selected { Role::Selected } else { Role::Text };
+                let rest = format!("  {state:<8} {done}/{} done  {}", job.segments.len(), job.names.join(", "));
+                pen.pieces(area.x, y, area.width, &[(job.id.as_str(), role), (&rest, Role::Text)]);
+            }
+        }
+        Overlay::ConfirmCancel { job } => {
+            let said = vec![
+                (format!("Cancel replay {job}?"), Role::Title),
+                ("What is finished stays. y cancels it, any other key does not.".to_owned(), Role::Text),
+            ];
+            lines(app, pen, "cancel", said, 0);
+        }
+    }
+}
+
+fn key_line(binding: &Binding) -> String {
+    format!("{:<16} {}", binding.keys.join(" "), binding.what)
+}
+
+/// A box in the middle with a title; gives what is inside.
+fn frame(app: &App, pen: &mut Pen<'_>, title: &str) -> Rect {
+    let (width, height) = app.size;
+    let inner_width = width.saturating_sub(6).min(90);
+    let area = Rect {
+        x: (width.saturating_sub(inner_width + 4)) / 2,
+        y: 1,
+        width: inner_width + 4,
+        height: height.saturating_sub(2),
+    };
+    pen.clear(area);
+    pen.rule(area.x, area.y, area.width);
+    pen.put(area.x + 2, area.y, area.width.saturating_sub(4), &format!(" {title} "), Role::TabActive);
+    pen.rule(area.x, area.bottom() - 1, area.width);
+    let bar = pen.look.glyphs.bar;
+    for y in area.y + 1..area.bottom() - 1 {
+        pen.put(area.x, y, 1, bar, Role::Rule);
+        pen.put(area.right() - 1, y, 1, bar, Role::Rule);
+    }
+    Rect { x: area.x + 2, y: area.y + 1, width: inner_width, height: area.height.saturating_sub(2) }
+}
+
+fn lines(app: &App, pen: &mut Pen<'_>, title: &str, lines: Lines, offset: usize) {
+    let area = frame(app, pen, title);
+    let wrapped: Lines = lines
+        .into_iter()
+        .flat_map(|(line, role)| {
+            text::wrap(&line, usize::from(area.width)).into_iter().map(move |l| (l, role)).collect::<Vec<_>>()
+        })
+        .collect();
+    let last = wrapped.len().saturating_sub(usize::from(area.height));
+    for (y, (line, role)) in (area.y..area.bottom()).zip(wrapped.into_iter().skip(offset.min(last))) {
+        pen.put(area.x, y, area.width, &line, role);
+    }
+}
+
+fn cell_lines(app: &App) -> Lines {
+    let results = &app.results;
+    let (grid, column, row) = (&results.grid, results.selected(), results.row());
+    let mut lines = vec![(title(grid, column).to_owned(), Role::Title)];
+    let cell = match column {
+        Column::Name(i) => grid.names.get(i).and_then(|n| n.cells.get(row)),
+        Column::Run | Column::Loop(_) => None,
+    };
+    match cell {
+        Some(Cell::Differs { recorded, replayed }) => {
+            lines.push(("diverged: the replay gave another value than the run recorded".into(), Role::Bad));
+            lines.push((format!("recorded {recorded}"), Role::Text));
+            lines.push((format!("replayed {replayed}"), Role::Text));
+        }
+        Some(Cell::Value { value, verdict }) => {
+            lines.push((format!("{}, {}", verdict.word(), value.type_name()), Role::Dim));
+            lines.extend(value.to_string().lines().map(|l| (l.to_owned(), Role::Text)));
+        }
+        Some(Cell::Empty) => lines.push(("never logged at this position".into(), Role::Dim)),
+        Some(Cell::Pending) => lines.push(("being replayed".into(), Role::Running)),
+        Some(Cell::Failed) => lines.push(("its replay failed: w shows the replay".into(), Role::Bad)),
+        None => lines.push((cell_text(grid, column, row), Role::Text)),
+    }
+    lines
+}
+
+fn statistics_lines(s: &Statistics) -> Lines {
+    let mut lines: Lines = vec![(format!("{} values, {} distinct", s.values, s.distinct), Role::Text)];
+    for (count, what) in [
+        (s.empty, "never logged"),
+        (s.pending, "being replayed"),
+        (s.failed, "failed"),
+        (s.differing, "diverged"),
+        (s.nan, "NaN"),
+    ] {
+        if count > 0 {
+            lines.push((format!("{count} {what}"), Role::Warning));
+        }
+    }
+    if let Some(quartiles) = s.quartiles {
+        for (label, x) in ["minimum", "lower quartile", "median", "upper quartile", "maximum"].iter().zip(quartiles) {
+            lines.push((format!("{label:<16} {}", short_float(x)), Role::Text));
+        }
+        lines.push((format!("{:<16} {}", "mean", short_float(s.mean)), Role::Text));
+        lines.push((format!("{:<16} {}", "deviation", short_float(s.deviation)), Role::Text));
+    }
+    if s.distinct < s.values {
+        lines.push((String::new(), Role::Text));
+        lines.extend(s.frequent.iter().map(|(value, count)| (format!("{count:>8} × {value}"), Role::Text)));
+    }
+    lines
+}
+
+/// A line being typed, with its cursor.
+pub(super) fn line_edit(pen: &mut Pen<'_>, area: Rect, input: &LineEdit) {
+    let before = text::clean(&input.text[..input.at]).into_owned();
+    let room = usize::from(area.width.saturating_sub(2));
+    let before = text::skip_columns(&before, text::width(&before).saturating_sub(room));
+    let mut x = area.x + pen.put(area.x, area.y, area.width, before, Role::Text);
+    let mut rest = input.text[input.at..].chars();
+    let under = rest.next().map_or(" ".to_owned(), String::from);
+    x += pen.put(x, area.y, area.right().saturating_sub(x), &under, Role::Selected);
+    pen.put(x, area.y, area.right().saturating_sub(x), rest.as_str(), Role::Text);
+}

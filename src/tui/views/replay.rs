@@ -1,0 +1,398 @@
+//! From log statements over preview and plan to the running job.
+
+use ratatui::layout::Rect;
+
+use crate::base::units::duration_ns;
+use crate::model::job::{SegmentState, SegmentStatus};
+use crate::model::plan::{RunPlan, RunPlanState, Segment};
+use crate::model::probe::{Placement, PlacementStatus};
+use crate::tui::app::App;
+use crate::tui::app::layout::Areas;
+use crate::tui::app::replay::Stage;
+use crate::tui::text;
+use crate::tui::theme::{Glyphs, Role};
+use crate::tui::views::Pen;
+
+pub(super) fn draw(app: &App, pen: &mut Pen<'_>, areas: Areas) {
+    header(app, pen, areas.header);
+    let mut area = areas.main;
+    if app.zoom {
+        detail(app, pen, area);
+        return;
+    }
+    match app.replay.stage {
+        Stage::Choose => {}
+        Stage::Preview => {
+            pen.put(
+                area.x + 1,
+                area.y,
+                area.width - 1,
+                "  run         placement        where and what was adapted",
+                Role::Dim,
+            );
+        }
+        Stage::Plan => plan_titles(app, pen, area),
+        Stage::Job => job_titles(app, pen, area),
+    }
+    let titles = u16::try_from(app.replay.title_rows()).unwrap_or(0).min(area.height);
+    area = Rect { y: area.y + titles, height: area.height - titles, ..area };
+    let cursor = app.replay.cursor;
+    for (y, position) in (area.y..area.bottom()).zip(cursor.offset..app.replay.length()) {
+        let line = Rect { y, height: 1, ..area };
+        if position == cursor.selected {
+            pen.cursor(y, line.x);
+        }
+        match app.replay.stage {
+            Stage::Choose => statement_row(app, pen, line, position),
+            Stage::Preview => preview_row(app, pen, line, position),
+            Stage::Plan => plan_row(app, pen, line, position),
+            Stage::Job => segment_row(app, pen, line, position),
+        }
+    }
+    if app.replay.length() == 0 {
+        nothing(app, pen, area);
+    }
+    if let Some(below) = areas.detail {
+        let mut below = below;
+        if below.x == 0 {
+            pen.rule(below.x, below.y, below.width);
+            below = Rect { y: below.y + 1, height: below.height - 1, ..below };
+        }
+        detail(app, pen, below);
+    }
+}
+
+fn header(app: &App, pen: &mut Pen<'_>, line: Rect) {
+    let replay = &app.replay;
+    if let Some(waiting) = replay.waiting {
+        pen.put(line.x + 1, line.y, line.width - 1, &format!("{waiting} …"), Role::Running);
+        return;
+    }
+    let names = || replay.chosen.iter().cloned().collect::<Vec<_>>().join(", ");
+    let said = match replay.stage {
+        Stage::Choose => "log statements that your runs lack: Space chooses, Enter shows where they land".to_owned(),
+        Stage::Preview => format!("{}: its place in every version   Enter plan   Esc back", names()),
+        Stage::Plan => format!("plan for {}   Enter starts it   Esc back", names()),
+        Stage::Job => match replay.current_job() {
+            Some(job) => format!("replay {} of {}", job.id, job.names.join(", ")),
+            None => "starting …".into(),
+        },
+    };
+    pen.put(line.x + 1, line.y, line.width - 1, &said, Role::Text);
+}
+
+fn nothing(app: &App, pen: &mut Pen<'_>, area: Rect) {
+    if app.replay.stage != Stage::Choose || app.replay.waiting.is_some() || app.replay.statements.is_none() {
+        return;
+    }
+    let lines = [
+        "Every log statement of the working tree is in every run.",
+        "Add one to the script, e.g. afterlog.log(\"grad_norm\", norm),",
+        "then press r: it is placed into every recorded version and replayed.",
+    ];
+    for (y, text) in (area.y + 1..area.bottom()).zip(lines) {
+        pen.put(area.x + 1, y, area.width.saturating_sub(2), text, Role::Text);
+    }
+}
+
+fn statement_row(app: &App, pen: &mut Pen<'_>, line: Rect, position: usize) {
+    let Some(statement) = app.replay.statements.as_ref().and_then(|s| s.get(position)) else { return };
+    let chosen = app.replay.chosen.contains(&statement.name);
+    let place = format!("  line {}  ", statement.first_line);
+    let role = if position == app.replay.cursor.selected { Role::Selected } else { Role::Text };
+    pen.pieces(
+        line.x + 2,
+        line.y,
+        line.width - 2,
+        &[
+            (if chosen { "[x] " } else { "[ ] " }, Role::Key),
+            (&statement.name, role),
+            (&place, Role::Dim),
+            (&statement.text, Role::Text),
+        ],
+    );
+}
+
+/// A placement's outcome as symbol and role.
+fn placement_look(glyphs: &Glyphs, status: PlacementStatus) -> (&'static str, Role) {
+    match status {
+        PlacementStatus::Exact => (glyphs.finished, Role::Good),
+        PlacementStatus::Adapted => (glyphs.statement, Role::Statement),
+        PlacementStatus::Uncertain => (glyphs.uncertain, Role::Warning),
+        PlacementStatus::AlreadyThere => (glyphs.minus, Role::Dim),
+        PlacementStatus::NotApplicable => (glyphs.failed, Role::Bad),
+    }
+}
+
+/// The placement that needs attention most: what a row shows for several statements.
+fn worst(placements: &[Placement]) -> Option<&Placement> {
+    placements.iter().max_by_key(|p| match p.status {
+        PlacementStatus::AlreadyThere => 0,
+        PlacementStatus::Exact => 1,
+        PlacementStatus::Adapted => 2,
+        PlacementStatus::NotApplicable => 3,
+        PlacementStatus::Uncertain => 4,
+    })
+}
+
+fn placement_pieces(pen: &mut Pen<'_>, x: u16, y: u16, placements: &[Placement]) {
+    let (glyph, role, word) = match worst(placements) {
+        Some(p) => {
+            let (glyph, role) = placement_look(pen.glyphs(), p.status);
+            (glyph, role, p.status.word())
+        }
+        None => (pen.look.glyphs.empty, Role::Dim, "nothing"),
+    };
+    pen.pieces(x, y, 16, &[(glyph, role), (" ", role), (word, role)]);
+}
+
+fn preview_row(app: &App, pen: &mut Pen<'_>, line: Rect, position: usize) {
+    let Some((run, propagation)) = app.replay.preview.get(position) else { return };
+    let role = if position == app.replay.cursor.selected { Role::Selected } else { Role::Text };
+    pen.put(line.x + 3, line.y, 10, run.as_str(), role);
+    placement_pieces(pen, line.x + 15, line.y, &propagation.placements);
+    let said = worst(&propagation.placements).map_or(String::new(), |p| {
+        let place = p.line.map_or(String::new(), |l| format!("line {l}  "));
+        let why = if p.changes.is_empty() { p.reasons.join("; ") } else { p.changes.join("; ") };
+        format!("{place}{why}")
+    });
+    pen.put(line.x + 32, line.y, line.width.saturating_sub(32), &said, Role::Dim);
+}
+
+fn plan_titles(app: &App, pen: &mut Pen<'_>, area: Rect) {
+    let Some(plan) = &app.replay.plan else { return };
+    let replayed = plan.runs.iter().filter(|r| r.state == RunPlanState::Replay).count();
+    let (low, high) = plan.makespan_ns;
+    let total = format!(
+        "{replayed} of {} runs, {} segments; with {} workers {} to {}",
+        plan.runs.len(),
+        plan.segments.len(),
+        plan.workers,
+        duration_ns(low),
+        duration_ns(high)
+    );
+    pen.put(area.x + 1, area.y, area.width - 1, &total, Role::Title);
+    let wanted =
+        if app.replay.iterations.is_empty() { "all iterations".to_owned() } else { app.replay.iterations.join(" ") };
+    pen.put(area.x + 1, area.y + 1, area.width - 1, &format!("{wanted}  (i changes, + - workers)"), Role::Dim);
+    let titles = "  run         placement        iterations   executed  skipped  estimate";
+    pen.put(area.x + 1, area.y + 2, area.width - 1, titles, Role::Dim);
+}
+
+/// The segments of a run.
+fn segments_of<'a>(app: &'a App, run: &'a RunPlan) -> impl Iterator<Item = &'a Segment> {
+    app.replay.plan.iter().flat_map(|plan| &plan.segments).filter(|segment| segment.run == run.run)
+}
+
+/// `0–4, 7` from ascending numbers.
+fn ranges(numbers: &[u64]) -> String {
+    let mut parts: Vec<(u64, u64)> = Vec::new();
+    for n in numbers {
+        match parts.last_mut() {
+            Some(last) if last.1 + 1 == *n => last.1 = *n,
+            _ => parts.push((*n, *n)),
+        }
+    }
+    let part = |(a, b): &(u64, u64)| if a == b { a.to_string() } else { format!("{a}-{b}") };
+    parts.iter().map(part).collect::<Vec<_>>().join(",")
+}
+
+fn plan_row(app: &App, pen: &mut Pen<'_>, line: Rect, position: usize) {
+    let Some(run) = app.replay.plan.as_ref().and_then(|plan| plan.runs.get(position)) else { return };
+    let role = if position == app.replay.cursor.selected { Role::Selected } else { Role::Text };
+    pen.put(line.x + 3, line.y, 10, run.run.as_str(), role);
+    placement_pieces(pen, line.x + 15, line.y, &run.placements);
+    let rest = match run.state {
+        RunPlanState::Complete => "complete: nothing to do".to_owned(),
+        RunPlanState::NotApplicable => format!("not replayed: {}", run.notes.join("; ")),
+        RunPlanState::Replay => {
+            let wanted: Vec<u64> = run.wanted.iter().filter(|i| !run.known.contains(i)).copied().collect();
+            let executed: usize = segments_of(app, run).map(|s| s.steps.len()).sum();
+            let skipped: usize = segments_of(app, run).flat_map(|s| &s.steps).map(|step| step.skip.len()).sum();
+            let cost: u64 = segments_of(app, run).map(|s| s.cost.total_ns()).sum();
+            let mut wanted = ranges(&wanted);
+            if wanted.is_empty() {
+                wanted.push_str("prefix");
+            }
+            format!("{:<12} {executed:>8}  {skipped:>7}  {}", text::fit(&wanted, 12, "~"), duration_ns(cost))
+        }
+    };
+    pen.put(line.x + 32, line.y, line.width.saturating_sub(32), &rest, Role::Text);
+}
+
+fn job_titles(app: &App, pen: &mut Pen<'_>, area: Rect) {
+    let Some(job) = app.replay.current_job() else { return };
+    let count = |word: &str| job.segments.iter().filter(|s| s.state.word() == word).count();
+    let steps: u64 = job.segments.iter().map(|s| s.steps).sum();
+    let done: u64 = job.segments.iter().map(done_steps).sum();
+    let state = if job.active { "running" } else { "over" };
+    let mut said = format!("{state}: {}/{} segments done", count("done"), job.segments.len());
+    for word in ["running", "failed", "cancelled"] {
+        if count(word) > 0 {
+            said.push_str(&format!(", {} {word}", count(word)));
+        }
+    }
+    let bar = area.width / 4;
+    pen.bar(area.x + 1, area.y, bar, done, steps);
+    let role = if count("failed") > 0 { Role::Bad } else { Role::Title };
+    pen.put(area.x + bar + 2, area.y, area.width.saturating_sub(bar + 2), &said, role);
+    pen.put(area.x + 1, area.y + 1, area.width - 1, "  #   run         span      state       progress", Role::Dim);
+}
+
+fn done_steps(segment: &SegmentStatus) -> u64 {
+    match &segment.state {
+        SegmentState::Queued | SegmentState::Cancelled | SegmentState::Failed { .. } => 0,
+        SegmentState::Running { done_steps } => *done_steps,
+        SegmentState::Done { .. } => segment.steps,
+    }
+}
+
+fn segment_look(glyphs: &Glyphs, segment: &SegmentStatus) -> (&'static str, Role) {
+    match &segment.state {
+        SegmentState::Queued => (glyphs.queued, Role::Dim),
+        SegmentState::Running { .. } => (glyphs.running, Role::Running),
+        SegmentState::Done { check } if check.first_difference.is_some() => (glyphs.diverged, Role::Bad),
+        SegmentState::Done { .. } => (glyphs.finished, Role::Good),
+        SegmentState::Failed { .. } => (glyphs.failed, Role::Bad),
+        SegmentState::Cancelled => (glyphs.cancelled, Role::Warning),
+    }
+}
+
+fn segment_row(app: &App, pen: &mut Pen<'_>, line: Rect, position: usize) {
+    let Some(segment) = app.replay.current_job().and_then(|job| job.segments.get(position)) else { return };
+    let (x, y) = (line.x, line.y);
+    let role = if position == app.replay.cursor.selected { Role::Selected } else { Role::Text };
+    pen.put(x + 3, y, 3, &segment.id.to_string(), Role::Dim);
+    pen.put(x + 7, y, 10, segment.run.as_str(), role);
+    let span = segment.span.map_or("prefix".into(), |(a, b)| if a == b { a.to_string() } else { format!("{a}-{b}") });
+    pen.put(x + 19, y, 9, &span, Role::Text);
+    let (glyph, role) = segment_look(pen.glyphs(), segment);
+    let differs = matches!(&segment.state, SegmentState::Done { check } if check.first_difference.is_some());
+    let word = if differs { "diverged" } else { segment.state.word() };
+    pen.pieces(x + 29, y, 11, &[(glyph, role), (" ", role), (word, role)]);
+    pen.bar(x + 41, y, 12.min(line.width.saturating_sub(42)), done_steps(segment), segment.steps.max(1));
+    pen.put(x + 54, y, line.width.saturating_sub(54), &timing(app, segment), Role::Dim);
+}
+
+/// How long it took, or how long it will still take.
+fn timing(app: &App, segment: &SegmentStatus) -> String {
+    let ns = |ms: i64| u64::try_from(ms.max(0)).unwrap_or(0) * 1_000_000;
+    match (segment.started_ms, segment.ended_ms) {
+        (Some(start), Some(end)) => duration_ns(ns(end - start)),
+        (Some(start), None) if matches!(segment.state, SegmentState::Running { .. }) => {
+            let elapsed = ns(app.now_ms - start);
+            let done = done_steps(segment);
+            // What is measured beats what was estimated.
+            let left = match elapsed.checked_div(done) {
+                Some(each) => each * segment.steps.saturating_sub(done),
+                None => segment.estimated_ns.saturating_sub(elapsed),
+            };
+            format!("{} left", duration_ns(left))
+        }
+        _ if segment.state == SegmentState::Queued => format!("about {}", duration_ns(segment.estimated_ns)),
+        _ => String::new(),
+    }
+}
+
+/// What there is to say about the row under the cursor.
+fn detail(app: &App, pen: &mut Pen<'_>, area: Rect) {
+    let replay = &app.replay;
+    let mut lines: Vec<(String, Role)> = Vec::new();
+    match replay.stage {
+        Stage::Choose => {
+            if let Some(statement) = replay.statements.as_ref().and_then(|s| s.get(replay.cursor.selected)) {
+                lines.push((format!("in {}", statement.scope), Role::Dim));
+                lines.extend(statement.text.lines().map(|l| (l.to_owned(), Role::Statement)));
+            }
+        }
+        Stage::Preview => {
+            if let Some((_, propagation)) = replay.preview.get(replay.cursor.selected) {
+                for placement in &propagation.placements {
+                    lines.extend(placement_lines(placement));
+                }
+                lines.extend(snippet(&propagation.text, &propagation.inserted, pen.glyphs()));
+                lines.extend(propagation.problems.iter().map(|p| (p.clone(), Role::Warning)));
+            }
+        }
+        Stage::Plan => {
+            if let Some(run) = replay.plan.as_ref().and_then(|p| p.runs.get(replay.cursor.selected)) {
+                lines.extend(run.notes.iter().map(|note| (note.clone(), Role::Warning)));
+                lines.extend(run.placements.iter().flat_map(placement_lines));
+            }
+        }
+        Stage::Job => lines = segment_lines(app),
+    }
+    let lines = lines.iter().flat_map(|(line, role)| {
+        text::wrap(line, usize::from(area.width.saturating_sub(2))).into_iter().map(move |l| (l, *role))
+    });
+    for (y, (line, role)) in (area.y..area.bottom()).zip(lines.skip(replay.detail_offset)) {
+        pen.put(area.x + 1, y, area.width.saturating_sub(1), &line, role);
+    }
+}
+
+/// A placement in words.
+pub(super) fn placement_lines(placement: &Placement) -> Vec<(String, Role)> {
+    let place = placement.line.map_or(String::new(), |line| format!(", line {line}"));
+    let mut lines = vec![(format!("{}: {}{place}", placement.name, placement.status.word()), Role::Title)];
+    lines.extend(placement.changes.iter().map(|change| (format!("  changed: {change}"), Role::Text)));
+    lines.extend(placement.reasons.iter().map(|reason| (format!("  {reason}"), Role::Text)));
+    lines.extend(
+        placement.alternatives.iter().map(|a| (format!("  else after line {}: {}", a.after_line, a.reason), Role::Dim)),
+    );
+    lines
+}
+
+/// The inserted lines with two lines around them.
+fn snippet(source: &str, inserted: &[(u32, u32)], glyphs: &Glyphs) -> Vec<(String, Role)> {
+    let lines: Vec<&str> = source.lines().collect();
+    let mut shown = Vec::new();
+    for (first, last) in inserted {
+        let (first, last) = (usize::try_from(*first).unwrap_or(1), usize::try_from(*last).unwrap_or(1));
+        for number in first.saturating_sub(2).max(1)..=(last + 2).min(lines.len()) {
+            let is_new = (first..=last).contains(&number);
+            let (sign, role) = if is_new { (glyphs.statement, Role::Statement) } else { (" ", Role::Text) };
+            shown.push((format!("{number:>4} {sign} {}", lines[number - 1]), role));
+        }
+    }
+    shown
+}
+
+fn segment_lines(app: &App) -> Vec<(String, Role)> {
+    let Some(segment) = app.replay.selected_segment() else { return Vec::new() };
+    let mut lines = Vec::new();
+    match &segment.state {
+        SegmentState::Done { check } => match &check.first_difference {
+            None => lines.push((
+                format!("checked: {} values and {} states equal the record", check.equal_values, check.equal_states),
+                Role::Good,
+            )),
+            Some(d) => {
+                let value =
+                    |v: &Option<crate::model::value::Value>| v.as_ref().map_or("nothing".into(), ToString::to_string);
+                lines.push((
+                    format!(
+                        "first difference: {} at {}: recorded {}, replayed {}",
+                        d.name,
+                        d.position,
+                        value(&d.recorded),
+                        value(&d.replayed)
+                    ),
+                    Role::Bad,
+                ));
+            }
+        },
+        SegmentState::Failed { message, traceback } => {
+            lines.push((message.clone(), Role::Bad));
+            lines.extend(traceback.iter().flat_map(|t| t.lines()).map(|l| (l.to_owned(), Role::Text)));
+        }
+        SegmentState::Queued | SegmentState::Running { .. } | SegmentState::Cancelled => {}
+    }
+    if let Some((job, id, log)) = &app.replay.log
+        && app.replay.job.as_ref() == Some(job)
+        && *id == segment.id
+    {
+        let room = if app.zoom { log.len() } else { 40 };
+        lines.extend(log[log.len().saturating_sub(room)..].iter().map(|l| (l.clone(), Role::Dim)));
+    }
+    lines
+}

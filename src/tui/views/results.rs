@@ -1,0 +1,218 @@
+//! The grid: only the rows and columns in the window are ever looked at.
+
+use ratatui::layout::Rect;
+
+use crate::model::grid::{Cell, Grid};
+use crate::model::verdict::Verdict;
+use crate::tui::app::App;
+use crate::tui::app::layout::Areas;
+use crate::tui::app::results::Results;
+use crate::tui::app::table::{self, Column, Direction, row_at, title};
+use crate::tui::text;
+use crate::tui::theme::{Glyphs, Role};
+use crate::tui::views::{Pen, plot, timeline};
+
+pub(super) fn draw(app: &App, pen: &mut Pen<'_>, areas: Areas) {
+    let results = &app.results;
+    header(app, pen, areas.header);
+    if results.grid.is_empty() {
+        let said = if results.loaded || results.all_names.is_empty() {
+            "nothing was logged yet: afterlog.log(\"loss\", loss) in the script"
+        } else {
+            "reading values …"
+        };
+        pen.put(areas.main.x + 1, areas.main.y + 1, areas.main.width - 1, said, Role::Dim);
+        return;
+    }
+    if results.plot.is_some() {
+        plot::draw(app, pen, areas.main);
+        return;
+    }
+    let columns = placed(app, areas.main);
+    titles(results, pen, areas.main, &columns);
+    let height = usize::from(areas.main.height) - 1;
+    for (y, position) in (areas.main.y + 1..).zip(results.cursor.offset..results.shown()).take(height) {
+        row(results, pen, &columns, areas.main.x, y, position);
+    }
+}
+
+fn header(app: &App, pen: &mut Pen<'_>, line: Rect) {
+    let results = &app.results;
+    let mut said = format!("{} rows", results.shown());
+    if !app.timeline.marked.is_empty() {
+        said.push_str(&format!(" of {} marked runs", app.timeline.marked.len()));
+    }
+    if let Some((column, direction)) = &results.arrangement.sort {
+        let glyphs = pen.glyphs();
+        let sign = if *direction == Direction::Ascending { glyphs.ascending } else { glyphs.descending };
+        said.push_str(&format!("   {sign} {column}"));
+    }
+    if let Some(filter) = &results.arrangement.filter {
+        said.push_str(&format!("   filter: {} (Esc clears)", filter.text));
+    }
+    let used = pen.put(line.x + 1, line.y, line.width - 1, &said, Role::Dim) + 3;
+    let full = format!("{} {}", title(&results.grid, results.selected()), describe(results));
+    pen.right(line.x + used, line.y, line.width.saturating_sub(used + 1), &full, Role::Text);
+}
+
+/// The selected cell in words: for the header.
+fn describe(results: &Results) -> String {
+    let Column::Name(i) = results.selected() else {
+        return table::text(&results.grid, results.selected(), results.row());
+    };
+    match results.grid.names.get(i).and_then(|n| n.cells.get(results.row())) {
+        None => String::new(),
+        Some(Cell::Empty) => "never logged here".into(),
+        Some(Cell::Pending) => "being replayed".into(),
+        Some(Cell::Failed) => "its replay failed".into(),
+        Some(Cell::Value { value, verdict }) => format!("{value}  {}", verdict.word()),
+        Some(Cell::Differs { recorded, replayed }) => format!("recorded {recorded}, replayed {replayed}"),
+    }
+}
+
+/// A visible column and where it stands.
+struct Placed {
+    index: usize,
+    column: Column,
+    x: u16,
+    width: u16,
+}
+
+fn width(app: &App, column: Column) -> u16 {
+    let results = &app.results;
+    let grid = &results.grid;
+    let name = u16::try_from(text::width(&text::clean(title(grid, column)))).unwrap_or(20);
+    let widest = match column {
+        Column::Run => 10,
+        Column::Loop(_) => 6,
+        Column::Name(_) => {
+            let (first, last) = (results.cursor.offset, results.cursor.offset + app.list_height());
+            let widths = (first..last.min(results.shown())).map(|position| {
+                let row = row_at(results.order(), position);
+                text::width(&text::clean(&cell_text(results, column, row)))
+            });
+            u16::try_from(widths.max().unwrap_or(0)).unwrap_or(24) + 2
+        }
+    };
+    // Wide enough for any short number, so that widths do not jump about while scrolling.
+    let least = if matches!(column, Column::Name(_)) { 12 } else { 5 };
+    widest.max(name + 2).clamp(least, if results.full_numbers { 40 } else { 24 })
+}
+
+/// The first scrolling column such that the selected one is on the screen, starting from the present one.
+pub fn first_column(app: &App, present: usize) -> usize {
+    let results = &app.results;
+    let visible = results.visible();
+    let frozen = results.frozen();
+    let selected = results.column;
+    if selected < frozen || selected < present {
+        return present.min(selected.max(frozen));
+    }
+    let widths = |range: std::ops::Range<usize>| -> u32 {
+        range.filter_map(|i| visible.get(i)).map(|c| u32::from(width(app, *c)) + 1).sum()
+    };
+    let room = u32::from(app.size.0).saturating_sub(widths(0..frozen) + 1);
+    let mut first = present;
+    while first < selected && widths(first..selected + 1) > room {
+        first += 1;
+    }
+    first
+}
+
+fn placed(app: &App, area: Rect) -> Vec<Placed> {
+    let results = &app.results;
+    let frozen = results.frozen();
+    let mut x = area.x + 1;
+    let mut placed = Vec::new();
+    for (index, column) in results.visible().into_iter().enumerate() {
+        if index >= frozen && index < results.first_column {
+            continue;
+        }
+        if x >= area.right() {
+            break;
+        }
+        let width = width(app, column).min(area.right() - x);
+        placed.push(Placed { index, column, x, width });
+        x += width + 1;
+    }
+    placed
+}
+
+fn titles(results: &Results, pen: &mut Pen<'_>, area: Rect, columns: &[Placed]) {
+    for placed in columns {
+        let name = title(&results.grid, placed.column);
+        let sign = match &results.arrangement.sort {
+            Some((sorted, Direction::Ascending)) if sorted == name => pen.glyphs().ascending,
+            Some((sorted, Direction::Descending)) if sorted == name => pen.glyphs().descending,
+            _ => "",
+        };
+        let role = if placed.index == results.column { Role::TabActive } else { Role::Dim };
+        let text = format!("{name}{sign}");
+        match placed.column {
+            Column::Run => {
+                pen.put(placed.x, area.y, placed.width, &text, role);
+            }
+            Column::Loop(_) => pen.right(placed.x, area.y, placed.width, &text, role),
+            Column::Name(_) => pen.right(placed.x, area.y, placed.width.saturating_sub(2), &text, role),
+        }
+    }
+    let hidden = results.visible().len().saturating_sub(columns.last().map_or(0, |c| c.index + 1));
+    if hidden > 0 {
+        pen.put(area.right() - 1, area.y, 1, ">", Role::Key);
+    }
+}
+
+fn row(results: &Results, pen: &mut Pen<'_>, columns: &[Placed], x: u16, y: u16, position: usize) {
+    let selected = position == results.cursor.selected;
+    let row = row_at(results.order(), position);
+    if selected {
+        pen.cursor(y, x);
+    }
+    for placed in columns {
+        let here = selected && placed.index == results.column;
+        let (mark, role) = mark(&results.grid, placed.column, row, pen.glyphs());
+        let text_role = if here { Role::Selected } else { role };
+        let value = cell_text(results, placed.column, row);
+        match placed.column {
+            Column::Run => {
+                pen.put(placed.x, y, placed.width, &value, if here { Role::Selected } else { Role::Dim });
+            }
+            Column::Loop(_) => pen.right(placed.x, y, placed.width, &value, text_role),
+            Column::Name(_) => {
+                let value = if value.is_empty() { mark } else { &value };
+                pen.right(placed.x, y, placed.width.saturating_sub(2), value, text_role);
+                if value != mark {
+                    pen.put(placed.x + placed.width - 1, y, 1, mark, role);
+                }
+            }
+        }
+    }
+}
+
+/// What stands in a cell; empty where a glyph says it all.
+fn cell_text(results: &Results, column: Column, row: usize) -> String {
+    match column {
+        Column::Name(i) if !results.full_numbers => match results.grid.names.get(i).and_then(|n| n.cells.get(row)) {
+            Some(Cell::Value { value, .. } | Cell::Differs { replayed: value, .. }) => timeline::short(value),
+            _ => String::new(),
+        },
+        _ => table::text(&results.grid, column, row),
+    }
+}
+
+/// The sign beside a value, or in place of one. No two states share a sign.
+fn mark(grid: &Grid, column: Column, row: usize, glyphs: &Glyphs) -> (&'static str, Role) {
+    let Column::Name(i) = column else { return ("", Role::Text) };
+    match grid.names.get(i).and_then(|n| n.cells.get(row)) {
+        None | Some(Cell::Empty) => (glyphs.empty, Role::Dim),
+        Some(Cell::Pending) => (glyphs.pending, Role::Running),
+        Some(Cell::Failed) => (glyphs.failed, Role::Bad),
+        Some(Cell::Differs { .. }) => (glyphs.diverged, Role::Bad),
+        Some(Cell::Value { verdict, .. }) => match verdict {
+            Verdict::Recorded => ("", Role::Text),
+            Verdict::Verified => (glyphs.verified, Role::Good),
+            Verdict::Unverified => (glyphs.unverified, Role::Warning),
+            Verdict::Diverged => (glyphs.diverged, Role::Bad),
+        },
+    }
+}

@@ -1,0 +1,150 @@
+//! Screens as they are drawn, with their styles, at the sizes that matter; and what they cost in bytes.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::{Look, draw};
+use crate::tui::app::fixture::{app, press, with_diff, with_grid, with_replay};
+use crate::tui::app::{App, Place};
+use crate::tui::terminal::encode;
+use crate::tui::theme::{ASCII, Background, Depth, Glyphs, Theme, UNICODE};
+
+fn look(depth: Depth, glyphs: Glyphs) -> Look {
+    Look { theme: Theme::bundled(Background::Dark, depth), glyphs }
+}
+
+fn screen(app: &App, look: &Look) -> Buffer {
+    let mut buffer = Buffer::empty(Rect::new(0, 0, app.size.0, app.size.1));
+    draw(app, look, &mut buffer);
+    buffer
+}
+
+/// The text, then for each row the runs of cells that do not look plain, then what each look is.
+fn serialised(buffer: &Buffer) -> String {
+    let area = buffer.area;
+    let mut text = String::new();
+    let mut runs = String::new();
+    let mut looks: BTreeMap<String, usize> = BTreeMap::new();
+    for y in 0..area.height {
+        let mut line = String::new();
+        let mut wide = 0;
+        let mut row_runs: Vec<(u16, u16, usize)> = Vec::new();
+        for x in 0..area.width {
+            let cell = &buffer[(x, y)];
+            if wide == 0 {
+                line.push_str(cell.symbol());
+                wide = unicode_width::UnicodeWidthStr::width(cell.symbol()).max(1);
+            }
+            wide -= 1;
+            let style = format!("{:?} on {:?} {:?}", cell.fg, cell.bg, cell.modifier);
+            if style == "Reset on Reset NONE" {
+                continue;
+            }
+            let next = looks.len();
+            let number = *looks.entry(style).or_insert(next);
+            match row_runs.last_mut() {
+                Some((_, end, same)) if *end == x && *same == number => *end = x + 1,
+                _ => row_runs.push((x, x + 1, number)),
+            }
+        }
+        let _ = writeln!(text, "{}", line.trim_end());
+        if !row_runs.is_empty() {
+            let row: Vec<String> = row_runs.iter().map(|(a, b, n)| format!("{a}-{b}:{n}")).collect();
+            let _ = writeln!(runs, "{y:>3} {}", row.join(" "));
+        }
+    }
+    let mut legend: Vec<(&usize, &String)> = looks.iter().map(|(style, number)| (number, style)).collect();
+    legend.sort();
+    let legend: String = legend.iter().map(|(number, style)| format!("{number:>3} = {style}\n")).collect();
+    format!("{text}---\n{runs}---\n{legend}")
+}
+
+fn check(name: &str, app: &App, look: &Look) {
+    insta::assert_snapshot!(format!("{name}_{}x{}", app.size.0, app.size.1), serialised(&screen(app, look)));
+}
+
+#[test]
+fn panels_look_as_they_should_at_every_size() {
+    for (width, height) in [(40, 10), (80, 24), (120, 40), (200, 60)] {
+        let true_colour = look(Depth::True, UNICODE);
+        check("timeline", &app(width, height), &true_colour);
+        check("diff", &with_diff(width, height), &true_colour);
+        check("results", &with_grid(width, height), &true_colour);
+        for (stage, name) in [(1, "choose"), (2, "preview"), (3, "plan"), (4, "job")] {
+            check(name, &with_replay(width, height, stage), &true_colour);
+        }
+    }
+}
+
+#[test]
+fn lesser_terminals_show_the_same_by_other_means() {
+    for (depth, name) in [(Depth::Sixteen, "sixteen"), (Depth::Mono, "mono")] {
+        check(&format!("timeline_{name}"), &app(80, 24), &look(depth, UNICODE));
+        check(&format!("diff_{name}"), &with_diff(80, 24), &look(depth, UNICODE));
+        check(&format!("results_{name}"), &with_grid(80, 24), &look(depth, UNICODE));
+    }
+    let mut plotted = with_grid(80, 24);
+    press(&mut plotted, ".");
+    check("plot", &plotted, &look(Depth::True, UNICODE));
+    check("plot_plain", &plotted, &look(Depth::Mono, ASCII));
+}
+
+#[test]
+fn overlays_and_the_first_start_look_as_they_should() {
+    let look = look(Depth::True, UNICODE);
+    let mut app = app(80, 24);
+    press(&mut app, "?");
+    check("help", &app, &look);
+    press(&mut app, "\x1b:dif");
+    check("palette", &app, &look);
+    check("first_start", &App::new((80, 24), Place::Nothing, 1), &look);
+    check("tiny", &App::new((30, 5), Place::Nothing, 1), &look);
+}
+
+#[test]
+fn plain_screens_hold_nothing_but_ascii() {
+    let look = look(Depth::Mono, ASCII);
+    for app in [app(80, 24), with_grid(80, 24), with_replay(80, 24, 4)] {
+        for cell in screen(&app, &look).content() {
+            // What scripts log is shown as it is; the replacement of unsafe bytes is the one sign of ours.
+            assert!(cell.symbol().is_ascii() || "→\u{fffd}".contains(cell.symbol()), "{:?}", cell.symbol());
+        }
+    }
+}
+
+#[test]
+fn the_states_of_a_cell_never_share_a_sign() {
+    for glyphs in [UNICODE, ASCII] {
+        let mut signs =
+            vec![glyphs.empty, glyphs.pending, glyphs.failed, glyphs.verified, glyphs.unverified, glyphs.diverged];
+        signs.sort_unstable();
+        signs.dedup();
+        assert_eq!(signs.len(), 6);
+    }
+}
+
+/// Bytes from one state of the screen to the next.
+fn cost(before: &App, after: &App) -> usize {
+    let look = look(Depth::True, UNICODE);
+    let mut bytes = Vec::new();
+    encode(&screen(before, &look), &screen(after, &look), &mut bytes);
+    bytes.len()
+}
+
+#[test]
+fn a_cursor_movement_costs_at_most_300_bytes_and_a_page_at_most_16_kilobytes() {
+    let mut moved = app(80, 24);
+    press(&mut moved, "j");
+    assert!(cost(&app(80, 24), &moved) <= 300, "timeline: {}", cost(&app(80, 24), &moved));
+    let mut moved = with_grid(80, 24);
+    press(&mut moved, "j");
+    assert!(cost(&with_grid(80, 24), &moved) <= 300, "grid: {}", cost(&with_grid(80, 24), &moved));
+    let mut moved = with_diff(80, 24);
+    press(&mut moved, "j");
+    assert!(cost(&with_diff(80, 24), &moved) <= 300, "diff: {}", cost(&with_diff(80, 24), &moved));
+    let empty = App::new((200, 60), Place::Project("demo".into()), 1);
+    assert!(cost(&empty, &with_diff(200, 60)) <= 16_384);
+}

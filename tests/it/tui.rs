@@ -1,0 +1,62 @@
+//! The interface in a real pseudo-terminal: what it says, and that the terminal is given back on every path.
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::env::TestProject;
+use crate::terminal::Terminal;
+
+#[track_caller]
+fn assert_given_back(terminal: &Terminal) {
+    let screen = terminal.parser.screen();
+    assert!(!screen.alternate_screen(), "the alternate screen was left");
+    assert!(!screen.hide_cursor(), "the cursor shows again");
+    assert!(!screen.bracketed_paste(), "pastes arrive as typed again");
+    assert_eq!(screen.mouse_protocol_mode(), vt100::MouseProtocolMode::None, "the mouse is the terminal's again");
+}
+
+#[test]
+fn a_first_start_says_what_to_type_writes_nothing_when_idle_and_quits() {
+    let project = TestProject::plain();
+    let mut terminal = Terminal::start(&project, &[], 80, 24);
+    terminal.wait_for("afterlog run train.py");
+    terminal.wait_for("quit");
+    terminal.listen(std::time::Duration::from_millis(300));
+    assert_eq!(terminal.listen(std::time::Duration::from_millis(1500)), 0);
+    terminal.send("q");
+    assert_eq!(terminal.wait_for_exit(), 0);
+    assert_given_back(&terminal);
+    assert!(!project.path().join(".afterlog").exists(), "looking leaves no trace");
+}
+
+#[test]
+fn signals_end_it_with_the_terminal_given_back() {
+    let project = TestProject::plain();
+    for signal in [Signal::SIGTERM, Signal::SIGHUP] {
+        let mut terminal = Terminal::start(&project, &[], 80, 24);
+        terminal.wait_for("afterlog run train.py");
+        let process = Pid::from_raw(i32::try_from(terminal.process_id()).expect("a process id"));
+        kill(process, signal).expect("sent");
+        assert_eq!(terminal.wait_for_exit(), 128 + u32::try_from(signal as i32).expect("positive"));
+        assert_given_back(&terminal);
+    }
+}
+
+#[test]
+fn tiny_terminals_are_told_to_grow_and_growing_helps() {
+    let project = TestProject::plain();
+    let mut terminal = Terminal::start(&project, &[], 30, 6);
+    terminal.wait_for("enlarge terminal");
+    terminal.resize(80, 24);
+    terminal.wait_for("afterlog run train.py");
+    terminal.send("q");
+    assert_eq!(terminal.wait_for_exit(), 0);
+}
+
+#[test]
+fn without_a_terminal_it_says_what_to_use_instead() {
+    let project = TestProject::plain();
+    let finished = project.afterlog(&[]);
+    assert_eq!(finished.code, Some(1));
+    assert!(finished.stderr.contains("needs a terminal") && finished.stderr.contains("afterlog runs"));
+}
