@@ -128,11 +128,8 @@ fn tokens(line: &str) -> Vec<Range<usize>> {
 mod tests {
     use super::*;
 
-    fn span(start: usize, end: usize) -> Vec<Range<usize>> {
-        std::iter::once(start..end).collect()
-    }
-
     #[test]
+    #[expect(clippy::single_range_in_vec_init, reason = "one range is what is expected")]
     fn a_rewritten_line_shows_the_words_that_changed() {
         let pairs = pairs("a\nloss = net(x)\nz\n", "a\nloss = model(x)\nz\nnew\n");
         assert_eq!(
@@ -140,8 +137,8 @@ mod tests {
             [
                 LinePair::Same { old: 0, new: 0 },
                 LinePair::Changed {
-                    old: Some(ChangedLine { index: 1, words: span(7, 10) }),
-                    new: Some(ChangedLine { index: 1, words: span(7, 12) }),
+                    old: Some(ChangedLine { index: 1, words: vec![7..10] }),
+                    new: Some(ChangedLine { index: 1, words: vec![7..12] }),
                 },
                 LinePair::Same { old: 2, new: 2 },
                 LinePair::Changed { old: None, new: Some(ChangedLine { index: 3, words: vec![] }) },

@@ -4,4 +4,6 @@
 pub mod linediff;
 pub mod pivot;
 pub mod planner;
+pub mod propagate;
 pub mod python;
+pub mod treediff;

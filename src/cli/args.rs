@@ -35,6 +35,8 @@ pub enum Command {
     Runs(crate::cli::runs::RunsArgs),
     Show(crate::cli::show::ShowArgs),
     Grid(crate::cli::grid::GridArgs),
+    Propagate(crate::cli::propagate::PropagateArgs),
+    Diff(crate::cli::diff::DiffArgs),
     Fsck(crate::cli::fsck::FsckArgs),
     Rebuild(crate::cli::rebuild::RebuildArgs),
 }

@@ -1,6 +1,7 @@
 //! How an error reaches the user: heading, message, hint and exit code. Classified here and nowhere else.
 
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::base::files::FileError;
@@ -31,6 +32,14 @@ pub enum Error {
     /// A combination of arguments that clap cannot reject by itself.
     #[error("{0}")]
     Usage(String),
+    #[error("there is no file {}", path.display())]
+    NoFile { path: PathBuf, near: Option<PathBuf> },
+    #[error("{}:{line}: no statement starts here", path.display())]
+    NoStatement { path: PathBuf, line: u32 },
+    #[error("{} is not UTF-8 text", path.display())]
+    NotUtf8 { path: PathBuf },
+    #[error("neither version has the file {0}")]
+    NoSuchFile(String),
 }
 
 /// Tells the user about an error and returns the exit code.
@@ -39,7 +48,13 @@ pub fn tell(error: &Error, output: &mut Output) -> ExitCode {
         // Whoever read our output has seen enough (`afterlog runs | head`).
         Error::Output(source) if source.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
         Error::Usage(_) => ("usage error", USAGE),
-        Error::Output(_) | Error::File(_) | Error::Interface(_) => ("error", USER),
+        Error::Output(_)
+        | Error::File(_)
+        | Error::NoFile { .. }
+        | Error::NoStatement { .. }
+        | Error::NotUtf8 { .. }
+        | Error::NoSuchFile(_)
+        | Error::Interface(_) => ("error", USER),
         Error::Engine(error) => match error.kind() {
             engine::Kind::User => ("error", USER),
             engine::Kind::Usage => ("usage error", USAGE),
@@ -50,10 +65,13 @@ pub fn tell(error: &Error, output: &mut Output) -> ExitCode {
     let hint = match error {
         Error::Engine(error) => error.hint(),
         Error::Usage(_) => Some("see `afterlog --help`".into()),
+        Error::NoFile { near, .. } => near.as_ref().map(|near| format!("did you mean {}?", near.display())),
+        Error::NoStatement { .. } => Some("give the line on which a statement begins".into()),
+        Error::NotUtf8 { .. } | Error::NoSuchFile(_) | Error::File(_) | Error::Output(_) => None,
         Error::Interface(TuiError::NotATerminal) => {
             Some("without one, `afterlog runs`, `afterlog grid NAME` and `afterlog replay NAME` do the same".into())
         }
-        Error::File(_) | Error::Output(_) | Error::Interface(TuiError::Terminal(_)) => None,
+        Error::Interface(TuiError::Terminal(_)) => None,
     };
     // What was written before the error comes first; if it cannot be written, the error still can.
     let _ = output.finish();

@@ -5,11 +5,13 @@
 //! To add a command: its arguments and function in `cli/NAME.rs`, a variant in [`args::Command`], an arm in [`dispatch`].
 
 pub mod args;
+mod diff;
 pub mod error;
 mod fsck;
 mod grid;
 mod interface;
 pub mod output;
+mod propagate;
 mod rebuild;
 mod runs;
 mod show;
@@ -60,6 +62,8 @@ fn dispatch(command: Command, output: &mut Output) -> Result<ExitCode, Error> {
         Command::Runs(args) => runs::run(&args, output),
         Command::Show(args) => show::run(&args, output),
         Command::Grid(args) => grid::run(args, output),
+        Command::Propagate(args) => propagate::run(&args, output),
+        Command::Diff(args) => diff::run(&args, output),
         Command::Fsck(args) => fsck::run(&args, output),
         Command::Rebuild(args) => rebuild::run(&args, output),
     }

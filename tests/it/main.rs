@@ -1,6 +1,7 @@
 //! The integration tests: real processes, real Python, real git, real terminals.
 
 mod env;
+mod propagate;
 mod terminal;
 mod tidy;
 mod tui;

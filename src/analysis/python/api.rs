@@ -9,7 +9,7 @@ use ruff_python_ast::{Expr, ExprCall, Stmt};
 pub(super) const MODULES: [&str; 3] = ["afterlog", "flor", "flordb"];
 
 /// A function of our API.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Api {
     Loop,
     Log,
@@ -28,6 +28,10 @@ impl Api {
             "iteration" => Self::Iteration,
             _ => return None,
         })
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, api)| *api == self).map_or("", |(name, _)| name)
     }
 
     const ALL: [(&str, Self); 5] = [
@@ -53,6 +57,18 @@ impl ApiNames {
             names.visit_stmt(stmt);
         }
         names
+    }
+
+    /// How the file spells each function of the API that it can call.
+    pub(super) fn spelling(&self) -> HashMap<String, String> {
+        let mut found = HashMap::new();
+        if let Some(module) = self.modules.iter().min() {
+            found.extend(Api::ALL.map(|(name, _)| (name.to_owned(), format!("{module}.{name}"))));
+        }
+        let mut functions: Vec<_> = self.functions.iter().collect();
+        functions.sort();
+        found.extend(functions.into_iter().map(|(spelled, api)| (api.name().to_owned(), spelled.clone())));
+        found
     }
 
     /// The API function that an expression in call position denotes.

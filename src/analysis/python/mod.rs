@@ -7,5 +7,7 @@
 mod api;
 pub mod parse;
 mod statements;
+mod tree;
 
 pub use statements::{imports, log_statements};
+pub use tree::{ApiCall, Source};

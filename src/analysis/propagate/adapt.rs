@@ -1,0 +1,470 @@
+//! A statement rewritten for its place in the target: names, our API, and what it needs brought along. A name that
+//! has no value there refuses the place.
+
+use std::ops::Range;
+
+use crate::analysis::propagate::anchor::Point;
+use crate::analysis::propagate::insert::{self, Edit, Unit};
+use crate::analysis::propagate::scope::{Bound, Visible, owner};
+use crate::analysis::propagate::unit::{Whole, has_no_effect, is_pure, only_logged, wholes};
+use crate::analysis::propagate::{Provided, Session};
+use crate::analysis::treediff::{Access, Kind, NodeId, Tree};
+
+/// How deep what is brought may need more to be brought.
+const MAX_DEPTH: usize = 6;
+
+/// Why a place is none.
+pub(super) struct Refusal(pub(super) String);
+
+/// A statement ready to be inserted.
+#[derive(Debug, Default)]
+pub(super) struct Adapted {
+    /// The statement's own edit first, then those it needs.
+    pub(super) edits: Vec<Edit>,
+    pub(super) changes: Vec<String>,
+    pub(super) doubts: Vec<String>,
+}
+
+impl Adapted {
+    /// What the doubts take from a place's score.
+    pub(super) fn doubt(&self) -> f64 {
+        if self.doubts.is_empty() { 0.0 } else { 1.5 }
+    }
+}
+
+/// A name that has no value at a place, as the target would call it.
+struct Unbound {
+    name: String,
+    reason: String,
+}
+
+/// One statement at one place.
+struct Work<'s, 'a> {
+    session: &'s Session<'a>,
+    visible: Visible<'s>,
+    point: &'s Point,
+    replaced: Vec<(Range<usize>, String)>,
+    provided: &'s mut Provided,
+    adapted: Adapted,
+    depth: usize,
+}
+
+impl Session<'_> {
+    /// Adapts a statement to a place, or to a later one of the same block where all it reads has a value.
+    pub(super) fn adapt(&self, whole: &Whole, point: Point, depth: usize) -> Result<(Point, Adapted), Refusal> {
+        self.adapt_with(whole, point, depth, &mut Provided::new())
+    }
+
+    fn adapt_with(
+        &self,
+        whole: &Whole,
+        mut point: Point,
+        depth: usize,
+        provided: &mut Provided,
+    ) -> Result<(Point, Adapted), Refusal> {
+        self.move_past_definitions(whole, &mut point);
+        for _ in 0..4 {
+            let before = provided.clone();
+            match self.adapt_here(whole, &point, depth, provided) {
+                Ok(adapted) => return Ok((point, adapted)),
+                Err(unbound) => {
+                    *provided = before;
+                    let Some(index) = self.defined_later(&point, &unbound.name) else {
+                        return Err(Refusal(unbound.reason));
+                    };
+                    point.index = index;
+                    point.score -= 0.3;
+                    point.reason = format!("after `{}` gets its value", unbound.name);
+                }
+            }
+        }
+        Err(Refusal("what it reads is never defined together".to_owned()))
+    }
+
+    fn adapt_here(
+        &self,
+        whole: &Whole,
+        point: &Point,
+        depth: usize,
+        provided: &mut Provided,
+    ) -> Result<Adapted, Unbound> {
+        let is_definition = matches!(self.source.tree.node(whole.statement).kind, Kind::Function | Kind::Class);
+        // What a function reads is looked up when it is called.
+        let index = if is_definition { self.target.tree.node(point.block).children.len() } else { point.index };
+        let visible = Visible::at(&self.target.tree, point.block, index);
+        let mut work =
+            Work { session: self, visible, point, replaced: Vec::new(), provided, adapted: Adapted::default(), depth };
+        work.names(whole)?;
+        let unit =
+            Unit { guards: whole.guards.clone(), statement: whole.statement, replaced: &work.replaced, text: None };
+        let edit = insert::edit(self.source, self.target, &unit, point.block, point.index)
+            .map_err(|reason| Unbound { name: String::new(), reason })?;
+        let mut adapted = work.adapted;
+        adapted.edits.insert(0, edit);
+        adapted.changes.dedup();
+        Ok(adapted)
+    }
+
+    /// A statement that reads a variable stands after the counterpart of its definition.
+    fn move_past_definitions(&self, whole: &Whole, point: &mut Point) {
+        let tree = &self.source.tree;
+        let outermost = whole.outermost();
+        let scope = tree.scope(outermost);
+        let reads: Vec<&str> = tree
+            .subtree(outermost)
+            .filter(|id| tree.node(*id).access.reads())
+            .map(|id| tree.node(id).name.as_str())
+            .collect();
+        for id in tree.subtree(scope).take_while(|id| *id < outermost) {
+            let node = tree.node(id);
+            if !node.access.binds() || !reads.contains(&node.name.as_str()) || tree.scope(id) != scope {
+                continue;
+            }
+            let theirs = tree.statement_of(id).filter(|s| *s != scope).and_then(|s| self.counterpart(s));
+            let index = theirs.and_then(|theirs| {
+                let child = self.target.tree.child_towards(point.block, theirs)?;
+                self.target.tree.place(child).map(|(_, index)| index)
+            });
+            if let Some(index) = index.filter(|index| *index >= point.index) {
+                point.index = index + 1;
+                point.score -= 0.2;
+                point.reason = format!("after `{}` gets its value", node.name);
+            }
+        }
+    }
+
+    /// The index in the place's block after the first later statement that gives `name` a value.
+    fn defined_later(&self, point: &Point, name: &str) -> Option<usize> {
+        let tree = &self.target.tree;
+        let base = name.split('.').next().filter(|base| !base.is_empty())?;
+        let binds = |id: NodeId| tree.node(id).access.binds() && tree.node(id).name == base;
+        let scope = tree.scope(point.block);
+        let children = tree.node(point.block).children.iter().enumerate().skip(point.index);
+        let found = children.filter(|(_, child)| tree.subtree(**child).any(|id| binds(id) && tree.scope(id) == scope));
+        found.map(|(index, _)| index + 1).next()
+    }
+
+    fn target_line(&self, point: &Point) -> u32 {
+        let tree = &self.target.tree;
+        let node = tree.node(point.block).children.get(point.index).copied();
+        let offset = node.map_or(tree.node(point.block).range.end, |id| tree.node(id).range.start);
+        self.target.lines.line(offset)
+    }
+}
+
+impl Work<'_, '_> {
+    fn source(&self) -> &Tree {
+        &self.session.source.tree
+    }
+
+    /// Rewrites every variable that the unit reads.
+    fn names(&mut self, whole: &Whole) -> Result<(), Unbound> {
+        let tree = &self.session.source.tree;
+        let guards = whole.guards.iter().flat_map(|guard| tree.header(*guard));
+        let nodes: Vec<NodeId> = guards.chain(tree.subtree(whole.statement)).collect();
+        let mut bound: Vec<&str> = Vec::new();
+        for id in nodes {
+            let node = tree.node(id);
+            if node.access == Access::Bind && (node.kind != Kind::Function || id != whole.statement) {
+                bound.push(&node.name);
+            }
+            let inner_value = node.parent.is_some_and(|p| tree.node(p).kind == Kind::Member && tree.path(p).is_some());
+            let Some(path) = tree.path(id).filter(|_| !inner_value) else { continue };
+            let base = base_node(tree, id);
+            let name = tree.node(base).name.as_str();
+            if self.session.source.calls.iter().any(|call| call.callee == node.range) {
+                self.api(id)?;
+            } else if tree.node(base).access.reads()
+                && !bound.contains(&name)
+                && !bound_later_in(tree, whole.statement, base)
+            {
+                self.path(id, &path)?;
+                self.attributes(id, &path);
+            }
+        }
+        Ok(())
+    }
+
+    /// A call of ours, as the target spells it.
+    fn api(&mut self, callee: NodeId) -> Result<(), Unbound> {
+        let range = self.source().node(callee).range.clone();
+        let Some(call) = self.session.source.calls.iter().find(|call| call.callee == range) else { return Ok(()) };
+        let ours = self.session.source.text.get(range.clone()).unwrap_or_default().to_owned();
+        match self.session.target.spelling.get(&call.function) {
+            Some(theirs) if *theirs == ours => Ok(()),
+            Some(theirs) => {
+                self.adapted.changes.push(format!("{ours} → {theirs}"));
+                self.replaced.push((range, theirs.clone()));
+                Ok(())
+            }
+            None => {
+                let base = base_node(self.source(), callee);
+                let name = self.source().node(base).name.clone();
+                if self.provided.contains(&name) { Ok(()) } else { self.bring(base, &name, &name) }
+            }
+        }
+    }
+
+    /// One variable with its attributes, as the target calls it.
+    fn path(&mut self, id: NodeId, path: &str) -> Result<(), Unbound> {
+        let scope = self.session.target.tree.scope(self.point.block);
+        let base = path.split('.').next().unwrap_or(path).to_owned();
+        if self.provided.contains(&base) {
+            return Ok(());
+        }
+        let mut prefix = path;
+        let mut wanted = None;
+        loop {
+            for (to, weight) in self.session.renames.of_path(prefix, id, scope) {
+                let weak = weight < 1.0 && to != prefix && self.is_visible(prefix);
+                if !weak && self.is_visible(&to) {
+                    self.check_paths(&base, &to, id);
+                    self.replace(id, path, prefix, &to);
+                    return Ok(());
+                }
+                wanted.get_or_insert(to);
+            }
+            match prefix.rsplit_once('.') {
+                Some((shorter, _)) => prefix = shorter,
+                None => break,
+            }
+        }
+        if self.is_visible(&base) {
+            self.check_paths(&base, &base, id);
+            return Ok(());
+        }
+        if let Some((prefix, to)) = self.other_side_of_self(path) {
+            self.replace(id, path, &prefix, &to);
+            return Ok(());
+        }
+        let node = base_node(self.source(), id);
+        self.bring(node, &base, wanted.as_deref().unwrap_or(&base))
+    }
+
+    fn is_visible(&self, path: &str) -> bool {
+        let base = path.split('.').next().unwrap_or(path);
+        self.visible.get(base) != Bound::No || self.provided.contains(base)
+    }
+
+    /// Notes a name that has a value on some paths only, unless it is so in the source too.
+    fn check_paths(&mut self, ours: &str, theirs: &str, at: NodeId) {
+        let theirs = theirs.split('.').next().unwrap_or(theirs);
+        if self.visible.get(theirs) != Bound::Maybe {
+            return;
+        }
+        let tree = &self.session.source.tree;
+        let here = tree.statement_of(at).and_then(|statement| tree.place(statement));
+        let same = here.is_some_and(|(block, index)| Visible::at(tree, block, index).get(ours) == Bound::Maybe);
+        if !same {
+            let line = self.session.target_line(self.point);
+            self.adapted.doubts.push(format!("`{theirs}` may have no value before line {line}"));
+        }
+    }
+
+    fn replace(&mut self, id: NodeId, path: &str, prefix: &str, to: &str) {
+        if prefix == to {
+            return;
+        }
+        let mut node = id;
+        for _ in prefix.split('.').count()..path.split('.').count() {
+            node = self.source().node(node).children.first().copied().unwrap_or(node);
+        }
+        self.replaced.push((self.source().node(node).range.clone(), to.to_owned()));
+        let change = format!("{prefix} → {to}");
+        if !self.adapted.changes.contains(&change) {
+            self.adapted.changes.push(change);
+        }
+    }
+
+    /// `self.model` where there is no `self` but a `model`, and the other way round.
+    fn other_side_of_self(&self, path: &str) -> Option<(String, String)> {
+        if let Some(rest) = path.strip_prefix("self.") {
+            let name = rest.split('.').next().unwrap_or(rest);
+            return self.is_visible(name).then(|| (format!("self.{name}"), name.to_owned()));
+        }
+        let base = path.split('.').next().unwrap_or(path);
+        let tree = &self.session.target.tree;
+        let class = tree.ancestors(self.point.block).find(|id| tree.node(*id).kind == Kind::Class)?;
+        let member = |id: NodeId| tree.path(id).is_some_and(|p| p.strip_prefix("self.") == Some(base));
+        (self.is_visible("self") && tree.subtree(class).any(member)).then(|| (base.to_owned(), format!("self.{base}")))
+    }
+
+    /// Attributes that the source gives its objects and the target does not.
+    fn attributes(&mut self, id: NodeId, path: &str) {
+        let (ours, theirs) = (&self.session.source.tree, &self.session.target.tree);
+        for attribute in path.split('.').skip(1) {
+            let known = theirs.nodes.iter().any(|n| {
+                n.text == attribute
+                    && matches!(n.kind, Kind::Member | Kind::Function | Kind::Class | Kind::Name | Kind::Import)
+            });
+            let used_elsewhere = || {
+                ours.nodes.iter().enumerate().any(|(at, n)| {
+                    let moving = || ours.statement_of(at).is_some_and(|s| self.session.is_moving(s));
+                    n.text == attribute && matches!(n.kind, Kind::Member | Kind::Function) && at != id && !moving()
+                })
+            };
+            if !known && used_elsewhere() {
+                self.adapted.doubts.push(format!("`{attribute}` occurs nowhere in the target"));
+            }
+        }
+    }
+
+    /// Brings what gives `name` its value in the source.
+    fn bring(&mut self, at: NodeId, name: &str, theirs: &str) -> Result<(), Unbound> {
+        let line = self.session.target_line(self.point);
+        let missing =
+            || Unbound { name: theirs.to_owned(), reason: format!("`{theirs}` is not defined before line {line}") };
+        if self.depth >= MAX_DEPTH || self.visible.owns(theirs) {
+            return Err(missing());
+        }
+        let tree = &self.session.source.tree;
+        let scope = owner(tree, tree.scope(at), name);
+        let binders: Vec<NodeId> = tree
+            .subtree(scope)
+            .filter(|id| tree.node(*id).access.binds() && tree.node(*id).name == name)
+            .filter(|id| tree.scope(*id) == scope)
+            .collect();
+        let Some(first) = binders.first().copied() else { return Err(missing()) };
+        self.provided.insert(name.to_owned());
+        let statements: Vec<NodeId> = binders.iter().filter_map(|id| tree.statement_of(*id)).collect();
+        if let Some(import) = statements.iter().copied().find(|s| tree.node(*s).kind == Kind::Import) {
+            let alias = binders.iter().copied().find(|id| tree.contains(import, *id)).unwrap_or(first);
+            return self.bring_import(import, alias);
+        }
+        for statement in statements {
+            if self.session.counterpart(statement).is_some() || statement == scope {
+                return Err(missing());
+            }
+            let definition = matches!(tree.node(statement).kind, Kind::Function | Kind::Class);
+            let simple = tree.node(statement).kind == Kind::Simple;
+            let harmless = is_pure(self.session, statement)
+                || (has_no_effect(self.session, statement) && only_logged(self.session, statement, 4));
+            if !(definition || simple && harmless) {
+                return Err(missing());
+            }
+            self.bring_statement(statement, at, &missing)?;
+        }
+        Ok(())
+    }
+
+    fn bring_statement(&mut self, statement: NodeId, at: NodeId, missing: &dyn Fn() -> Unbound) -> Result<(), Unbound> {
+        let tree = &self.session.source.tree;
+        let reader = tree.statement_of(at).unwrap_or(at);
+        let together = tree.place(statement).map(|(block, _)| block);
+        let beside = std::iter::once(reader)
+            .chain(tree.ancestors(reader))
+            .any(|id| tree.node(id).parent == together && together.is_some());
+        let anchored = self.session.matching.target(together.unwrap_or(0)).is_some();
+        let same_block =
+            together == tree.place(reader).map(|(block, _)| block) && !self.anchor_between(statement, reader);
+        let scope = self.session.target.tree.scope(self.point.block);
+        let mut points = if same_block || (beside && !anchored) { Vec::new() } else { self.places_for(statement) };
+        if points.is_empty() || beside && !anchored {
+            points = vec![self.point.clone()];
+        }
+        for whole in wholes(self.session, statement).into_iter().take(1) {
+            for point in points.iter().filter(|p| [0, scope].contains(&self.session.target.tree.scope(p.block))) {
+                if let Ok((_, brought)) = self.session.adapt_at(&whole, point.clone(), self.depth + 1, self.provided) {
+                    let words = self.session.source.text.get(tree.node(statement).range.clone()).unwrap_or_default();
+                    self.adapted.changes.extend(brought.changes);
+                    self.adapted
+                        .changes
+                        .push(format!("`{}` added", words.lines().next().unwrap_or_default().trim_end_matches(':')));
+                    self.adapted.doubts.extend(brought.doubts);
+                    self.adapted.edits.extend(brought.edits);
+                    return Ok(());
+                }
+            }
+        }
+        Err(missing())
+    }
+
+    /// Whether a statement between two of one block has a counterpart that tells their places apart.
+    fn anchor_between(&self, first: NodeId, last: NodeId) -> bool {
+        let tree = &self.session.source.tree;
+        let siblings = tree.node(first).parent.map(|block| tree.node(block).children.as_slice()).unwrap_or_default();
+        siblings.iter().any(|id| (first + 1..last).contains(id) && self.session.counterpart(*id).is_some())
+    }
+
+    /// Places for a statement that is brought: a definition stands before the code that runs it.
+    fn places_for(&self, statement: NodeId) -> Vec<Point> {
+        let mut points = self.session.points(statement);
+        let tree = &self.session.target.tree;
+        let top = tree.nodes.first().and_then(|_| tree.blocks(0).next());
+        if let Some(top) = top.filter(|_| self.session.source.tree.scope(statement) == 0) {
+            let index = self.import_index(top);
+            points.push(Point { block: top, index, score: 0.0, reason: "after the imports".to_owned() });
+        }
+        let limit = |point: &Point| {
+            let child = tree.child_towards(point.block, self.point.block).and_then(|child| tree.place(child));
+            if point.block == self.point.block { Some(self.point.index) } else { child.map(|(_, index)| index) }
+        };
+        points.retain(|point| limit(point).is_none_or(|limit| point.index <= limit));
+        points
+    }
+
+    /// The index after the imports that head the module, at most the place's own.
+    fn import_index(&self, top: NodeId) -> usize {
+        let tree = &self.session.target.tree;
+        let children = &tree.node(top).children;
+        let kind = |id: &NodeId| tree.node(*id).kind;
+        let head = children.iter().position(|c| kind(c).is_compound() && !matches!(kind(c), Kind::Try | Kind::Branch));
+        let head = head.unwrap_or(children.len());
+        let after = children[..head].iter().rposition(|c| kind(c) == Kind::Import).map_or(0, |at| at + 1);
+        let own = tree.child_towards(top, self.point.block).and_then(|child| tree.place(child)).map(|(_, index)| index);
+        let own = if self.point.block == top { Some(self.point.index) } else { own };
+        after.min(own.unwrap_or(after)).max(insert::first_index(self.session.target, top))
+    }
+
+    fn bring_import(&mut self, import: NodeId, alias: NodeId) -> Result<(), Unbound> {
+        let (tree, module) = (&self.session.source.tree, self.session.source.tree.node(import));
+        let from = self.session.source.text.get(module.range.clone()).is_some_and(|text| text.starts_with("from"));
+        let alias = &tree.node(alias).text;
+        let text = if from { format!("from {} import {alias}", module.text) } else { format!("import {alias}") };
+        let top = self.session.target.tree.blocks(0).next().unwrap_or(self.point.block);
+        let unit = Unit { guards: Vec::new(), statement: import, replaced: &[], text: Some(text.clone()) };
+        let edit = insert::edit(self.session.source, self.session.target, &unit, top, self.import_index(top))
+            .map_err(|reason| Unbound { name: String::new(), reason })?;
+        self.adapted.edits.push(edit);
+        self.adapted.changes.push(format!("`{text}` added"));
+        Ok(())
+    }
+}
+
+impl Session<'_> {
+    /// As [`Session::adapt`], exactly at the place and with what is brought already.
+    fn adapt_at(
+        &self,
+        whole: &Whole,
+        point: Point,
+        depth: usize,
+        provided: &mut Provided,
+    ) -> Result<(Point, Adapted), Refusal> {
+        let before = provided.clone();
+        match self.adapt_here(whole, &point, depth, provided) {
+            Ok(adapted) => Ok((point, adapted)),
+            Err(unbound) => {
+                *provided = before;
+                Err(Refusal(unbound.reason))
+            }
+        }
+    }
+}
+
+/// The variable at the root of a path.
+fn base_node(tree: &Tree, id: NodeId) -> NodeId {
+    let mut at = id;
+    while let (Kind::Member, Some(child)) = (tree.node(at).kind, tree.node(at).children.first()) {
+        at = *child;
+    }
+    at
+}
+
+/// Whether a function or class that moves binds the name itself, somewhere after it is read.
+fn bound_later_in(tree: &Tree, statement: NodeId, id: NodeId) -> bool {
+    let name = &tree.node(id).name;
+    tree.ancestors(id)
+        .take_while(|outer| *outer >= statement)
+        .filter(|outer| tree.node(*outer).kind.is_scope())
+        .any(|outer| super::scope::bound_in(tree, outer).contains(name.as_str()))
+}

@@ -1,0 +1,289 @@
+//! Text put into a target so that every other byte stays as it is.
+
+use std::ops::Range;
+
+use crate::analysis::python::Source;
+use crate::analysis::treediff::{Kind, NodeId, Tree};
+
+/// Text to be inserted at a byte offset of the target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Edit {
+    pub(super) offset: usize,
+    pub(super) text: String,
+    /// The source's node: edits at one offset keep the source's order.
+    pub(super) order: NodeId,
+    /// How many blocks are around it: at one offset the end of an inner block comes first.
+    pub(super) depth: usize,
+    /// Whether the text stands within a line of the target.
+    pub(super) inline: bool,
+}
+
+/// Statements of the source to be written into the target, with the bytes that are replaced in them.
+pub(super) struct Unit<'a> {
+    /// Headers to be written around the statement, outermost first.
+    pub(super) guards: Vec<NodeId>,
+    pub(super) statement: NodeId,
+    pub(super) replaced: &'a [(Range<usize>, String)],
+    /// The whole text, where it is not the source's.
+    pub(super) text: Option<String>,
+}
+
+/// How a file is written.
+pub(super) struct Manner {
+    pub(super) end_of_line: &'static str,
+    /// One level of indentation.
+    pub(super) unit: String,
+}
+
+impl Manner {
+    pub(super) fn of(source: &Source<'_>) -> Self {
+        let text = source.text;
+        let end_of_line = match text.find(['\r', '\n']) {
+            Some(at) if text[at..].starts_with("\r\n") => "\r\n",
+            Some(at) if text[at..].starts_with('\r') => "\r",
+            _ => "\n",
+        };
+        let tree = &source.tree;
+        let unit = tree.statements().find_map(|id| {
+            let outer = indentation(source, tree.node(id).range.start)?;
+            let inner = tree.blocks(id).find_map(|b| own_indentation(source, b))?;
+            inner.strip_prefix(outer).filter(|unit| !unit.is_empty()).map(str::to_owned)
+        });
+        Self { end_of_line, unit: unit.unwrap_or_else(|| "    ".to_owned()) }
+    }
+}
+
+/// The white space before the byte at `start`, if nothing else stands before it on its line.
+fn indentation<'t>(source: &Source<'t>, start: usize) -> Option<&'t str> {
+    let line = source.lines.start(source.lines.line(start));
+    let before = source.text.get(line..start)?;
+    let before = before.rsplit('\u{c}').next().unwrap_or(before);
+    let before = before.strip_prefix('\u{feff}').unwrap_or(before);
+    before.chars().all(|c| c == ' ' || c == '\t').then_some(before)
+}
+
+/// The indentation of a block whose first statement begins a line.
+fn own_indentation<'t>(source: &Source<'t>, block: NodeId) -> Option<&'t str> {
+    indentation(source, source.tree.node(*source.tree.node(block).children.first()?).range.start)
+}
+
+/// The edit that puts a unit before the statement at `index` of `block`.
+///
+/// # Errors
+/// Why the text has no room for it there.
+pub(super) fn edit(
+    source: &Source<'_>,
+    target: &Source<'_>,
+    unit: &Unit<'_>,
+    block: NodeId,
+    index: usize,
+) -> Result<Edit, String> {
+    let manner = Manner::of(target);
+    let order = unit.statement;
+    let depth = target.tree.ancestors(block).count();
+    let children = &target.tree.node(block).children;
+    let Some(first) = children.first() else {
+        // Only an empty module has an empty block.
+        let text = written(source, unit, "", &manner) + manner.end_of_line;
+        return Ok(end_of_file(target, text, (order, depth), &manner));
+    };
+    let start = |id: NodeId| target.tree.node(id).range.start;
+    let previous = index.checked_sub(1).and_then(|at| children.get(at)).copied();
+    let next = children.get(index).copied();
+    let Some(indent) = own_indentation(target, block) else {
+        // `for x in y: f(x)`
+        let single = single_line(source, unit).ok_or("the body stands on one line, which has no room for a block")?;
+        return Ok(match previous {
+            Some(previous) => Edit {
+                offset: target.tree.node(previous).range.end,
+                text: format!("; {single}"),
+                order,
+                depth,
+                inline: true,
+            },
+            None => Edit { offset: start(*first), text: format!("{single}; "), order, depth, inline: true },
+        });
+    };
+    if let (Some(previous), Some(next)) = (previous, next)
+        && indentation(target, start(next)).is_none()
+        && target.lines.line(target.tree.node(previous).range.end) == target.lines.line(start(next))
+    {
+        // `a(); b()`
+        let single = single_line(source, unit).ok_or("two statements on one line leave no room for a block")?;
+        return Ok(Edit { offset: start(next), text: format!("{single}; "), order, depth, inline: true });
+    }
+    let definition = matches!(source.tree.node(unit.statement).kind, Kind::Function | Kind::Class) && depth == 1;
+    let apart = if definition && previous.is_some() { manner.end_of_line.repeat(2) } else { String::new() };
+    let text = apart + &written(source, unit, indent, &manner) + manner.end_of_line;
+    let Some(previous) = previous else {
+        let line = target.lines.start(target.lines.line(start(*first)));
+        return Ok(Edit { offset: line, text, order, depth, inline: false });
+    };
+    let mut offset = after_line(target.text, target.tree.node(previous).range.end);
+    if target.tree.node(previous).kind.is_compound() {
+        offset = past_deeper_comments(target.text, offset, indent);
+    }
+    if offset >= target.text.len() {
+        Ok(end_of_file(target, text, (order, depth), &manner))
+    } else {
+        Ok(Edit { offset, text, order, depth, inline: false })
+    }
+}
+
+/// Appends to a file that may lack its last line end.
+fn end_of_file(target: &Source<'_>, text: String, (order, depth): (NodeId, usize), manner: &Manner) -> Edit {
+    let offset = target.text.len();
+    if target.text.is_empty() || target.text.ends_with(['\n', '\r']) {
+        return Edit { offset, text, order, depth, inline: false };
+    }
+    let body = text.strip_suffix(manner.end_of_line).unwrap_or(&text);
+    Edit { offset, text: format!("{}{body}", manner.end_of_line), order, depth, inline: false }
+}
+
+/// The offset at which the line after the byte at `offset` starts.
+fn after_line(text: &str, offset: usize) -> usize {
+    let rest = text.get(offset..).unwrap_or_default();
+    match rest.find(['\n', '\r']) {
+        Some(at) if rest[at..].starts_with("\r\n") => offset + at + 2,
+        Some(at) => offset + at + 1,
+        None => text.len(),
+    }
+}
+
+/// Comments that are indented deeper than `indent` belong to the block before.
+fn past_deeper_comments(text: &str, start: usize, indent: &str) -> usize {
+    let (mut at, mut accepted) = (start, start);
+    while at < text.len() {
+        let next = after_line(text, at);
+        let line = text[at..next].trim_end_matches(['\n', '\r']);
+        let body = line.trim_start_matches([' ', '\t', '\u{c}']);
+        if body.starts_with('#') && line.len() - body.len() > indent.len() {
+            accepted = next;
+        } else if !body.is_empty() {
+            break;
+        }
+        at = next;
+    }
+    accepted
+}
+
+/// The unit as one line, if it can be.
+fn single_line(source: &Source<'_>, unit: &Unit<'_>) -> Option<String> {
+    let node = source.tree.node(unit.statement);
+    if unit.text.is_some() {
+        return unit.text.clone();
+    }
+    let text = replaced(source, node.range.clone(), unit.replaced);
+    (unit.guards.is_empty() && !node.kind.is_compound() && !text.contains(['\n', '\r'])).then_some(text)
+}
+
+/// The bytes of a range with the replacements in it.
+fn replaced(source: &Source<'_>, range: Range<usize>, replacements: &[(Range<usize>, String)]) -> String {
+    let mut inside: Vec<_> =
+        replacements.iter().filter(|(r, _)| r.start >= range.start && r.end <= range.end).collect();
+    inside.sort_by_key(|(r, _)| r.start);
+    let (mut text, mut at) = (String::new(), range.start);
+    for (part, new) in inside {
+        if part.start < at {
+            continue;
+        }
+        text.push_str(source.text.get(at..part.start).unwrap_or_default());
+        text.push_str(new);
+        at = part.end;
+    }
+    text.push_str(source.text.get(at..range.end).unwrap_or_default());
+    text
+}
+
+/// The unit's lines at `indent`, without the last line end.
+fn written(source: &Source<'_>, unit: &Unit<'_>, indent: &str, manner: &Manner) -> String {
+    if let Some(text) = &unit.text {
+        return format!("{indent}{text}");
+    }
+    let mut text = String::new();
+    let mut level = indent.to_owned();
+    for guard in &unit.guards {
+        text.push_str(&block_text(
+            source,
+            header_range(&source.tree, source.text, *guard),
+            unit.replaced,
+            &level,
+            manner,
+        ));
+        text.push_str(manner.end_of_line);
+        level.push_str(&manner.unit);
+    }
+    text + &block_text(source, source.tree.node(unit.statement).range.clone(), unit.replaced, &level, manner)
+}
+
+/// From a compound statement's first byte through the colon of its header.
+fn header_range(tree: &Tree, text: &str, guard: NodeId) -> Range<usize> {
+    let node = tree.node(guard);
+    let header =
+        tree.header(guard).into_iter().skip(1).map(|id| tree.node(id).range.end).max().unwrap_or(node.range.start);
+    let colon = text.get(header..node.range.end).and_then(|rest| rest.find(':')).unwrap_or(0);
+    node.range.start..header + colon + 1
+}
+
+/// Lines of the source written at another indentation; bytes within strings stay.
+fn block_text(
+    source: &Source<'_>,
+    range: Range<usize>,
+    replacements: &[(Range<usize>, String)],
+    indent: &str,
+    manner: &Manner,
+) -> String {
+    let old = indentation(source, range.start).unwrap_or_default();
+    let old_unit = Manner::of(source).unit;
+    let mut text = indent.to_owned();
+    let mut at = range.start;
+    while at < range.end {
+        let next = after_line(source.text, at).min(range.end);
+        let in_string = source.long_strings.iter().any(|s| s.start < at && at < s.end);
+        let line = replaced(source, at..next, replacements);
+        let body = line.trim_end_matches(['\n', '\r']);
+        if in_string || at == range.start {
+            text.push_str(body);
+        } else if !body.trim().is_empty() {
+            let stripped = body.strip_prefix(old).unwrap_or_else(|| body.trim_start_matches([' ', '\t']));
+            let white = stripped.len() - stripped.trim_start_matches([' ', '\t']).len();
+            text.push_str(indent);
+            text.push_str(&converted(&stripped[..white], &old_unit, &manner.unit));
+            text.push_str(&stripped[white..]);
+        }
+        if next < range.end {
+            let inside = source.long_strings.iter().any(|s| s.start < next && next < s.end);
+            text.push_str(if inside { &line[body.len()..] } else { manner.end_of_line });
+        }
+        at = next;
+    }
+    text
+}
+
+/// White space of whole levels becomes the target's levels; what is left over is alignment.
+fn converted(white: &str, old_unit: &str, new_unit: &str) -> String {
+    let (mut rest, mut text) = (white, String::new());
+    while let Some(shorter) = rest.strip_prefix(old_unit) {
+        text.push_str(new_unit);
+        rest = shorter;
+    }
+    text + rest
+}
+
+/// The first index of a block before which nothing may be put: after its docstring and its `from __future__` imports.
+pub(super) fn first_index(source: &Source<'_>, block: NodeId) -> usize {
+    let tree = &source.tree;
+    let owner = tree.node(block).parent.unwrap_or(0);
+    let children = &tree.node(block).children;
+    let text_alone = |id: NodeId| {
+        let node = tree.node(id);
+        node.kind == Kind::Simple
+            && node.children.len() == 1
+            && tree.node(node.children[0]).kind == Kind::Literal
+            && tree.node(node.children[0]).range == node.range
+    };
+    let documented = tree.node(owner).kind.is_scope() && children.first().is_some_and(|c| text_alone(*c));
+    let futures =
+        children.iter().rposition(|c| tree.node(*c).kind == Kind::Import && tree.node(*c).text == "__future__");
+    usize::from(documented).max(futures.map_or(0, |at| at + 1))
+}

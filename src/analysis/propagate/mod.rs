@@ -1,0 +1,299 @@
+//! Places statements of one version of a source file into another version: anchors from matched neighbours, names
+//! adapted, what is missing brought along, and every placement checked before it is made. Pure; never panics.
+
+mod adapt;
+mod anchor;
+mod insert;
+mod rename;
+mod scope;
+mod unit;
+
+use std::collections::HashSet;
+
+use crate::analysis::propagate::adapt::Refusal;
+use crate::analysis::propagate::anchor::{Point, SURE, kind_word};
+use crate::analysis::propagate::insert::Edit;
+use crate::analysis::propagate::rename::Renames;
+use crate::analysis::propagate::unit::Whole;
+use crate::analysis::python::Source;
+use crate::analysis::treediff::{Kind, Matching, NodeId, match_trees};
+use crate::model::probe::{Alternative, Placement, PlacementStatus, Propagation};
+
+/// Places the statements at `lines` (first and last line, 1-based) of `source` into `target`.
+pub fn propagate(source: &str, lines: &[(u32, u32)], target: &str) -> Propagation {
+    let (source, target) = (Source::parse(source), Source::parse(target));
+    let wanted = lines.iter().filter_map(|line| statement_at(&source, *line)).collect();
+    Session::new(&source, &target, wanted).run()
+}
+
+/// Places every statement of `source` that logs one of `names`.
+pub fn propagate_names(source: &str, names: &[String], target: &str) -> Propagation {
+    let (source, target) = (Source::parse(source), Source::parse(target));
+    let wanted = logging(&source).into_iter().filter(|(_, name)| names.contains(name)).map(|(id, _)| id).collect();
+    Session::new(&source, &target, wanted).run()
+}
+
+/// Places every log statement of `source` that `target` lacks.
+pub fn propagate_missing(source: &str, target: &str) -> Propagation {
+    let (source, target) = (Source::parse(source), Source::parse(target));
+    let there = logging(&target);
+    let count = |list: &[(NodeId, String)], name: &str| list.iter().filter(|(_, n)| n == name).count();
+    let ours = logging(&source);
+    let lacking = |name: &str| count(&there, name) < count(&ours, name);
+    let wanted = ours.iter().filter(|(_, name)| lacking(name)).map(|(id, _)| *id).collect();
+    let mut found = Session::new(&source, &target, wanted).run();
+    found.placements.retain(|placement| placement.status != PlacementStatus::AlreadyThere);
+    found
+}
+
+/// Whether a statement starts at this line of a source.
+pub fn starts_statement(source: &str, line: u32) -> bool {
+    statement_at(&Source::parse(source), (line, line)).is_some()
+}
+
+/// The statement at a line range: the outermost that starts and ends there, else the outermost that starts there.
+fn statement_at(source: &Source<'_>, (first, last): (u32, u32)) -> Option<NodeId> {
+    let lines = |id: NodeId| {
+        let range = &source.tree.node(id).range;
+        (source.lines.line(range.start), source.lines.line(range.end.saturating_sub(1).max(range.start)))
+    };
+    let starting: Vec<NodeId> = source.tree.statements().filter(|id| lines(*id).0 == first).collect();
+    starting.iter().copied().find(|id| lines(*id).1 == last).or_else(|| starting.first().copied())
+}
+
+/// The statements that log under a literal name, with the name, in source order.
+fn logging(source: &Source<'_>) -> Vec<(NodeId, String)> {
+    let mut found = Vec::new();
+    for call in source.calls.iter().filter(|call| call.function == "log") {
+        let node = source.tree.nodes.iter().rposition(|node| {
+            node.kind.is_statement() && node.range.start <= call.callee.start && call.callee.end <= node.range.end
+        });
+        if let (Some(node), Some(name)) = (node, &call.name) {
+            found.push((node, name.clone()));
+        }
+    }
+    found.sort();
+    found
+}
+
+/// One source, one target, and the statements to be placed.
+struct Session<'a> {
+    source: &'a Source<'a>,
+    target: &'a Source<'a>,
+    wanted: Vec<NodeId>,
+    matching: Matching,
+    renames: Renames<'a>,
+    source_logs: Vec<(NodeId, String)>,
+    target_logs: Vec<(NodeId, String)>,
+}
+
+/// What one statement came to.
+struct Outcome {
+    placement: Placement,
+    /// The first is the statement itself.
+    edits: Vec<Edit>,
+}
+
+impl<'a> Session<'a> {
+    fn new(source: &'a Source<'a>, target: &'a Source<'a>, mut wanted: Vec<NodeId>) -> Self {
+        wanted.sort_unstable();
+        wanted.dedup();
+        let (source_logs, target_logs) = (logging(source), logging(target));
+        let gone = |id: NodeId| {
+            let name = source_logs.iter().find(|(log, _)| *log == id).map(|(_, name)| name);
+            wanted.contains(&id)
+                && !name.is_some_and(|name| target_logs.iter().any(|(_, n)| n == name))
+                && (name.is_some() || !target.tree.nodes.iter().any(|n| n.hash == source.tree.node(id).hash))
+        };
+        let matching = match_trees(&source.tree, &target.tree, &gone);
+        let renames = Renames::of(&source.tree, &target.tree, &matching);
+        Self { source, target, wanted, matching, renames, source_logs, target_logs }
+    }
+
+    fn run(&self) -> Propagation {
+        let mut edits: Vec<Edit> = Vec::new();
+        let mut placements: Vec<(Placement, Option<Edit>)> = Vec::new();
+        let (source_problems, mut problems) = (&self.source.problems, Vec::new());
+        problems.extend(self.target.problems.iter().map(|p| format!("target, {p}")));
+        problems.extend(source_problems.iter().map(|p| format!("source, {p}")));
+        for node in &self.wanted {
+            let mut outcome = self.place(*node);
+            if outcome.placement.status.is_placed() {
+                let mut with: Vec<Edit> = edits.clone();
+                with.extend(outcome.edits.iter().filter(|e| !edits.contains(e)).cloned());
+                let text = applied(self.target.text, &mut with);
+                if Source::parse(&text).problems.len() > self.target.problems.len() {
+                    outcome.placement = refused(outcome.placement, "the result would not parse");
+                    outcome.edits.clear();
+                } else {
+                    edits = with;
+                }
+            }
+            placements.push((outcome.placement, outcome.edits.into_iter().next()));
+        }
+        let text = applied(self.target.text, &mut edits);
+        let spans = spans(self.target.text, &edits);
+        for (placement, edit) in &mut placements {
+            let at = edit.as_ref().and_then(|edit| edits.iter().position(|e| e == edit));
+            placement.line = at.map(|at| spans[at].0).or(placement.line);
+        }
+        let placements = placements.into_iter().map(|(placement, _)| placement).collect();
+        Propagation { placements, text, inserted: spans, problems }
+    }
+
+    fn place(&self, node: NodeId) -> Outcome {
+        let mut placement = self.blank(node);
+        if let Some((line, reason)) = self.already_there(node) {
+            placement.status = PlacementStatus::AlreadyThere;
+            placement.line = Some(line);
+            placement.reasons.push(reason);
+            return Outcome { placement, edits: Vec::new() };
+        }
+        let mut refusals: Vec<String> = Vec::new();
+        let mut found: Vec<(Point, adapt::Adapted)> = Vec::new();
+        for whole in self.wholes(node) {
+            for point in self.points(whole.outermost()) {
+                match self.adapt(&whole, point, 0) {
+                    Ok(adapted) => found.push(adapted),
+                    Err(Refusal(reason)) => refusals.push(reason),
+                }
+            }
+            if !found.is_empty() {
+                break;
+            }
+        }
+        found.sort_by(|a, b| (b.0.score - b.1.doubt()).total_cmp(&(a.0.score - a.1.doubt())));
+        let mut found = found.into_iter();
+        let Some((point, adapted)) = found.next() else {
+            let reason = refusals.into_iter().next().unwrap_or_else(|| self.nothing_corresponds(node));
+            return Outcome { placement: refused(placement, &reason), edits: Vec::new() };
+        };
+        placement.alternatives = found
+            .filter(|(other, _)| (other.block, other.index) != (point.block, point.index))
+            .map(|(other, _)| Alternative { after_line: self.line_before(&other), reason: other.reason })
+            .collect();
+        placement.reasons.push(point.reason.clone());
+        placement.reasons.extend(adapted.doubts.iter().cloned());
+        let changed = !adapted.changes.is_empty();
+        placement.status = match () {
+            () if !adapted.doubts.is_empty() || point.score < SURE => PlacementStatus::Uncertain,
+            () if changed => PlacementStatus::Adapted,
+            () => PlacementStatus::Exact,
+        };
+        placement.changes = adapted.changes;
+        placement.after_line = adapted.edits.first().map(|edit| line_of(self.target, edit));
+        placement.text = adapted.edits.first().map(|edit| edit.text.clone()).unwrap_or_default();
+        Outcome { placement, edits: adapted.edits }
+    }
+
+    fn blank(&self, node: NodeId) -> Placement {
+        let range = self.source.tree.node(node).range.clone();
+        let logged = self.source_logs.iter().find(|(id, _)| *id == node).map(|(_, name)| name.clone());
+        let words =
+            || self.source.text.get(range.clone()).unwrap_or_default().lines().next().unwrap_or_default().to_owned();
+        Placement {
+            name: logged.unwrap_or_else(words),
+            source_line: self.source.lines.line(range.start),
+            status: PlacementStatus::NotApplicable,
+            line: None,
+            after_line: None,
+            text: String::new(),
+            changes: Vec::new(),
+            reasons: Vec::new(),
+            alternatives: Vec::new(),
+        }
+    }
+
+    /// The line of the target that does this already, and why it counts.
+    fn already_there(&self, node: NodeId) -> Option<(u32, String)> {
+        let line = |id: NodeId| self.target.lines.line(self.target.tree.node(id).range.start);
+        let name = self.source_logs.iter().find(|(id, _)| *id == node).map(|(_, name)| name);
+        let Some(name) = name else {
+            let there = self.counterpart(node)?;
+            let same = self.target.tree.node(there).hash == self.source.tree.node(node).hash;
+            return same.then(|| (line(there), "the target has this statement".to_owned()));
+        };
+        let ours = self.source_logs.iter().filter(|(_, n)| n == name).count();
+        let theirs: Vec<NodeId> = self.target_logs.iter().filter(|(_, n)| n == name).map(|(id, _)| *id).collect();
+        if let Some(there) = self.counterpart(node).filter(|id| theirs.contains(id)) {
+            return Some((line(there), format!("the target logs '{name}' here")));
+        }
+        (ours <= theirs.len()).then(|| (line(theirs[0]), format!("the target logs '{name}'")))
+    }
+
+    fn nothing_corresponds(&self, node: NodeId) -> String {
+        let tree = &self.source.tree;
+        let owner = tree.ancestors(node).find(|id| tree.node(*id).kind.is_compound()).unwrap_or(0);
+        let line = self.source.lines.line(tree.node(owner).range.start);
+        match tree.node(owner).kind {
+            Kind::Module => "nothing in the target corresponds to the code around it".to_owned(),
+            _ => format!(
+                "nothing in the target corresponds to the {} at line {line} of the source",
+                kind_word(tree, owner)
+            ),
+        }
+    }
+
+    fn line_before(&self, point: &Point) -> u32 {
+        let tree = &self.target.tree;
+        let previous = point.index.checked_sub(1).and_then(|at| tree.node(point.block).children.get(at));
+        match previous {
+            Some(previous) => self.target.lines.line(tree.node(*previous).range.end.saturating_sub(1)),
+            None => self.target.lines.line(tree.node(point.block).range.start).saturating_sub(1),
+        }
+    }
+
+    /// How to take a statement: alone, or with what stands around it only for its sake.
+    fn wholes(&self, node: NodeId) -> Vec<Whole> {
+        unit::wholes(self, node)
+    }
+}
+
+fn refused(mut placement: Placement, reason: &str) -> Placement {
+    placement.status = PlacementStatus::NotApplicable;
+    placement.reasons = vec![reason.to_owned()];
+    (placement.line, placement.after_line) = (None, None);
+    placement.text.clear();
+    placement.changes.clear();
+    placement
+}
+
+/// The target's line after which an edit stands.
+fn line_of(target: &Source<'_>, edit: &Edit) -> u32 {
+    let line = target.lines.line(edit.offset);
+    let at_start = target.lines.start(line) == edit.offset;
+    if at_start && !edit.inline { line.saturating_sub(1) } else { line }
+}
+
+/// The target with all edits; sorts them into the order in which they stand.
+fn applied(target: &str, edits: &mut [Edit]) -> String {
+    edits.sort_by_key(|edit| (edit.offset, std::cmp::Reverse(edit.depth), edit.order));
+    let (mut text, mut at) = (String::with_capacity(target.len() + 256), 0);
+    for edit in edits.iter() {
+        text.push_str(target.get(at..edit.offset).unwrap_or_default());
+        text.push_str(&edit.text);
+        at = edit.offset;
+    }
+    text.push_str(target.get(at..).unwrap_or_default());
+    text
+}
+
+/// First and last line of every edit in the result, in the edits' order.
+fn spans(target: &str, edits: &[Edit]) -> Vec<(u32, u32)> {
+    let lines =
+        |text: &str| u32::try_from(text.replace("\r\n", "\n").matches(['\n', '\r']).count()).unwrap_or(u32::MAX);
+    let (mut at, mut line, mut found) = (0, 1, Vec::new());
+    for edit in edits {
+        line += lines(target.get(at..edit.offset).unwrap_or_default());
+        at = edit.offset;
+        let begins = edit.text.len() - edit.text.trim_start_matches(['\n', '\r']).len();
+        let first = line + lines(&edit.text[..begins]);
+        let last = first + lines(edit.text[begins..].trim_end_matches(['\n', '\r']));
+        found.push((first, last));
+        line += lines(&edit.text);
+    }
+    found
+}
+
+/// Free names are what a placement needs; these are bound by what it brings.
+type Provided = HashSet<String>;

@@ -1,0 +1,232 @@
+//! What moves as one: a statement, the guard around it, the loop that sums what it logs.
+
+use crate::analysis::propagate::Session;
+use crate::analysis::treediff::{Kind, NodeId};
+
+/// Calls that change something a training depends on, or that cost much.
+const EFFECTS: &[&str] = &[
+    "step",
+    "zero_grad",
+    "backward",
+    "train",
+    "eval",
+    "save",
+    "load",
+    "load_state_dict",
+    "fit",
+    "shuffle",
+    "seed",
+    "manual_seed",
+    "update",
+    "pop",
+    "next",
+    "reset",
+    "remove",
+    "clear",
+    "extend",
+    "insert",
+    "write",
+    "close",
+    "send",
+    "recv",
+    "all_reduce",
+    "broadcast",
+    "barrier",
+    "init_process_group",
+    "set_",
+    "exit",
+    "rand",
+    "randn",
+    "randint",
+    "random",
+    "choice",
+    "sample",
+    "normal",
+    "uniform",
+    "setattr",
+    "exec",
+    "open",
+    "apply",
+    "register_hook",
+    "register_buffer",
+    "requires_grad_",
+];
+/// Calls without effect and of little cost.
+const PURE: &[&str] = &[
+    "item",
+    "mean",
+    "sum",
+    "len",
+    "float",
+    "int",
+    "str",
+    "bool",
+    "abs",
+    "max",
+    "min",
+    "round",
+    "norm",
+    "detach",
+    "cpu",
+    "numpy",
+    "clone",
+    "sqrt",
+    "log",
+    "exp",
+    "pow",
+    "argmax",
+    "eq",
+    "std",
+    "var",
+    "tolist",
+    "size",
+    "dim",
+    "numel",
+    "parameters",
+    "named_parameters",
+    "items",
+    "keys",
+    "values",
+    "get",
+    "range",
+    "zip",
+    "enumerate",
+    "sorted",
+    "list",
+    "dict",
+    "tuple",
+    "set",
+    "format",
+    "join",
+    "time",
+    "perf_counter",
+    "get_last_lr",
+    "zeros_like",
+    "square",
+    "view",
+    "squeeze",
+    "any",
+    "all",
+    "isinstance",
+    "getattr",
+    "hasattr",
+    "data_ptr",
+    "no_grad",
+    "stack",
+    "cat",
+    "flatten",
+    "type",
+    "to",
+    "double",
+    "half",
+    "is_available",
+];
+
+/// A statement and the headers to be written around it, outermost first.
+#[derive(Debug, Clone)]
+pub(super) struct Whole {
+    pub(super) guards: Vec<NodeId>,
+    pub(super) statement: NodeId,
+}
+
+impl Whole {
+    pub(super) fn alone(statement: NodeId) -> Self {
+        Self { guards: Vec::new(), statement }
+    }
+
+    /// What has a place among siblings in the source.
+    pub(super) fn outermost(&self) -> NodeId {
+        self.guards.first().copied().unwrap_or(self.statement)
+    }
+}
+
+/// The ways to take `node`, best first.
+pub(super) fn wholes(session: &Session<'_>, node: NodeId) -> Vec<Whole> {
+    let tree = &session.source.tree;
+    let mut whole = Whole::alone(node);
+    loop {
+        let Some((block, _)) = tree.place(whole.outermost()) else { return vec![whole] };
+        let Some(owner) = tree.node(block).parent else { return vec![whole] };
+        let anchored = tree.node(block).children.iter().any(|c| session.counterpart(*c).is_some());
+        if session.matching.target(block).is_some() || anchored {
+            return vec![whole];
+        }
+        match tree.node(owner).kind {
+            Kind::Branch | Kind::With if is_for_the_log(session, owner) => whole = Whole::alone(owner),
+            Kind::Branch | Kind::With if tree.blocks(owner).next() == Some(block) => whole.guards.insert(0, owner),
+            Kind::Loop | Kind::Try if is_for_the_log(session, owner) => whole = Whole::alone(owner),
+            _ => return vec![whole],
+        }
+    }
+}
+
+/// Whether a compound statement stands in the source only for what is logged in it: nothing of it exists in the
+/// target, and it changes nothing else.
+fn is_for_the_log(session: &Session<'_>, owner: NodeId) -> bool {
+    let tree = &session.source.tree;
+    let statements = || tree.subtree(owner).filter(|id| tree.node(*id).kind.is_statement());
+    session.counterpart(owner).is_none()
+        && statements().all(|id| session.counterpart(id).is_none() && tree.node(id).kind != Kind::Function)
+        && has_no_effect(session, owner)
+        && statements().any(|id| session.wanted.contains(&id))
+        && (statements().all(|id| tree.node(id).kind.is_compound() || session.wanted.contains(&id))
+            || is_pure(session, owner)
+            || only_logged(session, owner, 4))
+}
+
+fn calls(session: &Session<'_>, node: NodeId) -> Vec<String> {
+    let tree = &session.source.tree;
+    let calls = tree.subtree(node).filter(|id| tree.node(*id).kind == Kind::Call);
+    let ours = |id: NodeId| session.source.calls.iter().any(|call| call.callee == tree.node(id).range);
+    calls
+        .filter_map(|id| tree.node(id).children.first().copied())
+        .filter(|id| !ours(*id))
+        .map(|id| tree.node(id).text.clone())
+        .collect()
+}
+
+/// Whether no call in a statement is known to change what a training depends on.
+pub(super) fn has_no_effect(session: &Session<'_>, node: NodeId) -> bool {
+    let in_place = |name: &str| name.ends_with('_') && !name.starts_with('_');
+    !calls(session, node).iter().any(|name| EFFECTS.contains(&name.as_str()) || in_place(name))
+}
+
+/// Whether every call in a statement is known to have no effect, and only variables are assigned.
+pub(super) fn is_pure(session: &Session<'_>, node: NodeId) -> bool {
+    let tree = &session.source.tree;
+    let stored = |id: NodeId| {
+        let parent = tree.node(id).parent.map(|parent| tree.node(parent));
+        tree.node(id).kind == Kind::Member
+            && parent.is_some_and(|p| p.kind == Kind::Simple && p.children.len() > 1 && p.children.last() != Some(&id))
+    };
+    calls(session, node).iter().all(|name| PURE.contains(&name.as_str())) && !tree.subtree(node).any(stored)
+}
+
+/// Whether what a statement binds is read by nothing but log statements and what serves only them.
+pub(super) fn only_logged(session: &Session<'_>, node: NodeId, depth: usize) -> bool {
+    let tree = &session.source.tree;
+    let bound: Vec<&str> =
+        tree.subtree(node).filter(|id| tree.node(*id).access.binds()).map(|id| tree.node(id).name.as_str()).collect();
+    if bound.is_empty() || depth == 0 || !has_no_effect(session, node) {
+        return false;
+    }
+    let scope = tree.scope(node);
+    tree.subtree(scope).filter(|id| tree.node(*id).access.reads() && bound.contains(&tree.node(*id).name.as_str())).all(
+        |reader| {
+            if tree.contains(node, reader) {
+                return true;
+            }
+            let Some(statement) = tree.statement_of(reader) else { return false };
+            let logs = session.source_logs.iter().any(|(id, _)| tree.contains(*id, reader));
+            let wanted = session.wanted.iter().any(|id| tree.contains(*id, reader));
+            let binds_it = tree
+                .header(statement)
+                .iter()
+                .any(|id| tree.node(*id).access.binds() && bound.contains(&tree.node(*id).name.as_str()));
+            logs || wanted
+                || (session.counterpart(statement).is_none()
+                    && statement != scope
+                    && ((binds_it && has_no_effect(session, statement)) || only_logged(session, statement, depth - 1)))
+        },
+    )
+}

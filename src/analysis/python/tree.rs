@@ -1,0 +1,271 @@
+//! A parsed module as a language-neutral tree.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use ruff_python_ast::token::TokenKind;
+use ruff_python_ast::visitor::source_order::{SourceOrderVisitor, TraversalSignal};
+use ruff_python_ast::{Alias, AnyNodeRef, ExprContext, Identifier, Stmt};
+use ruff_text_size::Ranged;
+
+use crate::analysis::python::api::ApiNames;
+use crate::analysis::python::parse::{LineIndex, Module};
+use crate::analysis::treediff::{Access, Kind, NodeId, Tree, TreeBuilder};
+
+/// A text and what is known of it, in terms that name no parser.
+#[derive(Debug)]
+pub struct Source<'a> {
+    pub text: &'a str,
+    pub tree: Tree,
+    pub lines: LineIndex,
+    /// What could not be parsed; it is missing from the tree.
+    pub problems: Vec<String>,
+    /// Calls of our API.
+    pub calls: Vec<ApiCall>,
+    /// How this text spells `afterlog.log` and its siblings, as far as it imports them.
+    pub spelling: HashMap<String, String>,
+    /// Strings that span lines: their bytes are never indented anew.
+    pub long_strings: Vec<Range<usize>>,
+}
+
+/// A call of our API.
+#[derive(Debug)]
+pub struct ApiCall {
+    /// `log`, `loop`, ….
+    pub function: String,
+    /// The first argument, where it is a literal string.
+    pub name: Option<String>,
+    /// The bytes of what is called: `afterlog.log`.
+    pub callee: Range<usize>,
+}
+
+impl<'a> Source<'a> {
+    pub fn parse(text: &'a str) -> Self {
+        let module = Module::parse(text);
+        let mut builder = Builder { text, tree: TreeBuilder::default(), slots: vec![0], updating: None };
+        builder.tree.open(Kind::Module, u16::MAX, "", 0..text.len());
+        builder.visit_body(module.body());
+        let names = ApiNames::of(module.body());
+        let mut finder = CallFinder { names: &names, calls: Vec::new() };
+        finder.visit_body(module.body());
+        let calls = finder.calls;
+        let tokens = module.parsed().tokens().iter();
+        let string = |kind| matches!(kind, TokenKind::String | TokenKind::FStringMiddle | TokenKind::TStringMiddle);
+        let long_strings = tokens
+            .filter(|token| string(token.kind()))
+            .map(|token| token.range().to_std_range())
+            .filter(|range| text.get(range.clone()).is_some_and(|t| t.contains(['\n', '\r'])))
+            .collect();
+        let tree = builder.tree.finish();
+        let spelling = names.spelling();
+        Self { text, tree, lines: module.lines().clone(), problems: module.problems, calls, spelling, long_strings }
+    }
+}
+
+struct CallFinder<'a> {
+    names: &'a ApiNames,
+    calls: Vec<ApiCall>,
+}
+
+impl<'a> SourceOrderVisitor<'a> for CallFinder<'_> {
+    fn enter_node(&mut self, node: AnyNodeRef<'a>) -> TraversalSignal {
+        if let AnyNodeRef::ExprCall(call) = node
+            && let Some(api) = self.names.function(&call.func)
+        {
+            let name = self.names.name_in(call, api).map(str::to_owned);
+            let callee = call.func.range().to_std_range();
+            self.calls.push(ApiCall { function: api.name().to_owned(), name, callee });
+        }
+        TraversalSignal::Traverse
+    }
+}
+
+struct Builder<'a> {
+    text: &'a str,
+    tree: TreeBuilder,
+    /// How many bodies each open node has shown so far, empty ones counted.
+    slots: Vec<usize>,
+    /// The target of an augmented assignment: it is read too.
+    updating: Option<Range<usize>>,
+}
+
+impl<'a> SourceOrderVisitor<'a> for Builder<'a> {
+    fn enter_node(&mut self, node: AnyNodeRef<'a>) -> TraversalSignal {
+        let range = node.range().to_std_range();
+        let text = self.text_of(node, &range);
+        let id = self.tree.open(kind_of(node), label_of(node), &text, range.clone());
+        self.slots.push(0);
+        if let AnyNodeRef::StmtAugAssign(assign) = node {
+            self.updating = Some(assign.target.range().to_std_range());
+        }
+        if let Some((name, access)) = self.access(node, &range) {
+            let node = self.tree.node_mut(id);
+            (node.name, node.access) = (name, access);
+        }
+        if let AnyNodeRef::StmtGlobal(_) | AnyNodeRef::StmtNonlocal(_) = node {
+            self.declare_outer(node);
+        }
+        TraversalSignal::Traverse
+    }
+
+    fn leave_node(&mut self, node: AnyNodeRef<'a>) {
+        let own_scope = matches!(
+            node,
+            AnyNodeRef::ExprLambda(_)
+                | AnyNodeRef::ExprListComp(_)
+                | AnyNodeRef::ExprSetComp(_)
+                | AnyNodeRef::ExprDictComp(_)
+                | AnyNodeRef::ExprGenerator(_)
+        );
+        let end = self.tree.next_id();
+        if let (true, Some(start)) = (own_scope, self.tree.innermost()) {
+            self.hide_inner_names(start, end);
+        }
+        self.slots.pop();
+        self.tree.close();
+    }
+
+    fn visit_body(&mut self, body: &'a [Stmt]) {
+        let slot = self.slots.last_mut().map_or(0, |slot| {
+            *slot += 1;
+            *slot - 1
+        });
+        let (Some(first), Some(last)) = (body.first(), body.last()) else { return };
+        let range = first.range().start().into()..last.range().end().into();
+        self.tree.open(Kind::Block, u16::MAX - 1, &slot.to_string(), range);
+        for stmt in body {
+            self.visit_stmt(stmt);
+        }
+        self.tree.close();
+    }
+
+    fn visit_identifier(&mut self, _: &'a Identifier) {}
+}
+
+impl Builder<'_> {
+    fn slice(&self, range: &Range<usize>) -> String {
+        self.text.get(range.clone()).unwrap_or_default().to_owned()
+    }
+
+    /// What distinguishes this node from others of its type.
+    fn text_of(&self, node: AnyNodeRef<'_>, range: &Range<usize>) -> String {
+        match node {
+            AnyNodeRef::StmtFunctionDef(f) => f.name.to_string(),
+            AnyNodeRef::StmtClassDef(c) => c.name.to_string(),
+            AnyNodeRef::ExprName(name) => name.id.to_string(),
+            AnyNodeRef::ExprAttribute(attribute) => attribute.attr.to_string(),
+            AnyNodeRef::Parameter(parameter) => parameter.name.to_string(),
+            AnyNodeRef::Keyword(keyword) => keyword.arg.as_ref().map(ToString::to_string).unwrap_or_default(),
+            AnyNodeRef::Alias(_) | AnyNodeRef::ExprNumberLiteral(_) | AnyNodeRef::ExprBooleanLiteral(_) => {
+                self.slice(range)
+            }
+            AnyNodeRef::ExprStringLiteral(string) => string.value.to_str().to_owned(),
+            AnyNodeRef::ExprBytesLiteral(_) | AnyNodeRef::InterpolatedStringLiteralElement(_) => self.slice(range),
+            AnyNodeRef::ExprBinOp(operation) => operation.op.as_str().to_owned(),
+            AnyNodeRef::StmtAugAssign(assign) => assign.op.as_str().to_owned(),
+            AnyNodeRef::ExprUnaryOp(operation) => operation.op.as_str().to_owned(),
+            AnyNodeRef::ExprBoolOp(operation) => operation.op.as_str().to_owned(),
+            AnyNodeRef::ExprCompare(compare) => compare.ops.iter().map(|op| op.as_str()).collect::<Vec<_>>().join(" "),
+            AnyNodeRef::StmtImportFrom(import) => format!(
+                "{}{}",
+                ".".repeat(import.level as usize),
+                import.module.as_ref().map(ToString::to_string).unwrap_or_default()
+            ),
+            _ => String::new(),
+        }
+    }
+
+    fn access(&self, node: AnyNodeRef<'_>, range: &Range<usize>) -> Option<(String, Access)> {
+        Some(match node {
+            AnyNodeRef::ExprName(name) => {
+                let access = match name.ctx {
+                    ExprContext::Load | ExprContext::Invalid => Access::Read,
+                    ExprContext::Del => Access::Unbind,
+                    ExprContext::Store if self.updating.as_ref() == Some(range) => Access::Update,
+                    ExprContext::Store => Access::Bind,
+                };
+                (name.id.to_string(), access)
+            }
+            AnyNodeRef::StmtFunctionDef(f) => (f.name.to_string(), Access::Bind),
+            AnyNodeRef::StmtClassDef(c) => (c.name.to_string(), Access::Bind),
+            AnyNodeRef::Parameter(parameter) => (parameter.name.to_string(), Access::Bind),
+            AnyNodeRef::Alias(alias) => (bound_by(alias), Access::Bind),
+            AnyNodeRef::ExceptHandlerExceptHandler(handler) => (handler.name.as_ref()?.to_string(), Access::Bind),
+            AnyNodeRef::PatternMatchAs(pattern) => (pattern.name.as_ref()?.to_string(), Access::Bind),
+            AnyNodeRef::PatternMatchStar(pattern) => (pattern.name.as_ref()?.to_string(), Access::Bind),
+            AnyNodeRef::PatternMatchMapping(pattern) => (pattern.rest.as_ref()?.to_string(), Access::Bind),
+            _ => return None,
+        })
+    }
+
+    fn declare_outer(&mut self, node: AnyNodeRef<'_>) {
+        let names = match node {
+            AnyNodeRef::StmtGlobal(statement) => &statement.names,
+            AnyNodeRef::StmtNonlocal(statement) => &statement.names,
+            _ => return,
+        };
+        for name in names {
+            let id = self.tree.open(Kind::Other, label_of(node), name, name.range().to_std_range());
+            let node = self.tree.node_mut(id);
+            (node.name, node.access) = (name.to_string(), Access::Outer);
+            self.tree.close();
+        }
+    }
+
+    /// Names that a comprehension or a lambda binds are nobody else's.
+    fn hide_inner_names(&mut self, start: NodeId, end: NodeId) {
+        let mut bound = Vec::new();
+        for id in start..end {
+            let node = self.tree.node_mut(id);
+            if node.access == Access::Bind {
+                bound.push(node.name.clone());
+            }
+        }
+        for id in start..end {
+            let node = self.tree.node_mut(id);
+            if node.access != Access::None && bound.contains(&node.name) {
+                node.access = Access::Inner;
+            }
+        }
+    }
+}
+
+/// The name that an import binds: `import a.b` binds `a`.
+fn bound_by(alias: &Alias) -> String {
+    match &alias.asname {
+        Some(name) => name.to_string(),
+        None => alias.name.split('.').next().unwrap_or_default().to_owned(),
+    }
+}
+
+fn label_of(node: AnyNodeRef<'_>) -> u16 {
+    node.kind() as u16
+}
+
+fn kind_of(node: AnyNodeRef<'_>) -> Kind {
+    match node {
+        AnyNodeRef::StmtFunctionDef(_) => Kind::Function,
+        AnyNodeRef::StmtClassDef(_) => Kind::Class,
+        AnyNodeRef::StmtFor(_) | AnyNodeRef::StmtWhile(_) => Kind::Loop,
+        AnyNodeRef::StmtIf(_) | AnyNodeRef::StmtMatch(_) => Kind::Branch,
+        AnyNodeRef::StmtWith(_) => Kind::With,
+        AnyNodeRef::StmtTry(_) => Kind::Try,
+        AnyNodeRef::ElifElseClause(_) | AnyNodeRef::ExceptHandlerExceptHandler(_) | AnyNodeRef::MatchCase(_) => {
+            Kind::Arm
+        }
+        AnyNodeRef::StmtImport(_) | AnyNodeRef::StmtImportFrom(_) => Kind::Import,
+        AnyNodeRef::StmtReturn(_) => Kind::Return,
+        AnyNodeRef::StmtRaise(_) => Kind::Raise,
+        AnyNodeRef::StmtBreak(_) | AnyNodeRef::StmtContinue(_) => Kind::Break,
+        AnyNodeRef::Parameter(_) => Kind::Parameter,
+        AnyNodeRef::ExprName(_) => Kind::Name,
+        AnyNodeRef::ExprAttribute(_) => Kind::Member,
+        AnyNodeRef::ExprCall(_) => Kind::Call,
+        AnyNodeRef::ExprStringLiteral(_)
+        | AnyNodeRef::ExprBytesLiteral(_)
+        | AnyNodeRef::ExprNumberLiteral(_)
+        | AnyNodeRef::InterpolatedStringLiteralElement(_) => Kind::Literal,
+        node if node.is_statement() => Kind::Simple,
+        _ => Kind::Other,
+    }
+}

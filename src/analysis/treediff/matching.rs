@@ -1,0 +1,349 @@
+//! Which statements of two versions correspond.
+//!
+//! After GumTree (Falleri, Morandat, Blanc, Martinez, Monperrus: Fine-grained and accurate source code differencing,
+//! ASE 2014): equal subtrees top-down by hash; containers bottom-up by what they share; recovery inside matched
+//! containers. Differences: containers are compared by bags of weighted words beside matched descendants, so that a
+//! consistent renaming does not hide them, and recovery aligns whole blocks optimally. Time O(n log n + c² w + Σ bₛ·bₜ)
+//! for n nodes, c unmatched containers of w words, blocks of b statements; space O(n + w·statements).
+
+use std::collections::HashMap;
+
+use crate::analysis::treediff::align::align;
+use crate::analysis::treediff::features::{Bags, dice};
+use crate::analysis::treediff::tree::{Kind, NodeId, Tree};
+
+/// Containers less alike than this do not correspond.
+const ALIKE_CONTAINERS: f64 = 0.42;
+/// Statements less alike than this do not correspond.
+const ALIKE_STATEMENTS: f64 = 0.5;
+/// Beyond this many pairs of containers only those with matched descendants in common are compared.
+const MAX_PAIRS: usize = 250_000;
+
+/// Correspondence of statements, arms, blocks and the module.
+#[derive(Debug, Clone)]
+pub struct Matching {
+    forward: Vec<Option<NodeId>>,
+    backward: Vec<Option<NodeId>>,
+}
+
+impl Matching {
+    /// The target's node for one of the source.
+    pub fn target(&self, source: NodeId) -> Option<NodeId> {
+        self.forward[source]
+    }
+
+    /// The source's node for one of the target.
+    pub fn source(&self, target: NodeId) -> Option<NodeId> {
+        self.backward[target]
+    }
+
+    /// All pairs, in the source's order.
+    pub fn pairs(&self) -> impl Iterator<Item = (NodeId, NodeId)> + '_ {
+        self.forward.iter().enumerate().filter_map(|(source, target)| Some((source, (*target)?)))
+    }
+}
+
+/// Matches `source` against `target`; statements for which `ignored` holds, and all in them, have no counterpart.
+pub fn match_trees(source: &Tree, target: &Tree, ignored: &dyn Fn(NodeId) -> bool) -> Matching {
+    let mut hidden = vec![false; source.nodes.len()];
+    for id in source.statements().filter(|id| ignored(*id)) {
+        hidden[source.subtree(id)].fill(true);
+    }
+    let found = Matching { forward: vec![None; source.nodes.len()], backward: vec![None; target.nodes.len()] };
+    let bags = (Bags::of(source), Bags::of(target));
+    let mut matcher = Matcher { source, target, hidden, bags, found };
+    matcher.link(0, 0);
+    matcher.equal_subtrees(6);
+    matcher.definitions();
+    matcher.containers();
+    for _ in 0..2 {
+        matcher.recover();
+        matcher.moved_blocks();
+        matcher.equal_subtrees(3);
+    }
+    matcher.found
+}
+
+struct Matcher<'a> {
+    source: &'a Tree,
+    target: &'a Tree,
+    hidden: Vec<bool>,
+    bags: (Bags, Bags),
+    found: Matching,
+}
+
+impl Matcher<'_> {
+    fn free(&self, a: NodeId) -> bool {
+        self.found.forward[a].is_none() && !self.hidden[a]
+    }
+
+    fn free_target(&self, b: NodeId) -> bool {
+        self.found.backward[b].is_none()
+    }
+
+    /// Links two nodes and their blocks of the same role.
+    fn link(&mut self, a: NodeId, b: NodeId) {
+        self.set(a, b);
+        let pairs: Vec<(NodeId, NodeId)> = self
+            .source
+            .blocks(a)
+            .filter_map(|x| {
+                let y = self.target.blocks(b).find(|y| self.target.node(*y).text == self.source.node(x).text)?;
+                Some((x, y))
+            })
+            .collect();
+        for (x, y) in pairs {
+            self.set(x, y);
+        }
+    }
+
+    fn set(&mut self, a: NodeId, b: NodeId) {
+        if self.free(a) && self.free_target(b) {
+            self.found.forward[a] = Some(b);
+            self.found.backward[b] = Some(a);
+        }
+    }
+
+    /// Links two equal subtrees node by node.
+    fn link_equal(&mut self, a: NodeId, b: NodeId) {
+        for (x, y) in self.source.subtree(a).zip(self.target.subtree(b)) {
+            let kind = self.source.node(x).kind;
+            if kind.is_statement() || matches!(kind, Kind::Arm | Kind::Block) {
+                self.set(x, y);
+            }
+        }
+    }
+
+    /// Statements of at least `size` nodes that occur once in what is left of either version.
+    fn equal_subtrees(&mut self, size: usize) {
+        let mut order: Vec<NodeId> = self.source.statements().filter(|id| self.free(*id)).collect();
+        order.sort_by_key(|id| std::cmp::Reverse(self.source.subtree(*id).len()));
+        let mut targets: HashMap<u64, Vec<NodeId>> = HashMap::new();
+        for id in self.target.statements().filter(|id| self.free_target(*id)) {
+            targets.entry(self.target.node(id).hash).or_default().push(id);
+        }
+        let mut sources: HashMap<u64, Vec<NodeId>> = HashMap::new();
+        for id in &order {
+            sources.entry(self.source.node(*id).hash).or_default().push(*id);
+        }
+        for id in order {
+            if !self.free(id)
+                || self.source.subtree(id).len() < size
+                || self.hidden[self.source.subtree(id)].contains(&true)
+            {
+                continue;
+            }
+            let hash = self.source.node(id).hash;
+            let ours = sources[&hash].iter().filter(|a| self.free(**a)).count();
+            let mut theirs = targets.get(&hash).into_iter().flatten().copied().filter(|b| self.free_target(*b));
+            if let (1, Some(b), None) = (ours, theirs.next(), theirs.next()) {
+                self.link_equal(id, b);
+            }
+        }
+    }
+
+    /// Functions and classes of the same qualified name, then of the same name alone.
+    fn definitions(&mut self) {
+        for qualified in [true, false] {
+            let name = |tree: &Tree, id: NodeId| -> (Kind, String) {
+                let mut parts = vec![tree.node(id).text.clone()];
+                if qualified {
+                    parts.extend(
+                        tree.ancestors(id).filter(|a| tree.node(*a).kind.is_scope()).map(|a| tree.node(a).text.clone()),
+                    );
+                }
+                (tree.node(id).kind, parts.join("."))
+            };
+            let definition = |tree: &Tree, id: NodeId| matches!(tree.node(id).kind, Kind::Function | Kind::Class);
+            let mut targets: HashMap<(Kind, String), Vec<NodeId>> = HashMap::new();
+            for id in self.target.statements().filter(|b| definition(self.target, *b) && self.free_target(*b)) {
+                targets.entry(name(self.target, id)).or_default().push(id);
+            }
+            let sources: Vec<NodeId> =
+                self.source.statements().filter(|a| definition(self.source, *a) && self.free(*a)).collect();
+            for a in sources {
+                let candidates = targets.get(&name(self.source, a)).cloned().unwrap_or_default();
+                let best = candidates
+                    .into_iter()
+                    .filter(|b| self.free_target(*b))
+                    .max_by(|x, y| self.whole(a, *x).total_cmp(&self.whole(a, *y)));
+                // A constructor of another class is not this one.
+                if let Some(b) =
+                    best.filter(|b| qualified || !self.source.node(a).text.starts_with("__") || self.whole(a, *b) > 0.6)
+                {
+                    self.link(a, b);
+                }
+            }
+        }
+    }
+
+    fn whole(&self, a: NodeId, b: NodeId) -> f64 {
+        dice(&self.bags.0.whole[a], &self.bags.1.whole[b])
+    }
+
+    fn header(&self, a: NodeId, b: NodeId) -> f64 {
+        dice(&self.bags.0.header[a], &self.bags.1.header[b])
+    }
+
+    /// Compound statements, best pairs first.
+    fn containers(&mut self) {
+        let list = |tree: &Tree, free: &dyn Fn(NodeId) -> bool| -> Vec<NodeId> {
+            tree.statements().filter(|id| tree.node(*id).kind.is_compound() && free(*id)).collect()
+        };
+        let sources = list(self.source, &|id| self.free(id));
+        let targets = list(self.target, &|id| self.free_target(id));
+        let few = sources.len().saturating_mul(targets.len()) <= MAX_PAIRS;
+        let mut pairs = Vec::new();
+        for a in &sources {
+            for b in &targets {
+                if self.source.node(*a).kind != self.target.node(*b).kind {
+                    continue;
+                }
+                let shared = self.shared(*a, *b);
+                if !few && shared == 0.0 {
+                    continue;
+                }
+                let score = self.container_score(*a, *b, shared);
+                if score >= ALIKE_CONTAINERS {
+                    pairs.push((score, a.abs_diff(*b), *a, *b));
+                }
+            }
+        }
+        pairs.sort_by(|x, y| y.0.total_cmp(&x.0).then(x.1.cmp(&y.1)));
+        for (_, _, a, b) in pairs {
+            if self.free(a) && self.free_target(b) {
+                self.link(a, b);
+            }
+        }
+    }
+
+    fn container_score(&self, a: NodeId, b: NodeId, shared: f64) -> f64 {
+        let around = |tree: &Tree, id: NodeId| tree.ancestors(id).find(|x| tree.node(*x).kind.is_compound());
+        let context = match (around(self.source, a), around(self.target, b)) {
+            (Some(x), Some(y)) if self.found.forward[x] == Some(y) => 1.0,
+            (Some(x), Some(y)) if self.source.node(x).kind == self.target.node(y).kind => 0.6,
+            (None, None) => 1.0,
+            _ => 0.3,
+        };
+        0.5 * self.whole(a, b).max(shared) + 0.3 * self.header(a, b) + 0.2 * context
+    }
+
+    /// The share of statements below either that already correspond.
+    fn shared(&self, a: NodeId, b: NodeId) -> f64 {
+        let statements =
+            |tree: &Tree, id: NodeId| tree.subtree(id).skip(1).filter(|x| tree.node(*x).kind.is_statement()).count();
+        let common = self
+            .source
+            .subtree(a)
+            .skip(1)
+            .filter(|x| self.source.node(*x).kind.is_statement())
+            .filter(|x| self.found.forward[*x].is_some_and(|y| self.target.contains(b, y)))
+            .count();
+        let all = statements(self.source, a) + statements(self.target, b);
+        #[expect(clippy::cast_precision_loss, reason = "counts of statements in one file")]
+        if all == 0 { 0.0 } else { 2.0 * common as f64 / all as f64 }
+    }
+
+    /// Aligns what is left in all pairs of matched blocks, from the module inwards.
+    fn recover(&mut self) {
+        let mut work: Vec<(NodeId, NodeId)> = self.found.pairs().collect();
+        work.reverse();
+        while let Some((a, b)) = work.pop() {
+            let new =
+                if self.source.node(a).kind == Kind::Block { self.align_blocks(a, b) } else { self.align_arms(a, b) };
+            for (x, y) in new {
+                self.link(x, y);
+                work.extend(self.source.blocks(x).filter_map(|block| Some((block, self.found.forward[block]?))));
+                work.push((x, y));
+            }
+        }
+    }
+
+    fn align_arms(&self, a: NodeId, b: NodeId) -> Vec<(NodeId, NodeId)> {
+        let arms = |tree: &Tree, id: NodeId| -> Vec<NodeId> {
+            tree.node(id).children.iter().copied().filter(|c| tree.node(*c).kind == Kind::Arm).collect()
+        };
+        let ours: Vec<NodeId> = arms(self.source, a).into_iter().filter(|x| self.free(*x)).collect();
+        let theirs: Vec<NodeId> = arms(self.target, b).into_iter().filter(|y| self.free_target(*y)).collect();
+        let alike = |i: usize, j: usize| {
+            let (x, y) = (ours[i], theirs[j]);
+            if self.source.node(x).children.len() != self.target.node(y).children.len() {
+                return 0.0;
+            }
+            0.2 + self.header(x, y) + self.whole(x, y)
+        };
+        align(ours.len(), theirs.len(), alike).into_iter().map(|(i, j)| (ours[i], theirs[j])).collect()
+    }
+
+    fn align_blocks(&self, a: NodeId, b: NodeId) -> Vec<(NodeId, NodeId)> {
+        let (ours, theirs) = (&self.source.node(a).children, &self.target.node(b).children);
+        align(ours.len(), theirs.len(), |i, j| self.statement_score(ours[i], theirs[j]))
+            .into_iter()
+            .map(|(i, j)| (ours[i], theirs[j]))
+            .filter(|(x, y)| self.free(*x) && self.free_target(*y))
+            .collect()
+    }
+
+    /// How much two statements of one block are alike; 0 where they cannot correspond.
+    fn statement_score(&self, x: NodeId, y: NodeId) -> f64 {
+        if self.found.forward[x] == Some(y) {
+            return 2.0;
+        }
+        if !self.free(x) || !self.free_target(y) {
+            return 0.0;
+        }
+        let (p, q) = (self.source.node(x), self.target.node(y));
+        if p.hash == q.hash {
+            return 1.5;
+        }
+        if p.kind != q.kind {
+            return 0.0;
+        }
+        let mut score = self.whole(x, y);
+        if p.kind.is_compound() {
+            score = 0.6 * score + 0.4 * self.header(x, y) + 0.1;
+        } else if p.shape == q.shape {
+            score += 0.2;
+        } else if p.label == q.label {
+            score += 0.05;
+        }
+        if self.binds_same(x, y) {
+            score += 0.15;
+        }
+        if score < ALIKE_STATEMENTS { 0.0 } else { score }
+    }
+
+    fn binds_same(&self, x: NodeId, y: NodeId) -> bool {
+        let bound = |tree: &Tree, id: NodeId| -> Vec<String> {
+            tree.header(id)
+                .into_iter()
+                .filter(|n| tree.node(*n).access.binds())
+                .map(|n| tree.node(n).name.clone())
+                .collect()
+        };
+        let ours = bound(self.source, x);
+        !ours.is_empty() && ours == bound(self.target, y)
+    }
+
+    /// Code that went into another block as a whole (into `main`, into a helper, out of a `with`): where at least
+    /// two statements of a block have gone to one other block, the rest is aligned with it too.
+    fn moved_blocks(&mut self) {
+        let blocks: Vec<NodeId> =
+            (0..self.source.nodes.len()).filter(|id| self.source.node(*id).kind == Kind::Block).collect();
+        for a in blocks {
+            let mut votes: HashMap<NodeId, usize> = HashMap::new();
+            for child in &self.source.node(a).children {
+                if let Some(block) = self.found.forward[*child].and_then(|y| self.target.node(y).parent) {
+                    *votes.entry(block).or_default() += 1;
+                }
+            }
+            let mut votes: Vec<(NodeId, usize)> = votes.into_iter().filter(|(_, count)| *count >= 2).collect();
+            votes.sort_by_key(|(block, count)| (std::cmp::Reverse(*count), *block));
+            for (b, _) in votes.into_iter().take(3) {
+                for (x, y) in self.align_blocks(a, b) {
+                    self.link(x, y);
+                }
+            }
+        }
+    }
+}

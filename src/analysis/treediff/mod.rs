@@ -1,0 +1,10 @@
+//! Trees of source code and which nodes of two versions correspond. Knows no language and touches no text.
+
+mod align;
+mod features;
+mod matching;
+mod tree;
+
+pub use features::dice;
+pub use matching::{Matching, match_trees};
+pub use tree::{Access, Kind, Node, NodeId, Tree, TreeBuilder};
