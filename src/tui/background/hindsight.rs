@@ -1,8 +1,10 @@
 //! What concerns hindsight log statements: which there are, where they land, planning and starting their replay.
 
+use crate::analysis::propagate::propagate_missing;
 use crate::base::ids::RunId;
 use crate::engine::project::Project;
 use crate::model::probe::Propagation;
+use crate::tui::background::told;
 use crate::tui::event::{Answer, Request};
 
 /// Does what a request about replay asks.
@@ -10,11 +12,16 @@ pub(super) fn perform(_project: &Project, _request: Request) -> Result<Answer, S
     Err("this version of afterlog records and shows, but does not replay yet".into())
 }
 
-/// Every hindsight log statement of the working tree, placed into two versions.
-pub(super) fn placements(
-    _project: &Project,
-    _left: &RunId,
-    _right: &RunId,
-) -> Result<Vec<(RunId, Propagation)>, String> {
-    Ok(Vec::new())
+/// Every log statement of the working tree that a version lacks, placed into each of two versions.
+pub(super) fn placements(project: &Project, left: &RunId, right: &RunId) -> Result<Vec<(RunId, Propagation)>, String> {
+    let mut placed = Vec::new();
+    for run in [left, right] {
+        let script = project.run_detail(run).map_err(told)?.meta.script;
+        let today = project.worktree_source(&script).map_err(told)?;
+        let then = project.source(run, &script).map_err(told)?;
+        if let (Some(today), Some(then)) = (today, then) {
+            placed.push((run.clone(), propagate_missing(&today, &then)));
+        }
+    }
+    Ok(placed)
 }
