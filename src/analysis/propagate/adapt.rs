@@ -6,12 +6,9 @@ use std::ops::Range;
 use crate::analysis::propagate::anchor::Point;
 use crate::analysis::propagate::insert::{self, Edit, Unit};
 use crate::analysis::propagate::scope::{Bound, Visible, owner};
-use crate::analysis::propagate::unit::{Whole, has_no_effect, is_pure, only_logged, wholes};
+use crate::analysis::propagate::unit::Whole;
 use crate::analysis::propagate::{Provided, Session};
 use crate::analysis::treediff::{Access, Kind, NodeId, Tree};
-
-/// How deep what is brought may need more to be brought.
-const MAX_DEPTH: usize = 6;
 
 /// Why a place is none.
 pub(super) struct Refusal(pub(super) String);
@@ -33,26 +30,26 @@ impl Adapted {
 }
 
 /// A name that has no value at a place, as the target would call it.
-struct Unbound {
-    name: String,
-    reason: String,
+pub(super) struct Unbound {
+    pub(super) name: String,
+    pub(super) reason: String,
 }
 
 /// One statement at one place.
-struct Work<'s, 'a> {
-    session: &'s Session<'a>,
-    visible: Visible<'s>,
-    point: &'s Point,
-    replaced: Vec<(Range<usize>, String)>,
-    provided: &'s mut Provided,
-    adapted: Adapted,
-    depth: usize,
+pub(super) struct Work<'s, 'a> {
+    pub(super) session: &'s Session<'a>,
+    pub(super) visible: Visible<'s>,
+    pub(super) point: &'s Point,
+    pub(super) replaced: Vec<(Range<usize>, String)>,
+    pub(super) provided: &'s mut Provided,
+    pub(super) adapted: Adapted,
+    pub(super) depth: usize,
 }
 
 impl Session<'_> {
     /// Adapts a statement to a place, or to a later one of the same block where all it reads has a value.
     pub(super) fn adapt(&self, whole: &Whole, point: Point, depth: usize) -> Result<(Point, Adapted), Refusal> {
-        self.adapt_with(whole, point, depth, &mut Provided::new())
+        self.adapt_with(whole, point, depth, &mut Provided::default())
     }
 
     fn adapt_with(
@@ -144,7 +141,7 @@ impl Session<'_> {
         found.map(|(index, _)| index + 1).next()
     }
 
-    fn target_line(&self, point: &Point) -> u32 {
+    pub(super) fn target_line(&self, point: &Point) -> u32 {
         let tree = &self.target.tree;
         let node = tree.node(point.block).children.get(point.index).copied();
         let offset = node.map_or(tree.node(point.block).range.end, |id| tree.node(id).range.start);
@@ -165,6 +162,9 @@ impl Work<'_, '_> {
         let mut bound: Vec<&str> = Vec::new();
         for id in nodes {
             let node = tree.node(id);
+            if self.renamed_afresh(whole, id) {
+                continue;
+            }
             if node.access == Access::Bind && (node.kind != Kind::Function || id != whole.statement) {
                 bound.push(&node.name);
             }
@@ -185,6 +185,62 @@ impl Work<'_, '_> {
         Ok(())
     }
 
+    /// A variable that the unit binds must not overwrite one of the target's that happens to have its name.
+    fn renamed_afresh(&mut self, whole: &Whole, id: NodeId) -> bool {
+        let node = self.session.source.tree.node(id);
+        if node.kind != Kind::Name || matches!(node.access, Access::None | Access::Inner) {
+            return false;
+        }
+        let clashes = || {
+            let statement = self.source().node(whole.statement);
+            let definition = matches!(statement.kind, Kind::Function | Kind::Class);
+            node.access.binds()
+                && !definition
+                && self.visible.owns(&node.name)
+                && self.visible.get(&node.name) != Bound::No
+                && !self.provided.names.contains(&node.name)
+                && self.all_unmatched(id, &node.name)
+        };
+        if !self.provided.fresh.contains_key(&node.name) {
+            if !clashes() {
+                return false;
+            }
+            self.provide_afresh(&node.name);
+        }
+        let fresh = self.provided.fresh[&node.name].clone();
+        self.replaced.push((node.range.clone(), fresh));
+        true
+    }
+
+    fn provide_afresh(&mut self, name: &str) {
+        let taken = |candidate: &str| self.session.target.tree.nodes.iter().any(|n| n.name == candidate);
+        let fresh = (1..).map(|n| format!("{name}_{n}")).find(|candidate| !taken(candidate)).unwrap_or_default();
+        self.adapted.changes.push(format!("{name} → {fresh}"));
+        self.provided.names.insert(fresh.clone());
+        self.provided.fresh.insert(name.to_owned(), fresh);
+    }
+
+    /// Whether nothing in the target corresponds to any statement that binds a variable of the source.
+    fn all_unmatched(&self, at: NodeId, name: &str) -> bool {
+        let binders = self.binders(at, name);
+        !binders.is_empty()
+            && binders.iter().all(|id| {
+                self.source().node(*id).kind == Kind::Name
+                    && self
+                        .source()
+                        .statement_of(*id)
+                        .is_some_and(|statement| self.session.counterpart(statement).is_none())
+            })
+    }
+
+    /// The nodes that bind what `name` means at a node of the source.
+    pub(super) fn binders(&self, at: NodeId, name: &str) -> Vec<NodeId> {
+        let tree = &self.session.source.tree;
+        let scope = owner(tree, tree.scope(at), name);
+        let binds = |id: &NodeId| tree.node(*id).access.binds() && tree.node(*id).name == name;
+        tree.subtree(scope).filter(binds).filter(|id| tree.scope(*id) == scope).collect()
+    }
+
     /// A call of ours, as the target spells it.
     fn api(&mut self, callee: NodeId) -> Result<(), Unbound> {
         let range = self.source().node(callee).range.clone();
@@ -200,7 +256,7 @@ impl Work<'_, '_> {
             None => {
                 let base = base_node(self.source(), callee);
                 let name = self.source().node(base).name.clone();
-                if self.provided.contains(&name) { Ok(()) } else { self.bring(base, &name, &name) }
+                if self.provided.names.contains(&name) { Ok(()) } else { self.bring(base, &name, &name) }
             }
         }
     }
@@ -209,7 +265,7 @@ impl Work<'_, '_> {
     fn path(&mut self, id: NodeId, path: &str) -> Result<(), Unbound> {
         let scope = self.session.target.tree.scope(self.point.block);
         let base = path.split('.').next().unwrap_or(path).to_owned();
-        if self.provided.contains(&base) {
+        if self.provided.names.contains(&base) {
             return Ok(());
         }
         let mut prefix = path;
@@ -230,6 +286,10 @@ impl Work<'_, '_> {
             }
         }
         if self.is_visible(&base) {
+            let node = base_node(self.source(), id);
+            if self.visible.get(&base) != Bound::No && self.all_unmatched(node, &base) {
+                return self.bring_afresh(id, node, path, &base);
+            }
             self.check_paths(&base, &base, id);
             return Ok(());
         }
@@ -241,9 +301,25 @@ impl Work<'_, '_> {
         self.bring(node, &base, wanted.as_deref().unwrap_or(&base))
     }
 
+    /// The target has a variable of this name, but nothing says that it is this one.
+    fn bring_afresh(&mut self, id: NodeId, node: NodeId, path: &str, base: &str) -> Result<(), Unbound> {
+        let before = (self.provided.clone(), self.adapted.changes.len());
+        self.provide_afresh(base);
+        let fresh = self.provided.fresh[base].clone();
+        if self.bring(node, base, &fresh).is_ok() {
+            self.replaced.push((self.source().node(node).range.clone(), fresh));
+        } else {
+            *self.provided = before.0;
+            self.adapted.changes.truncate(before.1);
+            self.check_paths(base, base, id);
+            self.adapted.doubts.push(format!("`{path}` of the target may be another value"));
+        }
+        Ok(())
+    }
+
     fn is_visible(&self, path: &str) -> bool {
         let base = path.split('.').next().unwrap_or(path);
-        self.visible.get(base) != Bound::No || self.provided.contains(base)
+        self.visible.get(base) != Bound::No || self.provided.names.contains(base)
     }
 
     /// Notes a name that has a value on some paths only, unless it is so in the source too.
@@ -308,132 +384,11 @@ impl Work<'_, '_> {
             }
         }
     }
-
-    /// Brings what gives `name` its value in the source.
-    fn bring(&mut self, at: NodeId, name: &str, theirs: &str) -> Result<(), Unbound> {
-        let line = self.session.target_line(self.point);
-        let missing =
-            || Unbound { name: theirs.to_owned(), reason: format!("`{theirs}` is not defined before line {line}") };
-        if self.depth >= MAX_DEPTH || self.visible.owns(theirs) {
-            return Err(missing());
-        }
-        let tree = &self.session.source.tree;
-        let scope = owner(tree, tree.scope(at), name);
-        let binders: Vec<NodeId> = tree
-            .subtree(scope)
-            .filter(|id| tree.node(*id).access.binds() && tree.node(*id).name == name)
-            .filter(|id| tree.scope(*id) == scope)
-            .collect();
-        let Some(first) = binders.first().copied() else { return Err(missing()) };
-        self.provided.insert(name.to_owned());
-        let statements: Vec<NodeId> = binders.iter().filter_map(|id| tree.statement_of(*id)).collect();
-        if let Some(import) = statements.iter().copied().find(|s| tree.node(*s).kind == Kind::Import) {
-            let alias = binders.iter().copied().find(|id| tree.contains(import, *id)).unwrap_or(first);
-            return self.bring_import(import, alias);
-        }
-        for statement in statements {
-            if self.session.counterpart(statement).is_some() || statement == scope {
-                return Err(missing());
-            }
-            let definition = matches!(tree.node(statement).kind, Kind::Function | Kind::Class);
-            let simple = tree.node(statement).kind == Kind::Simple;
-            let harmless = is_pure(self.session, statement)
-                || (has_no_effect(self.session, statement) && only_logged(self.session, statement, 4));
-            if !(definition || simple && harmless) {
-                return Err(missing());
-            }
-            self.bring_statement(statement, at, &missing)?;
-        }
-        Ok(())
-    }
-
-    fn bring_statement(&mut self, statement: NodeId, at: NodeId, missing: &dyn Fn() -> Unbound) -> Result<(), Unbound> {
-        let tree = &self.session.source.tree;
-        let reader = tree.statement_of(at).unwrap_or(at);
-        let together = tree.place(statement).map(|(block, _)| block);
-        let beside = std::iter::once(reader)
-            .chain(tree.ancestors(reader))
-            .any(|id| tree.node(id).parent == together && together.is_some());
-        let anchored = self.session.matching.target(together.unwrap_or(0)).is_some();
-        let same_block =
-            together == tree.place(reader).map(|(block, _)| block) && !self.anchor_between(statement, reader);
-        let scope = self.session.target.tree.scope(self.point.block);
-        let mut points = if same_block || (beside && !anchored) { Vec::new() } else { self.places_for(statement) };
-        if points.is_empty() || beside && !anchored {
-            points = vec![self.point.clone()];
-        }
-        for whole in wholes(self.session, statement).into_iter().take(1) {
-            for point in points.iter().filter(|p| [0, scope].contains(&self.session.target.tree.scope(p.block))) {
-                if let Ok((_, brought)) = self.session.adapt_at(&whole, point.clone(), self.depth + 1, self.provided) {
-                    let words = self.session.source.text.get(tree.node(statement).range.clone()).unwrap_or_default();
-                    self.adapted.changes.extend(brought.changes);
-                    self.adapted
-                        .changes
-                        .push(format!("`{}` added", words.lines().next().unwrap_or_default().trim_end_matches(':')));
-                    self.adapted.doubts.extend(brought.doubts);
-                    self.adapted.edits.extend(brought.edits);
-                    return Ok(());
-                }
-            }
-        }
-        Err(missing())
-    }
-
-    /// Whether a statement between two of one block has a counterpart that tells their places apart.
-    fn anchor_between(&self, first: NodeId, last: NodeId) -> bool {
-        let tree = &self.session.source.tree;
-        let siblings = tree.node(first).parent.map(|block| tree.node(block).children.as_slice()).unwrap_or_default();
-        siblings.iter().any(|id| (first + 1..last).contains(id) && self.session.counterpart(*id).is_some())
-    }
-
-    /// Places for a statement that is brought: a definition stands before the code that runs it.
-    fn places_for(&self, statement: NodeId) -> Vec<Point> {
-        let mut points = self.session.points(statement);
-        let tree = &self.session.target.tree;
-        let top = tree.nodes.first().and_then(|_| tree.blocks(0).next());
-        if let Some(top) = top.filter(|_| self.session.source.tree.scope(statement) == 0) {
-            let index = self.import_index(top);
-            points.push(Point { block: top, index, score: 0.0, reason: "after the imports".to_owned() });
-        }
-        let limit = |point: &Point| {
-            let child = tree.child_towards(point.block, self.point.block).and_then(|child| tree.place(child));
-            if point.block == self.point.block { Some(self.point.index) } else { child.map(|(_, index)| index) }
-        };
-        points.retain(|point| limit(point).is_none_or(|limit| point.index <= limit));
-        points
-    }
-
-    /// The index after the imports that head the module, at most the place's own.
-    fn import_index(&self, top: NodeId) -> usize {
-        let tree = &self.session.target.tree;
-        let children = &tree.node(top).children;
-        let kind = |id: &NodeId| tree.node(*id).kind;
-        let head = children.iter().position(|c| kind(c).is_compound() && !matches!(kind(c), Kind::Try | Kind::Branch));
-        let head = head.unwrap_or(children.len());
-        let after = children[..head].iter().rposition(|c| kind(c) == Kind::Import).map_or(0, |at| at + 1);
-        let own = tree.child_towards(top, self.point.block).and_then(|child| tree.place(child)).map(|(_, index)| index);
-        let own = if self.point.block == top { Some(self.point.index) } else { own };
-        after.min(own.unwrap_or(after)).max(insert::first_index(self.session.target, top))
-    }
-
-    fn bring_import(&mut self, import: NodeId, alias: NodeId) -> Result<(), Unbound> {
-        let (tree, module) = (&self.session.source.tree, self.session.source.tree.node(import));
-        let from = self.session.source.text.get(module.range.clone()).is_some_and(|text| text.starts_with("from"));
-        let alias = &tree.node(alias).text;
-        let text = if from { format!("from {} import {alias}", module.text) } else { format!("import {alias}") };
-        let top = self.session.target.tree.blocks(0).next().unwrap_or(self.point.block);
-        let unit = Unit { guards: Vec::new(), statement: import, replaced: &[], text: Some(text.clone()) };
-        let edit = insert::edit(self.session.source, self.session.target, &unit, top, self.import_index(top))
-            .map_err(|reason| Unbound { name: String::new(), reason })?;
-        self.adapted.edits.push(edit);
-        self.adapted.changes.push(format!("`{text}` added"));
-        Ok(())
-    }
 }
 
 impl Session<'_> {
     /// As [`Session::adapt`], exactly at the place and with what is brought already.
-    fn adapt_at(
+    pub(super) fn adapt_at(
         &self,
         whole: &Whole,
         point: Point,

@@ -123,6 +123,7 @@ pub(super) fn edit(
     if target.tree.node(previous).kind.is_compound() {
         offset = past_deeper_comments(target.text, offset, indent);
     }
+    offset = past_blanks(target.text, offset, if definition { 0 } else { blanks_before(source, unit) });
     if offset >= target.text.len() {
         Ok(end_of_file(target, text, (order, depth), &manner))
     } else {
@@ -148,6 +149,32 @@ fn after_line(text: &str, offset: usize) -> usize {
         Some(at) => offset + at + 1,
         None => text.len(),
     }
+}
+
+/// Blank lines before a unit in the source.
+fn blanks_before(source: &Source<'_>, unit: &Unit<'_>) -> usize {
+    let outermost = unit.guards.first().copied().unwrap_or(unit.statement);
+    let line = source.lines.line(source.tree.node(outermost).range.start);
+    let blank = |line: &u32| {
+        source
+            .text
+            .get(source.lines.start(*line)..source.lines.start(line + 1))
+            .is_some_and(|text| text.trim().is_empty())
+    };
+    (1..line).rev().take_while(blank).count()
+}
+
+/// Past at most `most` blank lines.
+fn past_blanks(text: &str, start: usize, most: usize) -> usize {
+    let mut at = start;
+    for _ in 0..most {
+        let next = after_line(text, at);
+        if at >= text.len() || !text[at..next].trim_matches([' ', '\t', '\r', '\n']).is_empty() {
+            break;
+        }
+        at = next;
+    }
+    at
 }
 
 /// Comments that are indented deeper than `indent` belong to the block before.

@@ -3,12 +3,13 @@
 
 mod adapt;
 mod anchor;
+mod bring;
 mod insert;
 mod rename;
 mod scope;
 mod unit;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::analysis::propagate::adapt::Refusal;
 use crate::analysis::propagate::anchor::{Point, SURE, kind_word};
@@ -286,7 +287,9 @@ fn spans(target: &str, edits: &[Edit]) -> Vec<(u32, u32)> {
     for edit in edits {
         line += lines(target.get(at..edit.offset).unwrap_or_default());
         at = edit.offset;
-        let begins = edit.text.len() - edit.text.trim_start_matches(['\n', '\r']).len();
+        // Only where the file lacks its last line end does a text begin with one that is not its own.
+        let lacking = edit.offset > 0 && !edit.inline && !target[..edit.offset].ends_with(['\n', '\r']);
+        let begins = if lacking { edit.text.find(|c| c != '\n' && c != '\r').unwrap_or(0) } else { 0 };
         let first = line + lines(&edit.text[..begins]);
         let last = first + lines(edit.text[begins..].trim_end_matches(['\n', '\r']));
         found.push((first, last));
@@ -295,5 +298,10 @@ fn spans(target: &str, edits: &[Edit]) -> Vec<(u32, u32)> {
     found
 }
 
-/// Free names are what a placement needs; these are bound by what it brings.
-type Provided = HashSet<String>;
+/// What earlier parts of one placement bind for later ones.
+#[derive(Debug, Clone, Default)]
+struct Provided {
+    names: HashSet<String>,
+    /// New names for variables that would clash with the target's own.
+    fresh: HashMap<String, String>,
+}

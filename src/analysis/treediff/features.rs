@@ -1,5 +1,6 @@
 //! What a statement is about, as a weighted bag of its words: robust against renaming, moving and re-indenting.
 
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::analysis::treediff::tree::{Kind, NodeId, Tree};
@@ -14,13 +15,14 @@ pub(super) struct Bags {
 }
 
 impl Bags {
-    pub(super) fn of(tree: &Tree) -> Self {
+    /// `renamed` gives what a variable is called on the other side.
+    pub(super) fn of(tree: &Tree, renamed: &HashMap<String, String>) -> Self {
         let mut header = vec![Bag::new(); tree.nodes.len()];
         let mut whole = vec![Bag::new(); tree.nodes.len()];
         for (id, bag) in header.iter_mut().enumerate() {
             let kind = tree.node(id).kind;
             if kind.is_statement() || kind == Kind::Arm {
-                *bag = merged(tree.header(id).into_iter().filter_map(|node| feature(tree, node)).collect());
+                *bag = merged(tree.header(id).into_iter().filter_map(|node| feature(tree, node, renamed)).collect());
             }
         }
         for id in (0..tree.nodes.len()).rev() {
@@ -38,7 +40,7 @@ impl Bags {
 }
 
 /// Calls and attributes say most: they survive a renaming of variables.
-fn feature(tree: &Tree, id: NodeId) -> Option<(u64, u32)> {
+fn feature(tree: &Tree, id: NodeId, renamed: &HashMap<String, String>) -> Option<(u64, u32)> {
     let node = tree.node(id);
     let called =
         node.parent.is_some_and(|p| tree.node(p).kind == Kind::Call && tree.node(p).children.first() == Some(&id));
@@ -54,7 +56,9 @@ fn feature(tree: &Tree, id: NodeId) -> Option<(u64, u32)> {
     let mut hash = DefaultHasher::new();
     // A member and a name of one spelling are the same thing here: `self.optimizer` and `optimizer`.
     let class = matches!(node.kind, Kind::Member | Kind::Name | Kind::Parameter);
-    (if class { 0 } else { node.label }, &node.text).hash(&mut hash);
+    let text =
+        Some(&node.text).filter(|_| node.kind == Kind::Name).and_then(|name| renamed.get(name)).unwrap_or(&node.text);
+    (if class { 0 } else { node.label }, text).hash(&mut hash);
     Some((hash.finish(), weight))
 }
 

@@ -50,16 +50,21 @@ pub fn match_trees(source: &Tree, target: &Tree, ignored: &dyn Fn(NodeId) -> boo
         hidden[source.subtree(id)].fill(true);
     }
     let found = Matching { forward: vec![None; source.nodes.len()], backward: vec![None; target.nodes.len()] };
-    let bags = (Bags::of(source), Bags::of(target));
+    let bags = (Bags::of(source, &HashMap::new()), Bags::of(target, &HashMap::new()));
     let mut matcher = Matcher { source, target, hidden, bags, found };
     matcher.link(0, 0);
     matcher.equal_subtrees(6);
     matcher.definitions();
     matcher.containers();
-    for _ in 0..2 {
+    for round in 0..2 {
         matcher.recover();
         matcher.moved_blocks();
         matcher.equal_subtrees(3);
+        if round == 0 {
+            // What is matched tells names; under their new names more statements are alike.
+            matcher.bags.0 = Bags::of(source, &matcher.names());
+            matcher.containers();
+        }
     }
     matcher.found
 }
@@ -282,6 +287,24 @@ impl Matcher<'_> {
             .map(|(i, j)| (ours[i], theirs[j]))
             .filter(|(x, y)| self.free(*x) && self.free_target(*y))
             .collect()
+    }
+
+    /// What variables are called in the target, by majority over matched statements of equal shape.
+    fn names(&self) -> HashMap<String, String> {
+        let mut votes: HashMap<(&str, &str), usize> = HashMap::new();
+        let simple = |a: NodeId| self.source.node(a).kind.is_statement() && !self.source.node(a).kind.is_compound();
+        for (a, b) in self.found.pairs().filter(|(a, _)| simple(*a)) {
+            if self.source.node(a).shape == self.target.node(b).shape {
+                for (x, y) in self.source.subtree(a).zip(self.target.subtree(b)) {
+                    if self.source.node(x).kind == Kind::Name {
+                        *votes.entry((&self.source.node(x).text, &self.target.node(y).text)).or_default() += 1;
+                    }
+                }
+            }
+        }
+        let mut votes: Vec<_> = votes.into_iter().collect();
+        votes.sort_unstable_by_key(|((from, to), count)| (*count, from == to, *from, *to));
+        votes.into_iter().map(|((from, to), _)| (from.to_owned(), to.to_owned())).collect()
     }
 
     /// How much two statements of one block are alike; 0 where they cannot correspond.

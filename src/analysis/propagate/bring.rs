@@ -1,0 +1,151 @@
+//! What a statement needs and the target lacks: imports, definitions, constants, values computed only for it.
+
+use crate::analysis::propagate::adapt::{Unbound, Work};
+use crate::analysis::propagate::anchor::Point;
+use crate::analysis::propagate::insert::{self, Unit};
+use crate::analysis::propagate::scope::owner;
+use crate::analysis::propagate::unit::{has_no_effect, is_pure, only_logged, wholes};
+use crate::analysis::treediff::{Kind, NodeId};
+
+/// How deep what is brought may need more to be brought.
+const MAX_DEPTH: usize = 6;
+
+impl Work<'_, '_> {
+    /// Brings what gives `name` its value in the source.
+    pub(super) fn bring(&mut self, at: NodeId, name: &str, theirs: &str) -> Result<(), Unbound> {
+        let line = self.session.target_line(self.point);
+        let missing =
+            || Unbound { name: theirs.to_owned(), reason: format!("`{theirs}` is not defined before line {line}") };
+        if self.depth >= MAX_DEPTH || self.visible.owns(theirs) {
+            return Err(missing());
+        }
+        let tree = &self.session.source.tree;
+        let scope = owner(tree, tree.scope(at), name);
+        let binders = self.binders(at, name);
+        let Some(first) = binders.first().copied() else { return Err(missing()) };
+        self.provided.names.insert(name.to_owned());
+        let mut statements: Vec<NodeId> = binders.iter().filter_map(|id| tree.statement_of(*id)).collect();
+        if let Some(import) = statements.iter().copied().find(|s| tree.node(*s).kind == Kind::Import) {
+            let alias = binders.iter().copied().find(|id| tree.contains(import, *id)).unwrap_or(first);
+            return self.bring_import(import, alias);
+        }
+        for statement in &mut statements {
+            *statement = self.lifted(*statement, at);
+        }
+        statements.dedup();
+        for statement in statements {
+            if self.session.counterpart(statement).is_some() || statement == scope {
+                return Err(missing());
+            }
+            let definition = matches!(tree.node(statement).kind, Kind::Function | Kind::Class);
+            let gone = || tree.subtree(statement).all(|id| self.session.counterpart(id).is_none());
+            let simple =
+                matches!(tree.node(statement).kind, Kind::Simple | Kind::Loop | Kind::With | Kind::Branch) && gone();
+            let harmless = is_pure(self.session, statement)
+                || (has_no_effect(self.session, statement) && only_logged(self.session, statement, 4));
+            if !(definition || simple && harmless) {
+                return Err(missing());
+            }
+            self.bring_statement(statement, at, &missing)?;
+        }
+        Ok(())
+    }
+
+    /// The outermost statement around a binding that does not hold the reader and has no counterpart: a loop that
+    /// sums moves as a whole.
+    fn lifted(&self, statement: NodeId, reader: NodeId) -> NodeId {
+        let tree = &self.session.source.tree;
+        let free = |id: &NodeId| {
+            let kind = tree.node(*id).kind;
+            !tree.contains(*id, reader) && !kind.is_scope() && self.session.counterpart(*id).is_none()
+        };
+        let outer = tree.ancestors(statement).take_while(free).filter(|id| tree.node(*id).kind.is_compound());
+        outer.last().unwrap_or(statement)
+    }
+
+    fn bring_statement(&mut self, statement: NodeId, at: NodeId, missing: &dyn Fn() -> Unbound) -> Result<(), Unbound> {
+        let tree = &self.session.source.tree;
+        let reader = tree.statement_of(at).unwrap_or(at);
+        let together = tree.place(statement).map(|(block, _)| block);
+        let beside = std::iter::once(reader)
+            .chain(tree.ancestors(reader))
+            .any(|id| tree.node(id).parent == together && together.is_some());
+        let anchored = self.session.matching.target(together.unwrap_or(0)).is_some();
+        let same_block =
+            together == tree.place(reader).map(|(block, _)| block) && !self.anchor_between(statement, reader);
+        let scope = self.session.target.tree.scope(self.point.block);
+        let mut points = if same_block || (beside && !anchored) { Vec::new() } else { self.places_for(statement) };
+        if points.is_empty() || beside && !anchored {
+            points = vec![self.point.clone()];
+        }
+        for whole in wholes(self.session, statement).into_iter().take(1) {
+            for point in points.iter().filter(|p| [0, scope].contains(&self.session.target.tree.scope(p.block))) {
+                if let Ok((_, brought)) = self.session.adapt_at(&whole, point.clone(), self.depth + 1, self.provided) {
+                    let words = self.session.source.text.get(tree.node(statement).range.clone()).unwrap_or_default();
+                    self.adapted.changes.extend(brought.changes);
+                    self.adapted
+                        .changes
+                        .push(format!("`{}` added", words.lines().next().unwrap_or_default().trim_end_matches(':')));
+                    self.adapted.doubts.extend(brought.doubts);
+                    self.adapted.edits.extend(brought.edits);
+                    return Ok(());
+                }
+            }
+        }
+        Err(missing())
+    }
+
+    /// Whether a statement between two of one block has a counterpart that tells their places apart.
+    fn anchor_between(&self, first: NodeId, last: NodeId) -> bool {
+        let tree = &self.session.source.tree;
+        let siblings = tree.node(first).parent.map(|block| tree.node(block).children.as_slice()).unwrap_or_default();
+        siblings.iter().any(|id| (first + 1..last).contains(id) && self.session.counterpart(*id).is_some())
+    }
+
+    /// Places for a statement that is brought: a definition stands before the code that runs it.
+    fn places_for(&self, statement: NodeId) -> Vec<Point> {
+        let mut points = self.session.points(statement);
+        let tree = &self.session.target.tree;
+        let top = tree.nodes.first().and_then(|_| tree.blocks(0).next());
+        if let Some(top) = top.filter(|_| self.session.source.tree.scope(statement) == 0) {
+            let index = self.import_index(top);
+            points.push(Point { block: top, index, score: 0.0, reason: "after the imports".to_owned() });
+        }
+        let limit = |point: &Point| {
+            let child = tree.child_towards(point.block, self.point.block).and_then(|child| tree.place(child));
+            if point.block == self.point.block { Some(self.point.index) } else { child.map(|(_, index)| index) }
+        };
+        points.retain(|point| limit(point).is_none_or(|limit| point.index <= limit));
+        points
+    }
+
+    /// The index after the imports that head the module, at most the place's own.
+    fn import_index(&self, top: NodeId) -> usize {
+        let tree = &self.session.target.tree;
+        let children = &tree.node(top).children;
+        let kind = |id: &NodeId| tree.node(*id).kind;
+        let head = children.iter().position(|c| kind(c).is_compound() && !matches!(kind(c), Kind::Try | Kind::Branch));
+        let head = head.unwrap_or(children.len());
+        let after = children[..head].iter().rposition(|c| kind(c) == Kind::Import).map_or(0, |at| at + 1);
+        let own = tree.child_towards(top, self.point.block).and_then(|child| tree.place(child)).map(|(_, index)| index);
+        let own = if self.point.block == top { Some(self.point.index) } else { own };
+        after.min(own.unwrap_or(after)).max(insert::first_index(self.session.target, top))
+    }
+
+    fn bring_import(&mut self, import: NodeId, alias: NodeId) -> Result<(), Unbound> {
+        let (tree, module) = (&self.session.source.tree, self.session.source.tree.node(import));
+        let from = self.session.source.text.get(module.range.clone()).is_some_and(|text| text.starts_with("from"));
+        let alias = &tree.node(alias).text;
+        let text = if from { format!("from {} import {alias}", module.text) } else { format!("import {alias}") };
+        let top = self.session.target.tree.blocks(0).next().unwrap_or(self.point.block);
+        let last = self.import_index(top);
+        let beside = self.session.points(import).into_iter().find(|point| point.block == top && point.index <= last);
+        let index = beside.map_or(last, |point| point.index);
+        let unit = Unit { guards: Vec::new(), statement: import, replaced: &[], text: Some(text.clone()) };
+        let edit = insert::edit(self.session.source, self.session.target, &unit, top, index)
+            .map_err(|reason| Unbound { name: String::new(), reason })?;
+        self.adapted.edits.push(edit);
+        self.adapted.changes.push(format!("`{text}` added"));
+        Ok(())
+    }
+}
