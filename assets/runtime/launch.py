@@ -28,9 +28,11 @@ def _begin():
 def _main():
     import types
 
-    script = sys.argv[1]
+    written = sys.argv[1]
+    # The session knows the script's code by this name.
+    script = sys.argv[1] = _file_name(written)
     end = _begin()
-    sys.argv = sys.argv[1:]
+    sys.argv = [written] + sys.argv[2:]
     # A script finds its own folder first and the runtime after it, as if the runtime were installed.
     sys.path[0] = os.path.dirname(os.path.realpath(script))
     main = types.ModuleType("__main__")
@@ -49,18 +51,16 @@ def _main():
         end(1, error, trace)
         sys.excepthook(type(error), error.with_traceback(trace), trace)
         if isinstance(error, KeyboardInterrupt):
-            _die_of_interrupt()
+            # Python then ends by the signal itself, so that a shell loop around it stops too; it has been reported.
+            sys.excepthook = lambda *reported: None
+            raise
         sys.exit(1)
     end(0, None, None)
 
 
-def _die_of_interrupt():
-    """Ends as python does on Ctrl-C: by the signal itself, so that a shell loop around it stops too."""
-    import signal
-
-    sys.stdout.flush()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    os.kill(os.getpid(), signal.SIGINT)
+def _file_name(script):
+    """The script's ``__file__`` and name in tracebacks: as written, but absolute from Python 3.9 on."""
+    return script if sys.version_info < (3, 9) else os.path.join(os.getcwd(), script)
 
 
 if __name__ == "__main__":

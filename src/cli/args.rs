@@ -32,13 +32,20 @@ Exit codes: 0 done, 1 user error, 2 usage, 3 damaged data, 4 some values diverge
 /// Every command.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Run(crate::cli::run::RunArgs),
     Runs(crate::cli::runs::RunsArgs),
     Show(crate::cli::show::ShowArgs),
     Grid(crate::cli::grid::GridArgs),
+    Replay(crate::cli::replay::ReplayArgs),
+    #[command(name = "__coordinate")]
+    Coordinate(crate::cli::replay::CoordinateArgs),
+    #[command(name = "__worker")]
+    Worker(crate::cli::replay::WorkerArgs),
     Propagate(crate::cli::propagate::PropagateArgs),
     Diff(crate::cli::diff::DiffArgs),
     Fsck(crate::cli::fsck::FsckArgs),
     Rebuild(crate::cli::rebuild::RebuildArgs),
+    InstallRuntime(crate::cli::install_runtime::InstallArgs),
 }
 
 /// How a listing is written.

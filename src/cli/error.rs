@@ -40,6 +40,9 @@ pub enum Error {
     NotUtf8 { path: PathBuf },
     #[error("neither version has the file {0}")]
     NoSuchFile(String),
+    /// Something that needs the user's word first.
+    #[error("{0}")]
+    Refused(String),
 }
 
 /// Tells the user about an error and returns the exit code.
@@ -50,6 +53,7 @@ pub fn tell(error: &Error, output: &mut Output) -> ExitCode {
         Error::Usage(_) => ("usage error", USAGE),
         Error::Output(_)
         | Error::File(_)
+        | Error::Refused(_)
         | Error::NoFile { .. }
         | Error::NoStatement { .. }
         | Error::NotUtf8 { .. }
@@ -72,6 +76,7 @@ pub fn tell(error: &Error, output: &mut Output) -> ExitCode {
             Some("without one, `afterlog runs`, `afterlog grid NAME` and `afterlog replay NAME` do the same".into())
         }
         Error::Interface(TuiError::Terminal(_)) => None,
+        Error::Refused(_) => Some("`--yes` replays without asking, `--dry-run` shows the plan only".into()),
     };
     // What was written before the error comes first; if it cannot be written, the error still can.
     let _ = output.finish();

@@ -9,10 +9,13 @@ mod diff;
 pub mod error;
 mod fsck;
 mod grid;
+mod install_runtime;
 mod interface;
 pub mod output;
 mod propagate;
 mod rebuild;
+mod replay;
+mod run;
 mod runs;
 mod show;
 
@@ -34,14 +37,14 @@ pub fn main() -> ExitCode {
         Err(error) => return error::usage(&error),
     };
     let mut output = Output::of_process();
-    let result = run(args, &mut output).and_then(|code| {
+    let result = perform(args, &mut output).and_then(|code| {
         output.finish()?;
         Ok(code)
     });
     result.unwrap_or_else(|error| error::tell(&error, &mut output))
 }
 
-fn run(args: Args, output: &mut Output) -> Result<ExitCode, Error> {
+fn perform(args: Args, output: &mut Output) -> Result<ExitCode, Error> {
     if let Some(directory) = &args.directory {
         enter(directory)?;
     }
@@ -59,9 +62,14 @@ fn enter(directory: &Path) -> Result<(), Error> {
 
 fn dispatch(command: Command, output: &mut Output) -> Result<ExitCode, Error> {
     match command {
+        Command::Run(args) => run::run(args, output),
+        Command::InstallRuntime(args) => install_runtime::run(&args, output),
         Command::Runs(args) => runs::run(&args, output),
         Command::Show(args) => show::run(&args, output),
         Command::Grid(args) => grid::run(args, output),
+        Command::Replay(args) => replay::run(&args, output),
+        Command::Coordinate(args) => replay::coordinate(&args),
+        Command::Worker(args) => replay::work(&args),
         Command::Propagate(args) => propagate::run(&args, output),
         Command::Diff(args) => diff::run(&args, output),
         Command::Fsck(args) => fsck::run(&args, output),

@@ -84,7 +84,9 @@ pub fn digests(capture: &Capture, skeleton: &[u8], contents: &[Vec<u8>]) -> BTre
         let Some(tree) = range.and_then(|(start, end)| skeleton.get(start..end)) else { continue };
         let mut hasher = blake3::Hasher::new();
         hasher.update(tree);
-        uses.iter().filter_map(|number| hashes.get(*number)).for_each(|hash| drop(hasher.update(hash.as_bytes())));
+        uses.iter().filter_map(|number| hashes.get(*number)).for_each(|hash| {
+            hasher.update(hash.as_bytes());
+        });
         digests.insert(key.clone(), hasher.finalize().to_hex()[..32].to_owned());
     }
     digests

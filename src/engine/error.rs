@@ -28,6 +28,18 @@ pub enum Error {
     BadFile { path: PathBuf, what: String },
     #[error("no log statement of the working tree's scripts logs '{name}'")]
     UnknownStatement { name: String, similar: Vec<String> },
+    #[error("replay cannot be isolated from your files here: {reason}")]
+    NoIsolation { reason: String },
+    #[error("no Python was found: {looked_for}")]
+    NoPython { looked_for: String },
+    #[error("there is no script {}", path.display())]
+    NoScript { path: PathBuf, near: Option<String> },
+    #[error("{} lies outside the project {}", path.display(), root.display())]
+    OutsideProject { path: PathBuf, root: PathBuf },
+    #[error("{what}")]
+    Unsupported { what: String, instead: String },
+    #[error("shared memory cannot be read: {source}")]
+    SharedMemory { source: std::io::Error },
     #[error(transparent)]
     Chunk(#[from] ChunkError),
     #[error(transparent)]
@@ -69,6 +81,12 @@ impl Error {
             | Self::AmbiguousRun { .. }
             | Self::UnknownName { .. }
             | Self::UnknownStatement { .. }
+            | Self::NoIsolation { .. }
+            | Self::NoPython { .. }
+            | Self::NoScript { .. }
+            | Self::OutsideProject { .. }
+            | Self::Unsupported { .. }
+            | Self::SharedMemory { .. }
             | Self::File(_)
             | Self::Chunk(ChunkError::File(_))
             | Self::Layout(LayoutError::TooNew { .. } | LayoutError::NotAFolder { .. } | LayoutError::File(_))
@@ -98,6 +116,11 @@ impl Error {
             Self::UnknownStatement { name, similar } if similar.is_empty() => {
                 Some(format!("add it to the script as it is today: afterlog.log(\"{name}\", …)"))
             }
+            Self::NoPython { .. } => Some("put python3 on PATH or activate a virtual environment".into()),
+            Self::NoScript { near, .. } => near.as_ref().map(|name| format!("did you mean {name}?")),
+            Self::OutsideProject { .. } => Some("start afterlog in the folder that holds the script".into()),
+            Self::Unsupported { instead, .. } => Some(instead.clone()),
+            Self::NoIsolation { .. } => Some("replay needs unprivileged user namespaces with overlay mounts".into()),
             Self::BadFile { .. } | Self::Chunk(_) => Some("`afterlog fsck` tells what else is damaged".into()),
             Self::UnknownName { similar, .. } if similar.is_empty() => None,
             Self::UnknownName { similar, .. } | Self::UnknownStatement { similar, .. } => {
@@ -108,6 +131,7 @@ impl Error {
                 Some("install the newer afterlog; nothing was changed".into())
             }
             Self::BadId(_)
+            | Self::SharedMemory { .. }
             | Self::Spawn(_)
             | Self::File(_)
             | Self::Db(_)

@@ -6,7 +6,14 @@ pub mod checkpoint;
 pub mod error;
 pub mod export;
 pub mod ingest;
+pub mod install;
+pub mod plan;
 pub mod project;
+pub mod propagate;
+pub mod record;
+pub mod replay;
+pub mod runtime;
+pub mod sources;
 pub mod spawn;
 
 pub use error::{Error, Kind};

@@ -155,7 +155,8 @@ impl Descriptors {
             "output": self.output.as_raw_fd(),
             "control": self.control.as_raw_fd(),
             "buffers": [first, second],
-            "lock": self.lock.as_ref().map(AsRawFd::as_raw_fd),
+            // Nothing to use; only to be kept from the script's own children.
+            "keep": self.lock.iter().map(AsRawFd::as_raw_fd).collect::<Vec<_>>(),
         })
         .to_string())
     }
@@ -177,6 +178,9 @@ pub fn session(
     command.env("AFTERLOG_DIR", session.directory).env("AFTERLOG_ROOT", session.project_root);
     command.env("AFTERLOG_PLAN", session.directory.join(names::INSTRUMENTATION));
     command.env("AFTERLOG_SEED", session.entropy_seed.to_string());
+    if let Ok(program) = std::env::current_exe() {
+        command.env("AFTERLOG_EXE", program);
+    }
     match session.mode {
         Mode::Record { checkpoints } => {
             let word = match checkpoints {

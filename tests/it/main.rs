@@ -2,6 +2,7 @@
 
 mod env;
 mod propagate;
+mod record;
 mod terminal;
 mod tidy;
 mod tui;

@@ -67,7 +67,7 @@ def walk(roots):
 
 def _children(value, kind):
     """What an object leads to, in a fixed order."""
-    if isinstance(value, _kinds.CODE + _kinds.LIVE):
+    if isinstance(value, _kinds.CODE + _kinds.LIVE) or _kinds.is_sink(value):
         return []
     if _kinds.is_tensor(value):
         return [value.grad] if value.is_leaf and value.grad is not None else []
@@ -169,6 +169,10 @@ class Capture:
             if entry is None:
                 raise NotCapturable("a %s made inside the loop" % type(value).__name__)
             return ("rng", number, self._node(state))
+        if _kinds.is_sink(value):
+            number, entry = self._number(value)
+            if entry is not None:
+                return ("same", number)
         if isinstance(value, _kinds.LIVE):
             raise NotCapturable("a %s cannot be captured" % type(value).__name__)
         if _kinds.is_dataset(value):

@@ -42,6 +42,21 @@ LIVE = (
 )
 
 
+#: Modules whose objects take values and give none back: a replay keeps its own.
+_SINK_MODULES = ("logging", "wandb", "mlflow", "tensorboard", "tensorboardX", "torch.utils.tensorboard", "tqdm", "comet_ml")
+
+
+def is_sink(value):
+    """Whether the object only takes what a script writes: a file open for writing, a logger, an experiment tracker."""
+    if isinstance(value, io.IOBase):
+        try:
+            return value.writable() and not value.readable()
+        except ValueError:
+            return False
+    module = getattr(type(value), "__module__", None) or ""
+    return any(module == sink or module.startswith(sink + ".") for sink in _SINK_MODULES)
+
+
 class NotCapturable(Exception):
     """Says which part of a variable cannot be captured and why."""
 

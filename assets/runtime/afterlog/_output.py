@@ -4,33 +4,31 @@ import os
 import sys
 
 
-class _Tee(io.RawIOBase):
-    """Writes to a stream's own raw file and, what that took, to the copy."""
+class _Copying:
+    """Copies what was written. The stream's own write is done first and is never repeated.
 
-    def __init__(self, raw, name, fd):
-        super().__init__()
-        self._raw = raw
-        self._fd = fd
-        self.name = name
-        self.mode = "wb"
+    A signal's exception may come between the two: then a line is missing from the copy. If a buffer stood above this, it
+    would take the write as failed and write the line twice.
+    """
+
+    copy_to = None
 
     def write(self, data):
-        written = self._raw.write(data)
+        written = super().write(data)
         if written:
             try:
-                os.write(self._fd, bytes(data[:written]))
+                os.write(self.copy_to, memoryview(data).cast("B")[:written])
             except OSError:
                 pass
         return written
 
-    def writable(self):
-        return True
 
-    def fileno(self):
-        return self._raw.fileno()
+class _Buffered(_Copying, io.BufferedWriter):
+    pass
 
-    def isatty(self):
-        return self._raw.isatty()
+
+class _Unbuffered(_Copying, io.FileIO):
+    pass
 
 
 def tee(fd):
@@ -41,16 +39,19 @@ def tee(fd):
         if stream is None:
             continue
         stream.flush()
-        raw = getattr(stream.buffer, "raw", stream.buffer)
-        copying = _Tee(raw, "<%s>" % name, fd)
-        write_through = getattr(stream, "write_through", False)
+        if isinstance(stream.buffer, io.BufferedWriter):
+            copying = _Buffered(stream.buffer.raw)
+        else:
+            # Under python -u.
+            copying = _Unbuffered(stream.fileno(), "wb", closefd=False)
+            copying.name = "<%s>" % name
+        copying.copy_to = fd
         replacement = io.TextIOWrapper(
-            # Unbuffered as the original is, under python -u.
-            copying if write_through and raw is stream.buffer else io.BufferedWriter(copying),
+            copying,
             encoding=stream.encoding,
             errors=stream.errors,
             line_buffering=stream.line_buffering,
-            write_through=write_through,
+            write_through=getattr(stream, "write_through", False),
         )
         replacement.mode = "w"
         setattr(sys, name, replacement)

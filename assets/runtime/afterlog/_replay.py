@@ -109,6 +109,7 @@ class Replay(Session):
 
     def _finish(self):
         facts = _snapshot.environment_facts()
+        facts["t_ns"] = self._journal.now()
         facts["exit_code"] = 0
         self._journal.end(json.dumps(facts))
         self._leave(0)

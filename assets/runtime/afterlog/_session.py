@@ -6,6 +6,7 @@ import atexit
 import json
 import os
 import struct
+import sys
 import threading
 import time
 import traceback
@@ -98,9 +99,14 @@ class Session:
         self._journal = journal
         self._snapshots = snapshots
         self._loops = {}
+        script = sys.argv[1]
         for loop in plan["loops"]:
             path = os.path.join(root, loop["file"])
-            for name in {path, os.path.realpath(path), loop["file"]}:
+            names = {path, os.path.realpath(path), loop["file"]}
+            if os.path.realpath(script) == os.path.realpath(path):
+                # The script may be written with "..", and its code is named as it is written.
+                names.add(script)
+            for name in names:
                 self._loops.setdefault(name, []).append(loop)
         self._thread = threading.get_ident()
         self._pid = os.getpid()
@@ -256,11 +262,12 @@ class Session:
     def _capture(self, kind, roots, tables):
         if not self._adaptive.materialise:
             return
+        position = [[self._main.plan["name"], self._main.iteration]]
         message = {
             "t": "snapshot",
             "kind": kind,
             "iteration": self._main.iteration,
-            "position": [[name, index] for name, index in self._stack if index is not None],
+            "position": position,
         }
         try:
             all_roots = roots() + _snapshot.generators()
@@ -315,6 +322,7 @@ class Session:
         try:
             self._snapshots.send_ready()
             facts = _snapshot.environment_facts()
+            facts["t_ns"] = self._journal.now()
             facts["exit_code"] = code if isinstance(code, int) else 0 if code is None else 1
             if error is not None:
                 text = "".join(traceback.format_exception(type(error), error, trace))

@@ -16,7 +16,7 @@ pub use schedule::makespan_ns;
 use crate::base::ids::RunId;
 use crate::model::instrument::{InstrumentationPlan, LoopPlan, Reach};
 use crate::model::plan::{Cost, ExpectedState, ReplayStep, Segment, SkippedBlock, Stop};
-use crate::model::run::{Checkpoint, CheckpointKind, RunTimings};
+use crate::model::run::{Checkpoint, CheckpointKind, IterationTiming, RunTimings};
 
 /// What is known of a run and asked of it.
 #[derive(Debug, Clone)]
@@ -91,7 +91,7 @@ struct Planner<'a> {
     starts: BTreeMap<u64, &'a Checkpoint>,
     /// Stored block ends by iteration, block and occurrence.
     ends: BTreeMap<(u64, &'a str, u64), &'a Checkpoint>,
-    /// Completed iterations.
+    /// Iterations that can be replayed whole.
     completed: u64,
 }
 
@@ -119,7 +119,9 @@ impl<'a> Planner<'a> {
         }
         said.dedup();
         notes.extend(said);
-        let completed = input.timings.iterations.iter().filter(|iteration| iteration.complete).count();
+        // Of a run that ended, the last iteration counts too, though a `break` may have left it.
+        let whole = |iteration: &&IterationTiming| iteration.complete || input.ended;
+        let completed = input.timings.iterations.iter().filter(whole).count();
         Self { input, starts, ends, completed: completed as u64 }
     }
 
@@ -185,8 +187,7 @@ impl<'a> Planner<'a> {
 
     /// Splits the wanted iterations into as many segments as shorten the whole on the workers at hand.
     fn segments(&self, wanted: &[u64]) -> Vec<Segment> {
-        let last = self.completed.max(1) - 1;
-        let possible: Vec<u64> = wanted.iter().copied().filter(|at| *at <= last || self.input.ended).collect();
+        let possible: Vec<u64> = wanted.iter().copied().filter(|at| *at < self.completed).collect();
         if possible.is_empty() {
             return Vec::new();
         }

@@ -5,9 +5,17 @@
 //! input cannot overflow the stack.
 
 mod api;
+mod effects;
+mod instrument;
+mod liveness;
 pub mod parse;
+mod program;
+mod purity;
+mod reach;
 mod statements;
 mod tree;
 
+pub use instrument::instrument;
+pub use reach::reach;
 pub use statements::{imports, log_statements};
 pub use tree::{ApiCall, Source};

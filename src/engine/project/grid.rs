@@ -148,7 +148,7 @@ fn check_names(db: &Db, segments: &[SegmentRow], names: &[String]) -> Result<(),
 }
 
 /// The up to three names closest to `name`, if they are close at all.
-fn similar(name: &str, known: &BTreeSet<String>) -> Vec<String> {
+pub(super) fn similar(name: &str, known: &BTreeSet<String>) -> Vec<String> {
     let mut near: Vec<(usize, &String)> = known
         .iter()
         .map(|other| (edits(&name.to_lowercase(), &other.to_lowercase()), other))

@@ -5,6 +5,7 @@
 mod fsck;
 mod grid;
 mod jobs;
+mod replay;
 mod runs;
 mod select;
 mod source;

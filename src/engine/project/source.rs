@@ -54,7 +54,7 @@ impl Project {
         self.query(|db| Ok(db.run(run)?.ok_or_else(|| Error::UnknownRun(run.to_string()))?.meta.version))
     }
 
-    pub(super) fn versions(&self) -> Result<Versions, Error> {
+    pub(in crate::engine) fn versions(&self) -> Result<Versions, Error> {
         Ok(Versions::open(self.layout())?)
     }
 }

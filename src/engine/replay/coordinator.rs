@@ -98,6 +98,9 @@ impl Coordinator<'_> {
             }
         });
         for (code, mut status) in ended {
+            // Its mounts vanished with it; what it wrote is nobody's.
+            let scratch = self.layout.segment(&self.plan.job, status.id).join("scratch");
+            let _ = std::fs::remove_dir_all(&scratch);
             status.ended_ms = Some(now_ms());
             status.state = self.outcome(status.id, code);
             self.note(&status)?;

@@ -1,0 +1,354 @@
+//! The instrumentation plan: finds the loops, the main loop and its blocks, and what each may change.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ruff_python_ast::visitor::{Visitor, walk_expr, walk_stmt};
+use ruff_python_ast::{Expr, ExprCall, Stmt, StmtFor};
+
+use crate::analysis::python::api::{Api, ApiNames};
+use crate::analysis::python::effects::{Analyser, Effects};
+use crate::analysis::python::liveness;
+use crate::analysis::python::parse::Module;
+use crate::analysis::python::program::Program;
+use crate::analysis::python::reach::Calls;
+use crate::model::instrument::{InstrumentationPlan, LoopPlan, Variable, VariableScope};
+use crate::model::source::SourceFile;
+
+/// Finds the loops of a script that our API names, and what they change. `files` are the script and the project's
+/// modules that it imports; without the script among them the plan is empty.
+pub fn instrument(script: &str, files: &[SourceFile]) -> InstrumentationPlan {
+    let modules = parse(script, files);
+    let program = program(&modules);
+    let loops = find_loops(&program);
+    let main = main_loop(&program, &loops);
+    let mut plan = InstrumentationPlan::default();
+    for (file, module) in program.files.iter().zip(modules.iter().map(|(_, module)| module)) {
+        plan.problems.extend(module.problems.iter().map(|problem| format!("{}: {problem}", file.path)));
+    }
+    let calls = Calls::new(&program);
+    let mut analyser = Analyser::new(&program);
+    let inside = main.map(|main| calls.reached_from(&[Stmt::For(loops[main].stmt.clone())])).unwrap_or_default();
+    for (number, found) in loops.iter().enumerate() {
+        let is_main = main == Some(number);
+        let within = |main: &FoundLoop<'_>| main.unit == found.unit && main.holds(found);
+        let is_block = !is_main && main.is_some_and(|main| within(&loops[main]) || inside.contains(&found.unit));
+        plan.loops.push(describe(&program, &mut analyser, &loops, number, is_main, is_block));
+    }
+    if let Some(main) = main {
+        plan.main = Some(plan.loops[main].key.clone());
+        if let Some(reason) = plan.loops[main].never_skip.take() {
+            plan.problems
+                .push(format!("the loop '{}' can only be entered at its beginning: {reason}", loops[main].name));
+            plan.loops[main].jumpable = false;
+        }
+    }
+    plan
+}
+
+/// Parses the files, the script first.
+pub(super) fn parse<'a>(script: &str, files: &'a [SourceFile]) -> Vec<(&'a str, Module)> {
+    let (first, others): (Vec<_>, Vec<_>) = files.iter().partition(|file| file.path == script);
+    first.into_iter().chain(others).map(|file| (file.path.as_str(), Module::parse(&file.text))).collect()
+}
+
+pub(super) fn program<'a>(modules: &'a [(&'a str, Module)]) -> Program<'a> {
+    let files: Vec<(&str, &Module)> = modules.iter().map(|(path, module)| (*path, module)).collect();
+    Program::new(&files)
+}
+
+/// A `for` over a call of `loop`.
+pub(super) struct FoundLoop<'a> {
+    pub(super) unit: usize,
+    pub(super) stmt: &'a StmtFor,
+    pub(super) name: String,
+    pub(super) lines: (u32, u32),
+    call: &'a ExprCall,
+    /// Inside a `with checkpointing(…)`, directly or deeper.
+    checkpointed: bool,
+}
+
+impl FoundLoop<'_> {
+    pub(super) fn holds(&self, other: &Self) -> bool {
+        self.lines.0 <= other.lines.0 && other.lines.1 <= self.lines.1 && self.lines != other.lines
+    }
+
+    pub(super) fn key(&self, program: &Program<'_>, loops: &[FoundLoop<'_>]) -> String {
+        let unit = &program.units[self.unit];
+        let same = |other: &&FoundLoop<'_>| other.unit == self.unit && other.name == self.name;
+        let number = loops.iter().filter(same).take_while(|other| other.lines != self.lines).count();
+        format!("{}::{}::{}#{number}", program.files[unit.file].path, unit.scope, self.name)
+    }
+}
+
+pub(super) fn find_loops<'a>(program: &Program<'a>) -> Vec<FoundLoop<'a>> {
+    let mut loops = Vec::new();
+    for (number, unit) in program.units.iter().enumerate() {
+        let file = &program.files[unit.file];
+        let mut finder =
+            LoopFinder { unit: number, module: file.module, api: &file.api, checkpointed: false, loops: &mut loops };
+        unit.body.iter().for_each(|stmt| finder.visit_stmt(stmt));
+    }
+    loops
+}
+
+struct LoopFinder<'f, 'a> {
+    unit: usize,
+    module: &'a Module,
+    api: &'f ApiNames,
+    checkpointed: bool,
+    loops: &'f mut Vec<FoundLoop<'a>>,
+}
+
+impl<'a> Visitor<'a> for LoopFinder<'_, 'a> {
+    fn visit_stmt(&mut self, stmt: &'a Stmt) {
+        match stmt {
+            Stmt::FunctionDef(_) | Stmt::ClassDef(_) => return,
+            Stmt::With(with) => {
+                let is_checkpointing = |expr: &Expr| {
+                    expr.as_call_expr().is_some_and(|call| self.api.function(&call.func) == Some(Api::Checkpointing))
+                };
+                if with.items.iter().any(|item| is_checkpointing(&item.context_expr)) {
+                    let outer = std::mem::replace(&mut self.checkpointed, true);
+                    walk_stmt(self, stmt);
+                    self.checkpointed = outer;
+                    return;
+                }
+            }
+            Stmt::For(each) if !each.is_async => {
+                let mut finder = CallFinder { api: self.api, found: None };
+                finder.visit_expr(&each.iter);
+                if let Some((call, name)) = finder.found {
+                    self.loops.push(FoundLoop {
+                        unit: self.unit,
+                        stmt: each,
+                        name: name.to_owned(),
+                        lines: self.module.span(stmt),
+                        call,
+                        checkpointed: self.checkpointed,
+                    });
+                }
+            }
+            _ => {}
+        }
+        walk_stmt(self, stmt);
+    }
+
+    fn visit_expr(&mut self, _: &'a Expr) {}
+}
+
+struct CallFinder<'f, 'a> {
+    api: &'f ApiNames,
+    found: Option<(&'a ExprCall, &'a str)>,
+}
+
+impl<'a> Visitor<'a> for CallFinder<'_, 'a> {
+    fn visit_expr(&mut self, expr: &'a Expr) {
+        if let Expr::Call(call) = expr
+            && let Some(name) = self.api.name_in(call, Api::Loop)
+        {
+            self.found.get_or_insert((call, name));
+            return;
+        }
+        walk_expr(self, expr);
+    }
+}
+
+/// The main loop: the outermost loop inside `checkpointing`, else the outermost with loops inside, else the first
+/// outermost. A loop reached from another one is not outermost.
+fn main_loop(program: &Program<'_>, loops: &[FoundLoop<'_>]) -> Option<usize> {
+    let calls = Calls::new(program);
+    let reached: Vec<BTreeSet<usize>> =
+        loops.iter().map(|found| calls.reached_from(&[Stmt::For(found.stmt.clone())])).collect();
+    let inside = |outer: usize, inner: usize| {
+        let same = loops[outer].unit == loops[inner].unit && loops[outer].holds(&loops[inner]);
+        outer != inner && (same || reached[outer].contains(&loops[inner].unit))
+    };
+    let all = 0..loops.len();
+    let outermost = |at: &usize| !all.clone().any(|other| inside(other, *at));
+    let candidates: Vec<usize> = all.clone().filter(outermost).collect();
+    let first = |test: &dyn Fn(&usize) -> bool| candidates.iter().copied().find(|at| test(at));
+    first(&|at| loops[*at].checkpointed)
+        .or_else(|| first(&|at| all.clone().any(|other| inside(*at, other))))
+        .or_else(|| candidates.first().copied())
+}
+
+fn describe(
+    program: &Program<'_>,
+    analyser: &mut Analyser<'_, '_>,
+    loops: &[FoundLoop<'_>],
+    number: usize,
+    is_main: bool,
+    is_block: bool,
+) -> LoopPlan {
+    let found = &loops[number];
+    let unit = &program.units[found.unit];
+    let whole = Stmt::For(found.stmt.clone());
+    let effects = analyser.effects(found.unit, &[&whole]);
+    let changes = variables(program, found.unit, &effects);
+    let live = live(program, found, &changes, is_main);
+    LoopPlan {
+        key: found.key(program, loops),
+        file: program.files[unit.file].path.to_owned(),
+        scope: unit.scope.clone(),
+        scope_line: unit.line,
+        name: found.name.clone(),
+        first_line: found.lines.0,
+        last_line: found.lines.1,
+        is_main,
+        is_block,
+        live: changes.iter().map(Variable::key).filter(|key| live.contains(key)).collect(),
+        changes,
+        never_skip: effects.opaque,
+        jumpable: is_main && jumpable(program, found),
+    }
+}
+
+/// The change set as variables of the frame.
+fn variables(program: &Program<'_>, unit: usize, effects: &Effects) -> Vec<Variable> {
+    let here = &program.units[unit];
+    let module = &program.units[program.files[here.file].unit];
+    let mut found: BTreeMap<String, VariableScope> = BTreeMap::new();
+    for name in effects.bound.iter().chain(&effects.mutated).chain(&effects.globals) {
+        let text = name.as_str();
+        let mut around = here.parent;
+        let mut enclosing = false;
+        while let Some(outer) = around {
+            enclosing |= program.units[outer].variables.contains(text);
+            around = program.units[outer].parent;
+        }
+        let scope = if here.locals.contains(text) {
+            here.variables.contains(text).then_some(VariableScope::Local)
+        } else if enclosing {
+            Some(VariableScope::Nonlocal)
+        } else {
+            module.variables.contains(text).then_some(VariableScope::Global)
+        };
+        if let Some(scope) = scope {
+            found.insert(name.clone(), scope);
+        }
+    }
+    found.into_iter().map(|(name, scope)| Variable { name, scope }).collect()
+}
+
+/// Keys of the changes that may be read later before they are assigned: in what follows, or when the code comes round
+/// again. What lies outside the frame is taken to be read by anybody.
+fn live(program: &Program<'_>, found: &FoundLoop<'_>, changes: &[Variable], is_main: bool) -> BTreeSet<String> {
+    let unit = &program.units[found.unit];
+    let mut assigned = BTreeSet::new();
+    target_names(&found.stmt.target, &mut assigned);
+    let mut read = liveness::exposed(&found.stmt.body, &mut assigned);
+    let mut outside =
+        Outside { skip: found, module: program.files[unit.file].module, names: BTreeSet::new(), after_only: is_main };
+    unit.body.iter().for_each(|stmt| outside.visit_stmt(stmt));
+    read.extend(outside.names);
+    if unit.scope == "<module>" {
+        // Functions read the module's variables whenever they are called.
+        for other in program.units.iter().filter(|other| other.file == unit.file && other.scope != "<module>") {
+            read.extend(liveness::reads(other.body).into_iter().filter(|name| !other.locals.contains(name.as_str())));
+        }
+    }
+    let far = |variable: &&Variable| variable.scope != VariableScope::Local || read.contains(&variable.name);
+    changes.iter().filter(far).map(Variable::key).collect()
+}
+
+fn target_names(target: &Expr, names: &mut BTreeSet<String>) {
+    match target {
+        Expr::Name(name) => drop(names.insert(name.id.to_string())),
+        Expr::Tuple(tuple) => tuple.elts.iter().for_each(|item| target_names(item, names)),
+        Expr::List(list) => list.elts.iter().for_each(|item| target_names(item, names)),
+        Expr::Starred(starred) => target_names(&starred.value, names),
+        _ => {}
+    }
+}
+
+/// Names read outside a loop; with `after_only` those read after it (what is before the main loop has run by then).
+struct Outside<'f, 'a> {
+    skip: &'f FoundLoop<'a>,
+    module: &'a Module,
+    names: BTreeSet<String>,
+    after_only: bool,
+}
+
+impl<'a> Visitor<'a> for Outside<'_, 'a> {
+    fn visit_stmt(&mut self, stmt: &'a Stmt) {
+        let (first, last) = self.module.span(stmt);
+        let (from, to) = self.skip.lines;
+        if (first, last) == (from, to) && stmt.is_for_stmt() || self.after_only && last < from {
+            return;
+        }
+        if first <= from && to <= last {
+            // Around the loop: only its parts beside it.
+            walk_stmt(self, stmt);
+        } else {
+            self.names.extend(liveness::reads([stmt]));
+        }
+    }
+
+    fn visit_expr(&mut self, expr: &'a Expr) {
+        if let Expr::Name(name) = expr
+            && !name.ctx.is_store()
+        {
+            self.names.insert(name.id.to_string());
+        }
+        walk_expr(self, expr);
+    }
+}
+
+/// Whether iteration `n` gets item `n` of a sequence wherever the loop is entered: nothing but a progress bar may stand
+/// between the call of `loop` and the `for`, and the sequence must be one that is always the same.
+fn jumpable(program: &Program<'_>, found: &FoundLoop<'_>) -> bool {
+    let direct = match &*found.stmt.iter {
+        Expr::Call(call) if std::ptr::eq(call, found.call) => true,
+        Expr::Call(call) => {
+            let name = call.func.as_name_expr().map(|name| name.id.as_str());
+            let bar = name == Some("tqdm") || call.func.as_attribute_expr().is_some_and(|a| a.attr.as_str() == "tqdm");
+            bar && call
+                .arguments
+                .args
+                .first()
+                .and_then(Expr::as_call_expr)
+                .is_some_and(|inner| std::ptr::eq(inner, found.call))
+        }
+        _ => false,
+    };
+    let Some(iterable) = found.call.arguments.find_argument_value("iterable", 1) else { return false };
+    direct && is_sequence(program, found.unit, iterable, 3)
+}
+
+fn is_sequence(program: &Program<'_>, unit: usize, value: &Expr, depth: usize) -> bool {
+    match value {
+        Expr::List(_) | Expr::Tuple(_) | Expr::ListComp(_) | Expr::StringLiteral(_) => true,
+        Expr::Call(call) => {
+            let name = call.func.as_name_expr().map(|name| name.id.as_str());
+            matches!(name, Some("range" | "list" | "tuple" | "sorted"))
+        }
+        Expr::Name(name) if depth > 0 => {
+            let values = assigned_values(program.units[unit].body, &name.id);
+            !values.is_empty() && values.iter().all(|value| is_sequence(program, unit, value, depth - 1))
+        }
+        _ => false,
+    }
+}
+
+/// Every value that a body assigns to a name; a value of another kind of binding is not a sequence.
+fn assigned_values<'a>(body: &'a [Stmt], name: &str) -> Vec<&'a Expr> {
+    struct Values<'n, 'a>(&'n str, Vec<&'a Expr>);
+    impl<'a> Visitor<'a> for Values<'_, 'a> {
+        fn visit_stmt(&mut self, stmt: &'a Stmt) {
+            if let Stmt::Assign(assign) = stmt {
+                for target in &assign.targets {
+                    let mut names = BTreeSet::new();
+                    target_names(target, &mut names);
+                    if names.contains(self.0) {
+                        // Of an unpacking the whole right side: no sequence that we know.
+                        self.1.push(if target.is_name_expr() { &assign.value } else { target });
+                    }
+                }
+            }
+            walk_stmt(self, stmt);
+        }
+    }
+    let mut values = Values(name, Vec::new());
+    values.visit_body(body);
+    values.1
+}

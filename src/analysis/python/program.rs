@@ -1,0 +1,259 @@
+//! A script and its project's modules as functions, classes and names: what the analyses of effects look things up in.
+
+use std::collections::{HashMap, HashSet};
+
+use ruff_python_ast::visitor::{Visitor, walk_expr, walk_pattern, walk_stmt};
+use ruff_python_ast::{Expr, ExprContext, Pattern, Stmt};
+
+use crate::analysis::python::api::ApiNames;
+use crate::analysis::python::parse::Module;
+
+/// A stretch of code with names of its own: a module or a function. Class bodies belong to what surrounds them.
+pub(super) struct Unit<'a> {
+    pub(super) file: usize,
+    /// Dotted, `<module>` for a module.
+    pub(super) scope: String,
+    pub(super) name: &'a str,
+    /// The class it is a method of.
+    pub(super) class: Option<&'a str>,
+    /// The enclosing function, if it is nested in one.
+    pub(super) parent: Option<usize>,
+    pub(super) params: Vec<&'a str>,
+    pub(super) body: &'a [Stmt],
+    pub(super) line: u32,
+    /// Names bound here, without those declared global or nonlocal.
+    pub(super) locals: HashSet<&'a str>,
+    /// Of `locals`: those bound by something else than an import, a function or a class, and so data.
+    pub(super) variables: HashSet<&'a str>,
+}
+
+/// One file of the program.
+pub(super) struct File<'a> {
+    pub(super) path: &'a str,
+    pub(super) module: &'a Module,
+    pub(super) api: ApiNames,
+    /// Names bound by imports anywhere in the file, and the dotted name that each stands for.
+    pub(super) imports: HashMap<String, String>,
+    /// The module's own unit.
+    pub(super) unit: usize,
+}
+
+pub(super) struct Program<'a> {
+    pub(super) files: Vec<File<'a>>,
+    pub(super) units: Vec<Unit<'a>>,
+    /// Functions by their name, methods included.
+    by_name: HashMap<&'a str, Vec<usize>>,
+    /// Names of classes, and whether they look like torch modules: they define `forward`.
+    pub(super) classes: HashMap<&'a str, bool>,
+}
+
+impl<'a> Program<'a> {
+    /// The first file is the script.
+    pub(super) fn new(files: &[(&'a str, &'a Module)]) -> Self {
+        let mut program =
+            Self { files: Vec::new(), units: Vec::new(), by_name: HashMap::new(), classes: HashMap::new() };
+        for (number, (path, module)) in files.iter().enumerate() {
+            let unit = program.units.len();
+            let mut collector = Collector {
+                program: &mut program,
+                module,
+                file: number,
+                scope: Vec::new(),
+                class: None,
+                parent: None,
+                imports: HashMap::new(),
+            };
+            collector.unit("<module>", None, Vec::new(), module.body(), 1);
+            let imports = collector.imports;
+            program.files.push(File { path, module, api: ApiNames::of(module.body()), imports, unit });
+        }
+        for (number, unit) in program.units.iter().enumerate() {
+            program.by_name.entry(unit.name).or_default().push(number);
+            if let (Some(class), "forward") = (unit.class, unit.name) {
+                program.classes.insert(class, true);
+            }
+        }
+        program
+    }
+
+    /// Functions and methods of this name.
+    pub(super) fn named(&self, name: &str) -> &[usize] {
+        self.by_name.get(name).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Plain functions of this name.
+    pub(super) fn functions(&self, name: &str) -> Vec<usize> {
+        self.named(name).iter().copied().filter(|unit| self.units[*unit].class.is_none()).collect()
+    }
+
+    /// Methods of this name, in whatever class.
+    pub(super) fn methods(&self, name: &str) -> Vec<usize> {
+        self.named(name).iter().copied().filter(|unit| self.units[*unit].class.is_some()).collect()
+    }
+
+    /// The dotted name that an imported name stands for in a file.
+    pub(super) fn import(&self, file: usize, name: &str) -> Option<&str> {
+        self.files[file].imports.get(name).map(String::as_str)
+    }
+}
+
+struct Collector<'p, 'a> {
+    program: &'p mut Program<'a>,
+    module: &'a Module,
+    file: usize,
+    scope: Vec<&'a str>,
+    class: Option<&'a str>,
+    parent: Option<usize>,
+    imports: HashMap<String, String>,
+}
+
+impl<'a> Collector<'_, 'a> {
+    fn unit(&mut self, name: &'a str, class: Option<&'a str>, params: Vec<&'a str>, body: &'a [Stmt], line: u32) {
+        let mut names = Bound::default();
+        names.visit_body(body);
+        names.all.extend(&params);
+        names.variables.extend(&params);
+        names.all.retain(|name| !names.elsewhere.contains(name));
+        names.variables.retain(|name| !names.elsewhere.contains(name));
+        let number = self.program.units.len();
+        let scope = if self.scope.is_empty() { "<module>".to_owned() } else { self.scope.join(".") };
+        let (file, parent) = (self.file, self.parent);
+        let (locals, variables) = (names.all, names.variables);
+        self.program.units.push(Unit { file, scope, name, class, parent, params, body, line, locals, variables });
+        let outer = self.parent;
+        // The module is nobody's enclosing function.
+        if name != "<module>" {
+            self.parent = Some(number);
+        }
+        let class = self.class.take();
+        self.visit_body(body);
+        self.class = class;
+        self.parent = outer;
+    }
+}
+
+impl<'a> Visitor<'a> for Collector<'_, 'a> {
+    fn visit_stmt(&mut self, stmt: &'a Stmt) {
+        match stmt {
+            Stmt::FunctionDef(function) => {
+                let params = function.parameters.iter().map(|parameter| parameter.name().as_str()).collect();
+                let line = function
+                    .decorator_list
+                    .first()
+                    .map_or_else(|| self.module.span(stmt).0, |decorator| self.module.span(decorator).0);
+                self.scope.push(&function.name);
+                self.unit(&function.name, self.class, params, &function.body, line);
+                self.scope.pop();
+            }
+            Stmt::ClassDef(class) => {
+                self.program.classes.entry(&class.name).or_insert(false);
+                self.scope.push(&class.name);
+                let outer = self.class.replace(&class.name);
+                self.visit_body(&class.body);
+                self.class = outer;
+                self.scope.pop();
+            }
+            Stmt::Import(import) => {
+                for alias in &import.names {
+                    let name = alias.name.as_str();
+                    let (bound, means) = match &alias.asname {
+                        Some(bound) => (bound.as_str(), name),
+                        None => name.split_once('.').map_or((name, name), |(first, _)| (first, first)),
+                    };
+                    self.imports.insert(bound.to_owned(), means.to_owned());
+                }
+            }
+            Stmt::ImportFrom(import) => {
+                let module = import.module.as_ref().map_or("", |module| module.as_str());
+                for alias in &import.names {
+                    let bound = alias.asname.as_ref().unwrap_or(&alias.name);
+                    self.imports.insert(bound.to_string(), format!("{module}.{}", alias.name));
+                }
+            }
+            _ => walk_stmt(self, stmt),
+        }
+    }
+
+    fn visit_expr(&mut self, _: &'a Expr) {}
+}
+
+/// The names that a body binds, nested functions and classes not looked into.
+#[derive(Default)]
+struct Bound<'a> {
+    all: HashSet<&'a str>,
+    variables: HashSet<&'a str>,
+    /// Declared global or nonlocal.
+    elsewhere: HashSet<&'a str>,
+}
+
+impl<'a> Bound<'a> {
+    fn variable(&mut self, name: &'a str) {
+        self.all.insert(name);
+        self.variables.insert(name);
+    }
+}
+
+impl<'a> Visitor<'a> for Bound<'a> {
+    fn visit_stmt(&mut self, stmt: &'a Stmt) {
+        match stmt {
+            Stmt::FunctionDef(function) => drop(self.all.insert(&function.name)),
+            Stmt::ClassDef(class) => drop(self.all.insert(&class.name)),
+            Stmt::Import(import) => {
+                for alias in &import.names {
+                    let name = alias.asname.as_ref().unwrap_or(&alias.name).as_str();
+                    self.all.insert(name.split('.').next().unwrap_or(name));
+                }
+            }
+            Stmt::ImportFrom(import) => {
+                self.all.extend(import.names.iter().map(|alias| alias.asname.as_ref().unwrap_or(&alias.name).as_str()));
+            }
+            Stmt::Global(global) => self.elsewhere.extend(global.names.iter().map(|name| name.as_str())),
+            Stmt::Nonlocal(nonlocal) => self.elsewhere.extend(nonlocal.names.iter().map(|name| name.as_str())),
+            Stmt::Try(attempt) => {
+                for handler in &attempt.handlers {
+                    let ruff_python_ast::ExceptHandler::ExceptHandler(handler) = handler;
+                    handler.name.iter().for_each(|name| self.variable(name));
+                }
+                walk_stmt(self, stmt);
+            }
+            _ => walk_stmt(self, stmt),
+        }
+    }
+
+    fn visit_expr(&mut self, expr: &'a Expr) {
+        match expr {
+            Expr::Name(name) if matches!(name.ctx, ExprContext::Store | ExprContext::Del) => self.variable(&name.id),
+            // Names bound in these are their own.
+            Expr::Lambda(_) => {}
+            Expr::ListComp(_) | Expr::SetComp(_) | Expr::DictComp(_) | Expr::Generator(_) => {
+                let mut inner = Walrus(self);
+                walk_expr(&mut inner, expr);
+            }
+            _ => walk_expr(self, expr),
+        }
+    }
+
+    fn visit_pattern(&mut self, pattern: &'a Pattern) {
+        match pattern {
+            Pattern::MatchAs(bound) => bound.name.iter().for_each(|name| self.variable(name)),
+            Pattern::MatchStar(bound) => bound.name.iter().for_each(|name| self.variable(name)),
+            Pattern::MatchMapping(bound) => bound.rest.iter().for_each(|name| self.variable(name)),
+            _ => {}
+        }
+        walk_pattern(self, pattern);
+    }
+}
+
+/// In comprehensions only `:=` binds a name of the surrounding scope.
+struct Walrus<'b, 'a>(&'b mut Bound<'a>);
+
+impl<'a> Visitor<'a> for Walrus<'_, 'a> {
+    fn visit_expr(&mut self, expr: &'a Expr) {
+        if let Expr::Named(named) = expr
+            && let Expr::Name(name) = &*named.target
+        {
+            self.0.variable(&name.id);
+        }
+        walk_expr(self, expr);
+    }
+}

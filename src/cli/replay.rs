@@ -1,0 +1,295 @@
+//! `afterlog replay`: values of a log statement that nobody wrote at the time; and its hidden helpers.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::base::ids::JobId;
+use crate::base::units::duration_ns;
+use crate::cli::error::{DIVERGED, Error};
+use crate::cli::output::Output;
+use crate::cli::project;
+use crate::engine::plan::{Choice, Iterations, ReplayRequest};
+use crate::engine::project::Project;
+use crate::engine::replay::{coordinator, worker};
+use crate::model::job::{JobStatus, SegmentState};
+use crate::model::plan::{ReplayPlan, RunPlan, RunPlanState, Stop};
+
+/// Compute the values of log statements of today's script for past runs, from their checkpoints.
+///
+/// Shows the plan and asks before anything is executed. Your files are not touched.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  afterlog replay grad_norm                        plan, ask, replay over all runs
+  afterlog replay grad_norm --dry-run              only the plan
+  afterlog replay grad_norm --runs last:3 --yes    without asking
+  afterlog replay grad_norm --iters epoch=5..9,12  some iterations of the main loop
+
+Runs: ids, their unique beginnings, names, last, last:5, a..b, comma lists.
+Iterations: all, last, 3, 2..5, 0,4 (counted from 0; ranges include both ends).")]
+pub struct ReplayArgs {
+    /// Names that a log statement of the working tree's script logs.
+    #[arg(value_name = "NAME", required = true)]
+    names: Vec<String>,
+    /// Only these runs.
+    #[arg(long, value_name = "SEL")]
+    runs: Option<String>,
+    /// Only these iterations of the main loop.
+    #[arg(long, value_name = "LOOP=SPEC", value_parser = iterations)]
+    iters: Vec<Iterations>,
+    /// Worker processes at a time; as many as there are cores by default.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
+    /// Show the plan and stop.
+    #[arg(long)]
+    dry_run: bool,
+    /// How the plan is written with --dry-run.
+    #[arg(long, value_enum, default_value_t = PlanFormat::Text)]
+    format: PlanFormat,
+    /// Do not ask.
+    #[arg(long, short)]
+    yes: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum PlanFormat {
+    Text,
+    Json,
+}
+
+/// Parses `LOOP=SPEC`.
+fn iterations(text: &str) -> Result<Iterations, String> {
+    let (loop_name, spec) = text.split_once('=').ok_or("write LOOP=SPEC, for example epoch=2..5")?;
+    let number = |text: &str| text.trim().parse::<u64>().map_err(|_| format!("'{text}' is not an iteration's number"));
+    let choice = match spec {
+        "all" => Choice::All,
+        "last" => Choice::Last,
+        _ => Choice::Ranges(
+            spec.split(',')
+                .map(|part| match part.split_once("..") {
+                    Some((first, last)) => {
+                        let (first, last) = (number(first)?, number(last)?);
+                        if first <= last { Ok((first, last)) } else { Err(format!("{part} ends before it begins")) }
+                    }
+                    None => number(part).map(|only| (only, only)),
+                })
+                .collect::<Result<_, String>>()?,
+        ),
+    };
+    Ok(Iterations { loop_name: loop_name.to_owned(), choice })
+}
+
+pub(super) fn run(args: &ReplayArgs, output: &mut Output) -> Result<ExitCode, Error> {
+    let project = project()?;
+    project.refresh()?;
+    if args.iters.len() > 1 {
+        return Err(Error::Usage("--iters chooses iterations of the main loop: give it once".into()));
+    }
+    let request = ReplayRequest {
+        names: args.names.clone(),
+        runs: args.runs.as_deref().map(|selection| project.select(selection)).transpose()?,
+        iterations: args.iters.first().cloned(),
+        workers: args.jobs.map(usize::from),
+    };
+    let plan = project.plan(&request)?;
+    if args.dry_run && args.format == PlanFormat::Json {
+        output.line(&serde_json::to_string_pretty(&plan).unwrap_or_default())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    show_plan(&plan, output)?;
+    output.finish()?;
+    let lacking = plan.runs.iter().any(|run| run.state == RunPlanState::NotApplicable);
+    if args.dry_run || plan.segments.is_empty() {
+        let incomplete = lacking && !args.dry_run;
+        return Ok(if incomplete { ExitCode::from(DIVERGED) } else { ExitCode::SUCCESS });
+    }
+    if !args.yes && !confirmed(output)? {
+        return Ok(ExitCode::from(crate::cli::error::USER));
+    }
+    let job = project.start(&plan)?;
+    let status = follow(&project, &job, output)?;
+    let diverged = summary(&status, output)?;
+    Ok(if diverged || lacking { ExitCode::from(DIVERGED) } else { ExitCode::SUCCESS })
+}
+
+fn confirmed(output: &mut Output) -> Result<bool, Error> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Error::Refused(
+            "replay asks before it executes anything, and there is no terminal to ask on".into(),
+        ));
+    }
+    output.text("Replay? [y/N] ")?;
+    output.finish()?;
+    let mut answer = String::new();
+    let _ = std::io::stdin().read_line(&mut answer);
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// The plan in words.
+pub(super) fn show_plan(plan: &ReplayPlan, output: &mut Output) -> Result<(), Error> {
+    for run in &plan.runs {
+        output.line(&format!("{}  {}", run.run, headline(plan, run)))?;
+        for placement in &run.placements {
+            let line = placement.line.map(|line| format!(" line {line}")).unwrap_or_default();
+            let changes: String = placement.changes.iter().map(|change| format!("; {change}")).collect();
+            output.line(&format!("    {} {}{line}{changes}", placement.name, placement.status.word()))?;
+            if !placement.status.is_placed() {
+                placement.reasons.iter().try_for_each(|reason| output.line(&format!("      {reason}")))?;
+            }
+        }
+        run.notes.iter().try_for_each(|note| output.line(&format!("    note: {note}")))?;
+    }
+    if plan.segments.is_empty() {
+        return output.line("Nothing to replay.");
+    }
+    let (low, high) = plan.makespan_ns;
+    output.line(&format!(
+        "{} segment{} on {} worker{}, about {} to {}.",
+        plan.segments.len(),
+        if plan.segments.len() == 1 { "" } else { "s" },
+        plan.workers,
+        if plan.workers == 1 { "" } else { "s" },
+        duration_ns(low),
+        duration_ns(high)
+    ))
+}
+
+fn headline(plan: &ReplayPlan, run: &RunPlan) -> String {
+    match run.state {
+        RunPlanState::Complete => "complete: nothing to replay".into(),
+        RunPlanState::NotApplicable => "cannot be replayed".into(),
+        RunPlanState::Replay => {
+            let segments: Vec<_> = plan.segments.iter().filter(|segment| segment.run == run.run).collect();
+            let steps = segments.iter().flat_map(|segment| &segment.steps);
+            let (mut executed, mut skipped, mut restored) = (0, 0, 0);
+            for step in steps {
+                executed += 1;
+                skipped += step.skip.len();
+                restored += usize::from(step.restore.is_some());
+            }
+            let cost = segments.iter().map(|segment| segment.cost.total_ns()).sum();
+            let only_prefix = segments.iter().all(|segment| segment.stop == Stop::AtMainLoop);
+            let what = if only_prefix {
+                "runs up to the main loop".to_owned()
+            } else {
+                format!("{executed} iterations, {restored} restored, {skipped} nested loops skipped")
+            };
+            format!("{what}, about {}", duration_ns(cost))
+        }
+    }
+}
+
+/// Follows a job to its end, a line for each segment that ends.
+fn follow(project: &Project, job: &JobId, output: &mut Output) -> Result<JobStatus, Error> {
+    const POLL: Duration = Duration::from_millis(40);
+    let mut told: Vec<u32> = Vec::new();
+    let mut seen_active = false;
+    let started = std::time::Instant::now();
+    loop {
+        project.refresh()?;
+        let status = project.jobs()?.into_iter().find(|status| status.id == *job);
+        if let Some(status) = status {
+            seen_active |= status.active;
+            let total = status.segments.len();
+            for segment in &status.segments {
+                let ended = !matches!(segment.state, SegmentState::Queued | SegmentState::Running { .. });
+                if ended && !told.contains(&segment.id) {
+                    told.push(segment.id);
+                    output.note(&segment_line(segment, told.len(), total));
+                }
+            }
+            if told.len() == total {
+                return Ok(status);
+            }
+            // The coordinator was killed: refreshing has marked what it left undone.
+            if seen_active && !status.active && started.elapsed() > Duration::from_secs(5) {
+                project.refresh()?;
+            }
+        }
+        std::io::stderr().flush().ok();
+        std::thread::sleep(POLL);
+    }
+}
+
+fn segment_line(segment: &crate::model::job::SegmentStatus, number: usize, total: usize) -> String {
+    let span = segment.span.map(|(a, b)| if a == b { format!(" {a}") } else { format!(" {a}..{b}") });
+    let outcome = match &segment.state {
+        SegmentState::Done { check } => match &check.first_difference {
+            Some(difference) => format!("diverged: {} at {}", difference.name, difference.position),
+            None if check.equal_values + check.equal_states == 0 => "done, nothing to compare with".into(),
+            None => format!("verified: {} values and {} states equal", check.equal_values, check.equal_states),
+        },
+        SegmentState::Failed { message, .. } => format!("failed: {}", message.lines().last().unwrap_or_default()),
+        other => other.word().to_owned(),
+    };
+    format!("[{number}/{total}] {}{} {outcome}", segment.run, span.unwrap_or_default())
+}
+
+/// Counts what became of the segments; true if not all is well.
+fn summary(status: &JobStatus, output: &mut Output) -> Result<bool, Error> {
+    let (mut verified, mut unverified, mut diverged, mut failed) = (0, 0, 0, 0);
+    for segment in &status.segments {
+        match &segment.state {
+            SegmentState::Done { check } if check.first_difference.is_some() => diverged += 1,
+            SegmentState::Done { check } if check.equal_values + check.equal_states == 0 => unverified += 1,
+            SegmentState::Done { .. } => verified += 1,
+            _ => failed += 1,
+        }
+        if let SegmentState::Failed { traceback: Some(traceback), .. } = &segment.state {
+            output.note(traceback);
+        }
+    }
+    let counts = [("verified", verified), ("unverified", unverified), ("diverged", diverged), ("failed", failed)];
+    let words: Vec<String> =
+        counts.iter().filter(|(_, count)| *count > 0).map(|(word, count)| format!("{count} {word}")).collect();
+    output.line(&format!("Segments: {}.", words.join(", ")))?;
+    Ok(diverged + failed > 0)
+}
+
+/// The process that performs a job and outlives its starter.
+#[derive(Debug, clap::Args)]
+#[command(hide = true)]
+pub struct CoordinateArgs {
+    job: JobId,
+}
+
+pub(super) fn coordinate(args: &CoordinateArgs) -> Result<ExitCode, Error> {
+    coordinator::run(project()?.layout(), &args.job)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The process that performs one segment.
+#[derive(Debug, clap::Args)]
+#[command(hide = true)]
+pub struct WorkerArgs {
+    job: JobId,
+    segment: u32,
+}
+
+pub(super) fn work(args: &WorkerArgs) -> Result<ExitCode, Error> {
+    let project = project()?;
+    match worker::run(project.layout(), &args.job, args.segment) {
+        Ok(code) => Ok(ExitCode::from(u8::try_from(code).unwrap_or(1))),
+        Err(error) => {
+            // The reason belongs to the segment, where the user looks for it.
+            worker::note_failure(project.layout(), &args.job, args.segment, &error.to_string())?;
+            Err(error.into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Choice, iterations};
+
+    #[test]
+    fn iterations_are_read_as_written() {
+        let parsed = |text| iterations(text).map(|iterations| iterations.choice);
+        assert_eq!(parsed("epoch=all"), Ok(Choice::All));
+        assert_eq!(parsed("epoch=last"), Ok(Choice::Last));
+        assert_eq!(parsed("epoch=0,4,2..5"), Ok(Choice::Ranges(vec![(0, 0), (4, 4), (2, 5)])));
+        for bad in ["epoch", "epoch=", "epoch=x", "epoch=5..2", "epoch=-1"] {
+            assert!(iterations(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Gathers what planning needs to know of each run and joins the runs' segments into one plan.
+
+use std::collections::BTreeSet;
+
+use crate::analysis::planner::{self, Rates, RunInput};
+use crate::analysis::python;
+use crate::base::ids::{JobId, RunId};
+use crate::engine::project::Project;
+use crate::engine::propagate::{self, Preview};
+use crate::engine::{Error, sources};
+use crate::model::instrument::Reach;
+use crate::model::job::SegmentState;
+use crate::model::plan::{ReplayPlan, RunPlan, RunPlanState, Segment};
+use crate::model::probe::PlacementStatus;
+use crate::model::run::{Checkpoint, RunDetail, RunStatus};
+use crate::store::chunks::ChunkStore;
+
+/// What a user asks to replay.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReplayRequest {
+    pub names: Vec<String>,
+    /// `None`: all runs.
+    pub runs: Option<Vec<RunId>>,
+    /// Iterations of the main loop; `None`: all.
+    pub iterations: Option<Iterations>,
+    /// Workers; `None`: as many as there are cores.
+    pub workers: Option<usize>,
+}
+
+/// A choice of iterations of one loop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Iterations {
+    pub loop_name: String,
+    pub choice: Choice,
+}
+
+/// Which iterations of a loop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Choice {
+    All,
+    Last,
+    /// Inclusive ranges.
+    Ranges(Vec<(u64, u64)>),
+}
+
+impl Choice {
+    fn holds(&self, index: u64, count: u64) -> bool {
+        match self {
+            Self::All => true,
+            Self::Last => index + 1 == count,
+            Self::Ranges(ranges) => ranges.iter().any(|(first, last)| (*first..=*last).contains(&index)),
+        }
+    }
+}
+
+/// Plans a replay. Nothing is executed.
+///
+/// # Errors
+/// If a name is logged by no script of the working tree, or the store cannot be read.
+pub fn plan(project: &Project, request: &ReplayRequest) -> Result<ReplayPlan, Error> {
+    let runs = match &request.runs {
+        Some(runs) => runs.clone(),
+        None => project.runs()?.into_iter().map(|run| run.id).collect(),
+    };
+    let workers = request.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
+    let chunks = ChunkStore::open(project.layout())?;
+    let mut plan = ReplayPlan {
+        job: JobId::generate(),
+        names: request.names.clone(),
+        workers,
+        runs: Vec::new(),
+        segments: Vec::new(),
+        makespan_ns: (0, 0),
+    };
+    for preview in propagate::preview(project, &request.names, &runs)? {
+        let (run_plan, segments) = plan_one(project, request, preview, workers, &chunks)?;
+        plan.runs.push(run_plan);
+        for mut segment in segments {
+            segment.id = u32::try_from(plan.segments.len()).unwrap_or(u32::MAX);
+            plan.segments.push(segment);
+        }
+    }
+    let makespan = planner::makespan_ns(plan.segments.iter().map(|segment| segment.cost.total_ns()), workers);
+    // Recorded times vary from machine to machine and with what else runs: a fifth less to a half more.
+    plan.makespan_ns = (makespan - makespan / 5, makespan + makespan / 2);
+    Ok(plan)
+}
+
+fn plan_one(
+    project: &Project,
+    request: &ReplayRequest,
+    preview: Preview,
+    workers: usize,
+    chunks: &ChunkStore,
+) -> Result<(RunPlan, Vec<Segment>), Error> {
+    let detail = project.run_detail(&preview.run)?;
+    let placed = preview.propagation.placements.iter().any(|placement| placement.status.is_placed());
+    let mut plan = RunPlan {
+        run: preview.run.clone(),
+        version: detail.meta.version.clone(),
+        script: preview.script.clone(),
+        placements: preview.propagation.placements.clone(),
+        probed_source: placed.then(|| preview.propagation.text.clone()),
+        probe_hash: blake3::hash(format!("{}\n{}", detail.meta.version, preview.propagation.text).as_bytes()).to_hex()
+            [..32]
+            .to_owned(),
+        reach: Reach::default(),
+        wanted: Vec::new(),
+        known: Vec::new(),
+        state: RunPlanState::NotApplicable,
+        notes: preview.propagation.problems.clone(),
+    };
+    if !placed {
+        let there = |status| plan.placements.iter().all(|placement| placement.status == status);
+        if there(PlacementStatus::AlreadyThere) && !plan.placements.is_empty() {
+            plan.state = RunPlanState::Complete;
+        }
+        return Ok((plan, Vec::new()));
+    }
+    if detail.summary.status == RunStatus::Running {
+        plan.notes.push("the run is still training: replay it when it has ended".into());
+        return Ok((plan, Vec::new()));
+    }
+    let sources =
+        sources::of_version(&project.versions()?, &plan.version, &plan.script, Some(&preview.propagation.text))?;
+    let instrumentation = python::instrument(&plan.script, &sources);
+    plan.reach = python::reach(&plan.script, &sources, &preview.propagation.inserted);
+    let main_loop = instrumentation.main.as_ref().and_then(|key| instrumentation.find(key));
+    let main_name = main_loop.map(|main| main.name.clone()).unwrap_or_default();
+    plan.wanted = wanted(&detail, request, &main_name);
+    let done = known(project, &plan, &detail)?;
+    plan.known = plan.wanted.iter().copied().filter(|at| done.iterations.contains(at)).collect();
+    let open: Vec<u64> = plan.wanted.iter().copied().filter(|at| !done.iterations.contains(at)).collect();
+    let outside = (plan.reach.before || plan.reach.after) && request.iterations.is_none() && !done.outside;
+    let checkpoints = readable(project, &detail, chunks)?;
+    let planned = planner::plan_run(&RunInput {
+        run: &plan.run,
+        instrumentation: &instrumentation,
+        reach: &plan.reach,
+        checkpoints: &checkpoints,
+        timings: &detail.timings,
+        ended: matches!(detail.summary.status, RunStatus::Finished | RunStatus::Failed),
+        wanted: &open,
+        outside,
+        workers,
+        rates: Rates::default(),
+    });
+    plan.notes.extend(planned.notes);
+    plan.state = if planned.segments.is_empty() { RunPlanState::Complete } else { RunPlanState::Replay };
+    Ok((plan, planned.segments))
+}
+
+/// The iterations that the request asks for, of those that the run began.
+fn wanted(detail: &RunDetail, request: &ReplayRequest, main_loop: &str) -> Vec<u64> {
+    let count = detail.timings.iterations.len() as u64;
+    let choice = request.iterations.as_ref().filter(|iterations| iterations.loop_name == main_loop);
+    (0..count).filter(|at| choice.is_none_or(|iterations| iterations.choice.holds(*at, count))).collect()
+}
+
+/// What earlier replays of the same version and statements have filled.
+#[derive(Default)]
+struct Known {
+    iterations: BTreeSet<u64>,
+    outside: bool,
+}
+
+fn known(project: &Project, plan: &RunPlan, detail: &RunDetail) -> Result<Known, Error> {
+    let mut known = Known::default();
+    for segment in project.segments_of(&plan.run)? {
+        let same = segment.probe_hash == plan.probe_hash;
+        if !same || !matches!(segment.status.state, SegmentState::Done { .. }) {
+            continue;
+        }
+        known.iterations.extend(&segment.wanted);
+        let last = detail.timings.iterations.len() as u64;
+        // A segment without iterations, or one that ran on to the end, has filled what lies outside the loop.
+        known.outside |= segment.wanted.is_empty() || segment.wanted.last().is_some_and(|at| at + 1 >= last);
+    }
+    Ok(known)
+}
+
+/// The run's checkpoints whose bytes are there.
+fn readable(project: &Project, detail: &RunDetail, chunks: &ChunkStore) -> Result<Vec<Checkpoint>, Error> {
+    let stored = project.stored_checkpoints(&detail.summary.id)?;
+    let there = |stored: &crate::engine::checkpoint::StoredCheckpoint| {
+        chunks.holds(&stored.skeleton) && stored.buffers.iter().all(|buffer| chunks.holds(buffer))
+    };
+    Ok(stored.into_iter().filter(there).map(|stored| stored.checkpoint).collect())
+}

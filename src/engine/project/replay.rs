@@ -1,0 +1,87 @@
+//! Replay as the front ends see it: what is missing, where it lands, what it costs, starting and cancelling it.
+
+use crate::base::files;
+use crate::base::ids::{JobId, RunId};
+use crate::engine::checkpoint::StoredCheckpoint;
+use crate::engine::plan::{self, ReplayRequest};
+use crate::engine::project::{Project, grid};
+use crate::engine::propagate::{self, HindsightStatement, Preview};
+use crate::engine::{Error, spawn};
+use crate::model::plan::ReplayPlan;
+use crate::store::db::SegmentRow;
+use crate::store::layout::names;
+
+impl Project {
+    /// The log statements of the working tree that some runs lack.
+    ///
+    /// # Errors
+    /// If the store or a script cannot be read.
+    pub fn hindsight_names(&self) -> Result<Vec<HindsightStatement>, Error> {
+        propagate::hindsight(self)
+    }
+
+    /// Where the statements that log these names land in the versions of these runs (`None`: all).
+    ///
+    /// # Errors
+    /// If a name is logged by no script of the working tree, or a version cannot be read.
+    pub fn preview(&self, names: &[String], runs: Option<&[RunId]>) -> Result<Vec<Preview>, Error> {
+        let all;
+        let runs = match runs {
+            Some(runs) => runs,
+            None => {
+                all = self.runs()?.into_iter().map(|run| run.id).collect::<Vec<_>>();
+                &all
+            }
+        };
+        propagate::preview(self, names, runs)
+    }
+
+    /// What a replay would do and cost. Nothing is executed.
+    ///
+    /// # Errors
+    /// As [`Project::preview`].
+    pub fn plan(&self, request: &ReplayRequest) -> Result<ReplayPlan, Error> {
+        plan::plan(self, request)
+    }
+
+    /// Starts a planned replay in a process that outlives this one.
+    ///
+    /// # Errors
+    /// If the plan cannot be written or the process not started.
+    pub fn start(&self, plan: &ReplayPlan) -> Result<JobId, Error> {
+        let folder = self.layout().job(&plan.job);
+        files::create_dir_all(&folder)?;
+        let path = folder.join(names::PLAN);
+        let json =
+            serde_json::to_vec(plan).map_err(|error| Error::BadFile { path: path.clone(), what: error.to_string() })?;
+        files::write_atomic(&path, &json)?;
+        let mut child = spawn::coordinator(self.root(), &plan.job)?;
+        // Reaped when it ends, if this process is still there; it does not wait for it.
+        std::thread::spawn(move || child.wait());
+        Ok(plan.job.clone())
+    }
+
+    /// Asks a job's coordinator to stop. What is finished is kept.
+    ///
+    /// # Errors
+    /// If the wish cannot be written down.
+    pub fn cancel(&self, job: &JobId) -> Result<(), Error> {
+        Ok(files::write_atomic(&self.layout().job(job).join(names::CANCEL), b"")?)
+    }
+
+    /// The segments that replayed a run, oldest job first.
+    pub(in crate::engine) fn segments_of(&self, run: &RunId) -> Result<Vec<SegmentRow>, Error> {
+        self.query(|db| Ok(db.segments_of(run)?))
+    }
+
+    /// A run's stored checkpoints with the places of their bytes, in order of capture.
+    pub(in crate::engine) fn stored_checkpoints(&self, run: &RunId) -> Result<Vec<StoredCheckpoint>, Error> {
+        let stored = self.query(|db| Ok(db.checkpoints(run)?))?;
+        Ok(stored.iter().filter_map(|json| serde_json::from_str(json).ok()).collect())
+    }
+
+    /// The names closest to a mistyped one.
+    pub(in crate::engine) fn similar_names(&self, name: &str, known: &[String]) -> Vec<String> {
+        grid::similar(name, &known.iter().cloned().collect())
+    }
+}

@@ -1,0 +1,146 @@
+//! Reads `[python FLAGS…] SCRIPT ARGS…` and finds the interpreter.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::engine::Error;
+
+/// A script and how to run it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    pub python: PathBuf,
+    pub flags: Vec<String>,
+    /// As the user wrote it.
+    pub script: PathBuf,
+    pub args: Vec<OsString>,
+}
+
+/// Flags of the interpreter that take a value as the next word.
+const WITH_VALUE: [&str; 2] = ["-X", "-W"];
+
+/// Reads the words after `run`.
+///
+/// # Errors
+/// If no interpreter is found, no script is named, the script is not there, or Python is asked for something other than
+/// a script.
+pub fn parse(words: &[OsString], cwd: &Path) -> Result<Command, Error> {
+    let mut words = words.iter().peekable();
+    let explicit = words.next_if(|word| is_python(word));
+    let python = find_python(explicit.map(OsString::as_os_str))?;
+    let mut flags = Vec::new();
+    while let Some(flag) = words.next_if(|word| word.to_str().is_some_and(|word| word.starts_with('-'))) {
+        let flag = flag.to_string_lossy().into_owned();
+        if flag == "-m" || flag == "-c" {
+            return Err(Error::Unsupported {
+                what: format!("python {flag} cannot be recorded"),
+                instead: "name the script file: afterlog run path/to/train.py".into(),
+            });
+        }
+        let value = WITH_VALUE.contains(&flag.as_str()).then(|| words.next()).flatten();
+        flags.push(flag);
+        flags.extend(value.map(|value| value.to_string_lossy().into_owned()));
+    }
+    let script = PathBuf::from(words.next().ok_or_else(|| Error::Unsupported {
+        what: "no script is named".into(),
+        instead: "afterlog run train.py".into(),
+    })?);
+    let path = cwd.join(&script);
+    if !path.is_file() {
+        return Err(Error::NoScript { near: near(&path), path: script });
+    }
+    Ok(Command { python, flags, script, args: words.cloned().collect() })
+}
+
+/// Whether a word means a Python interpreter: `python`, `python3`, `python3.11`, with or without a folder.
+fn is_python(word: &OsStr) -> bool {
+    let name = Path::new(word).file_name().and_then(OsStr::to_str).unwrap_or_default();
+    let version = name.strip_prefix("pypy").or_else(|| name.strip_prefix("python"));
+    version.is_some_and(|version| version.chars().all(|c| c.is_ascii_digit() || c == '.')) && !name.ends_with(".py")
+}
+
+/// The interpreter that was named, else the active environment's, else the one on PATH.
+///
+/// # Errors
+/// If there is none.
+pub fn find_python(explicit: Option<&OsStr>) -> Result<PathBuf, Error> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path = |name: &OsStr| std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| runs(path));
+    if let Some(word) = explicit {
+        let named = Path::new(word);
+        let found = if named.components().count() > 1 { std::path::absolute(named).ok() } else { on_path(word) };
+        return found
+            .filter(|path| runs(path))
+            .ok_or_else(|| Error::NoPython { looked_for: format!("there is no {}", named.display()) });
+    }
+    let environments = ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(std::env::var_os);
+    environments
+        .map(|folder| Path::new(&folder).join("bin/python"))
+        .find(|path| runs(path))
+        .or_else(|| ["python3", "python"].into_iter().find_map(|name| on_path(OsStr::new(name))))
+        .ok_or_else(|| Error::NoPython {
+            looked_for: "no virtual environment is active, and there is no python3 or python on PATH".into(),
+        })
+}
+
+fn runs(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+/// The Python file beside a missing one whose name is most like it.
+fn near(path: &Path) -> Option<String> {
+    let wanted = path.file_name()?.to_string_lossy().into_owned();
+    let entries = std::fs::read_dir(path.parent()?).ok()?;
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    names
+        .filter(|name| Path::new(name).extension().is_some_and(|extension| extension == "py"))
+        .map(|name| (difference(&wanted, &name), name))
+        .filter(|(difference, _)| *difference <= 1 + wanted.len() / 3)
+        .min()
+        .map(|(_, name)| name)
+}
+
+/// How many letters two names do not share, in whatever order they stand.
+fn difference(a: &str, b: &str) -> usize {
+    let mut rest: Vec<char> = b.chars().collect();
+    let mut alone = 0;
+    for letter in a.chars() {
+        match rest.iter().position(|other| *other == letter) {
+            Some(at) => drop(rest.remove(at)),
+            None => alone += 1,
+        }
+    }
+    alone + rest.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::{OsStr, OsString};
+
+    use super::{is_python, parse};
+    use crate::engine::Error;
+
+    #[test]
+    fn interpreters_are_told_from_scripts() {
+        for word in ["python", "python3", "python3.11", "/opt/venv/bin/python"] {
+            assert!(is_python(OsStr::new(word)), "{word}");
+        }
+        for word in ["python.py", "train.py", "pythonic", "python_train"] {
+            assert!(!is_python(OsStr::new(word)), "{word}");
+        }
+    }
+
+    #[test]
+    fn flags_script_and_arguments_are_told_apart() {
+        let dir = tempfile::tempdir().expect("folder");
+        crate::base::files::write_atomic(&dir.path().join("train.py"), b"").expect("script");
+        let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
+        let command = parse(&words("python3 -u -X dev train.py -u lr=1"), dir.path()).expect("parses");
+        assert_eq!(command.flags, ["-u", "-X", "dev"]);
+        assert_eq!(command.script.to_str(), Some("train.py"));
+        assert_eq!(command.args, words("-u lr=1"));
+        let missing = parse(&words("trian.py"), dir.path());
+        assert!(matches!(missing, Err(Error::NoScript { near: Some(near), .. }) if near == "train.py"));
+        assert!(matches!(parse(&words("python3 -m x"), dir.path()), Err(Error::Unsupported { .. })));
+    }
+}

@@ -1,0 +1,234 @@
+//! Recording a run: the version, the script under the runtime, the checkpoints it hands over.
+//!
+//! Training comes first: whatever fails here, the script runs to its end and gives its own exit code.
+
+mod interpreter;
+mod recorder;
+mod signals;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+pub use interpreter::{Command, find_python, parse};
+
+use crate::analysis::python;
+use crate::base::files::{self, at};
+use crate::base::ids::RunId;
+use crate::engine::project::Project;
+use crate::engine::spawn::{self, Channels, Checkpoints, Descriptors, Invocation, Mode, Session, Streams};
+use crate::engine::{Error, runtime, sources};
+use crate::model::run::RunMeta;
+use crate::store::journal::{Event, Writer};
+use crate::store::layout::{Lock, names};
+use crate::store::versions::Versions;
+
+/// How a recorded script ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// `None` where the script ran unrecorded.
+    pub run: Option<RunId>,
+    /// The script's own, or 128 + the signal that ended it.
+    pub exit_code: i32,
+    /// What was lost, in words.
+    pub problems: Vec<String>,
+}
+
+/// What a user asks to record.
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub name: Option<String>,
+    pub checkpoints: Checkpoints,
+    pub command: Command,
+    pub cwd: PathBuf,
+}
+
+/// Runs a script and records it. If it cannot be recorded, `warn` is told why before the script starts.
+///
+/// # Errors
+/// If there is no such script, it lies outside the project, or Python cannot be started: nothing ran.
+pub fn record(request: &Request, warn: &mut dyn FnMut(&str)) -> Result<Recorded, Error> {
+    let command = &request.command;
+    let prepared = Project::open_or_create(&request.cwd).and_then(|project| {
+        let script = relative_script(&project, request)?;
+        Prepared::new(project, request, script)
+    });
+    match prepared {
+        Ok(prepared) => prepared.run(request),
+        Err(error @ Error::OutsideProject { .. }) => Err(error),
+        Err(error) => {
+            warn(&format!("not recorded: {error}"));
+            Ok(Recorded { run: None, exit_code: unrecorded(command)?, problems: Vec::new() })
+        }
+    }
+}
+
+/// The script's path in the project.
+fn relative_script(project: &Project, request: &Request) -> Result<String, Error> {
+    let path = request.cwd.join(&request.command.script);
+    let outside = || Error::OutsideProject { path: path.clone(), root: project.root().to_owned() };
+    let real = path.canonicalize().map_err(at("find", &path))?;
+    let root = project.root().canonicalize().map_err(at("find", project.root()))?;
+    let relative = real.strip_prefix(&root).map_err(|_| outside())?;
+    relative.to_str().map(str::to_owned).ok_or_else(outside)
+}
+
+/// Runs the script with the runtime importable and nothing recorded.
+fn unrecorded(command: &Command) -> Result<i32, Error> {
+    let folder = std::env::temp_dir().join(format!("afterlog-runtime-{}", RunId::generate()));
+    let runtime = runtime::write(&folder, |_| true).is_ok().then_some(folder.as_path());
+    let child = spawn::plain_python(&invocation(command), runtime);
+    let outcome = child.map_err(Error::from).and_then(|mut child| wait(&mut child, &command.python));
+    // Temporary, and only of use to the script that has ended.
+    let _ = std::fs::remove_dir_all(&folder);
+    Ok(outcome?.0)
+}
+
+fn invocation(command: &Command) -> Invocation<'_> {
+    Invocation { python: &command.python, flags: &command.flags, script: &command.script, args: &command.args }
+}
+
+fn wait(child: &mut Child, python: &Path) -> Result<(i32, Option<i32>), Error> {
+    let forwarding = signals::forward_to(child.id());
+    let status = child.wait().map_err(at("wait for", python))?;
+    drop(forwarding);
+    Ok(spawn::outcome(status))
+}
+
+/// A run about to start: everything is in place but the script's process.
+struct Prepared {
+    project: Project,
+    meta: RunMeta,
+    folder: PathBuf,
+    runtime: PathBuf,
+    lock: Lock,
+    descriptors: Descriptors,
+    channels: Channels,
+    journal: Writer,
+}
+
+impl Prepared {
+    fn new(project: Project, request: &Request, script: String) -> Result<Self, Error> {
+        let layout = project.layout();
+        let id = RunId::generate();
+        let folder = layout.run(&id);
+        files::create_dir_all(&folder)?;
+        // Before the run can be seen: whoever lists it must find it running.
+        let path = folder.join(names::LOCK);
+        let lock = Lock::acquire(&path)?.ok_or_else(|| at("lock", &path)(std::io::ErrorKind::WouldBlock.into()))?;
+        let committed = Versions::open(layout)?.commit_worktree(&id)?;
+        let instrumentation = python::instrument(&script, &sources::of_worktree(project.root(), &script));
+        let json = serde_json::to_vec(&instrumentation).unwrap_or_default();
+        files::write_atomic(&folder.join(names::INSTRUMENTATION), &json)?;
+        let runtime = runtime::unpack(layout)?;
+        let meta = RunMeta {
+            id,
+            name: request.name.clone(),
+            started_ms: now_ms(),
+            python: request.command.python.clone(),
+            python_flags: request.command.flags.clone(),
+            script,
+            args: request.command.args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect(),
+            project_root: project.root().to_owned(),
+            cwd: request.cwd.clone(),
+            hash_seed: hash_seed(),
+            entropy_seed: random(),
+            environment: selected_environment(),
+            hostname: nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+            version: committed.version,
+            left_out: committed.left_out,
+            head: committed.head,
+            afterlog_version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let json = serde_json::to_vec_pretty(&meta).unwrap_or_default();
+        let inherited: File = lock.file().try_clone().map_err(at("lock", &path))?;
+        let (descriptors, channels) = Descriptors::open(&folder, Some(inherited))?;
+        let journal = Writer::open(&folder.join(names::RECORDER))?;
+        // Last: a folder without it is no run yet, so whatever failed above leaves none behind.
+        files::write_atomic(&folder.join(names::META), &json)?;
+        Ok(Self { project, meta, folder, runtime, lock, descriptors, channels, journal })
+    }
+
+    fn run(self, request: &Request) -> Result<Recorded, Error> {
+        let session = Session {
+            mode: Mode::Record { checkpoints: request.checkpoints },
+            runtime: &self.runtime,
+            directory: &self.folder,
+            project_root: self.project.root(),
+            hash_seed: &self.meta.hash_seed,
+            entropy_seed: self.meta.entropy_seed,
+            environment: &BTreeMap::new(),
+            streams: Streams::Inherited,
+        };
+        let mut child = spawn::session(&invocation(&request.command), &session, self.descriptors)?;
+        let recorder =
+            recorder::start(self.project.layout().clone(), self.meta.id.clone(), self.channels, self.journal);
+        let (exit_code, signal) = wait(&mut child, &request.command.python)?;
+        let (journal, mut problems) = recorder.finish();
+        let ending = serde_json::json!({ "exit_code": exit_code, "signal": signal, "unix_ms": now_ms() });
+        match journal.map(|mut journal| journal.append(&[Event::End(ending.to_string())])) {
+            Some(Ok(())) => {}
+            Some(Err(error)) => problems.push(error.to_string()),
+            None => problems.push("the recorder failed".into()),
+        }
+        drop(self.lock);
+        // The journals are written: what the database cannot take now, it takes when it is next opened.
+        if let Err(error) = self.project.refresh() {
+            problems.push(error.to_string());
+        }
+        Ok(Recorded { run: Some(self.meta.id), exit_code, problems })
+    }
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The seed of string hashes, and so of the order of sets: the user's own, or one that a replay can repeat.
+fn hash_seed() -> String {
+    match std::env::var("PYTHONHASHSEED") {
+        Ok(seed) if !seed.is_empty() && seed != "random" => seed,
+        _ => (random() & 0xffff_ffff).to_string(),
+    }
+}
+
+fn random() -> u64 {
+    let mut bytes = [0; 8];
+    // Without a source of randomness, time and process id still differ from run to run.
+    match File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes)) {
+        Ok(()) => u64::from_le_bytes(bytes) >> 1,
+        Err(_) => now_ms().cast_unsigned() ^ u64::from(std::process::id()) << 40,
+    }
+}
+
+/// The variables that decide how a script computes. Nothing that may be a secret.
+fn selected_environment() -> BTreeMap<String, String> {
+    const BEGINNINGS: [&str; 12] = [
+        "OMP_",
+        "MKL_",
+        "OPENBLAS_",
+        "VECLIB_",
+        "NUMEXPR_",
+        "CUDA_",
+        "CUBLAS_",
+        "NCCL_",
+        "TORCH_",
+        "PYTORCH_",
+        "PYTHON",
+        "LC_",
+    ];
+    const WHOLE: [&str; 5] = ["LANG", "TZ", "VIRTUAL_ENV", "CONDA_PREFIX", "KMP_AFFINITY"];
+    const SECRETS: [&str; 6] = ["TOKEN", "KEY", "SECRET", "PASSWORD", "PASS", "CREDENTIAL"];
+    // Set for each session anew.
+    const OURS: [&str; 2] = ["PYTHONPATH", "PYTHONHASHSEED"];
+    std::env::vars_os()
+        .filter_map(|(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, _)| BEGINNINGS.iter().any(|start| name.starts_with(start)) || WHOLE.contains(&name.as_str()))
+        .filter(|(name, _)| !SECRETS.iter().any(|secret| name.contains(secret)) && !OURS.contains(&name.as_str()))
+        .collect()
+}

@@ -1,0 +1,225 @@
+//! Takes snapshots out of the shared buffers into the chunk store, in a thread of the lowest priority.
+//!
+//! At most two snapshots are ever under way: the script waits for an answer before it reuses a buffer, or does without.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::thread::JoinHandle;
+
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::base::ids::RunId;
+use crate::engine::Error;
+use crate::engine::checkpoint::{self, Capture, Moment, StoredCheckpoint};
+use crate::engine::spawn::Channels;
+use crate::model::position::{Position, Step};
+use crate::model::run::Checkpoint;
+use crate::store::chunks::{ChunkStore, ItemKind, PackWriter};
+use crate::store::journal::{Event, Writer};
+use crate::store::layout::Layout;
+
+/// A recorder at work.
+pub(super) struct Recorder {
+    thread: JoinHandle<Worker>,
+    /// Another handle of the control channel, to end the reading with.
+    control: Option<UnixStream>,
+}
+
+/// Starts taking snapshots.
+pub(super) fn start(layout: Layout, run: RunId, channels: Channels, journal: Writer) -> Recorder {
+    let worker =
+        Worker { layout, run, buffers: channels.buffers, journal, pack: None, problems: Vec::new(), pool: None };
+    let control = channels.control;
+    let handle = control.try_clone().ok();
+    Recorder { thread: std::thread::spawn(move || worker.work(control)), control: handle }
+}
+
+impl Recorder {
+    /// Waits until what the script handed over is stored; gives the journal back, and what was lost.
+    pub(super) fn finish(self) -> (Option<Writer>, Vec<String>) {
+        // What was sent is still read, and then it ends: a process that the script forked may hold the other side open.
+        let _ = self.control.map(|control| control.shutdown(Shutdown::Read));
+        match self.thread.join() {
+            Ok(worker) => (Some(worker.journal), worker.problems),
+            Err(_) => (None, Vec::new()),
+        }
+    }
+}
+
+struct Worker {
+    layout: Layout,
+    run: RunId,
+    buffers: [File; 2],
+    journal: Writer,
+    /// Made for the first snapshot: most scripts of a project's history never take one.
+    pack: Option<PackWriter>,
+    problems: Vec<String>,
+    pool: Option<rayon::ThreadPool>,
+}
+
+/// A message from the script.
+#[derive(Debug, Deserialize)]
+struct Snapshot {
+    #[serde(flatten)]
+    capture: Capture,
+    #[serde(flatten)]
+    moment: Moment,
+}
+
+impl Worker {
+    fn work(mut self, control: UnixStream) -> Self {
+        lower_priority();
+        // Its threads hash and compress; one at the lowest priority keeps up with training and leaves it the cores.
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).start_handler(|_| lower_priority()).build();
+        self.pool = pool.ok();
+        let Ok(mut answers) = control.try_clone() else { return self };
+        for line in BufReader::new(control).lines() {
+            // The script may leave without reading its last answer; that resets the channel and means its end.
+            let Ok(line) = line else { break };
+            let Ok(snapshot) = serde_json::from_str::<Snapshot>(&line) else { continue };
+            let (seq, buffer) = (snapshot.capture.seq, snapshot.capture.buffer);
+            let answer = match self.store(&snapshot) {
+                Ok(()) => json!({ "t": "stored", "seq": seq, "buffer": buffer, "ok": true, "stop": false }),
+                Err(error) => {
+                    self.lost(&format!("checkpoint {seq} and those after it were not kept: {error}"));
+                    let reason = error.to_string();
+                    json!({ "t": "stored", "seq": seq, "buffer": buffer, "ok": false, "stop": true, "reason": reason })
+                }
+            };
+            if writeln!(answers, "{answer}").is_err() {
+                // It has ended; what it had sent before is still to be read.
+            }
+        }
+        self
+    }
+
+    fn store(&mut self, snapshot: &Snapshot) -> Result<(), Error> {
+        let (skeleton, contents) = self.read(&snapshot.capture).map_err(|source| Error::SharedMemory { source })?;
+        let digests = checkpoint::digests(&snapshot.capture, &skeleton, &contents);
+        let pack = match &mut self.pack {
+            Some(pack) => pack,
+            none => none.insert(ChunkStore::open(&self.layout)?.into_writer(self.run.as_str())?),
+        };
+        let mut put = |bytes: &[u8], kind| match &self.pool {
+            Some(pool) => pool.install(|| pack.put(bytes, kind)),
+            None => pack.put(bytes, kind),
+        };
+        let (skeleton, mut stored_bytes) = put(&skeleton, ItemKind::BYTES)?;
+        let mut buffers = Vec::new();
+        for (content, (_, _, size, is_float)) in contents.iter().zip(&snapshot.capture.buffers) {
+            let (buffer, added) = put(content, ItemKind { size: (*size).max(1), is_float: *is_float })?;
+            buffers.push(buffer);
+            stored_bytes += added;
+        }
+        // A checkpoint in the journal must be in the pack whatever happens next.
+        pack.sync()?;
+        let step = |(name, index): &(String, u64)| Step { name: name.clone(), index: *index };
+        let stored = StoredCheckpoint {
+            checkpoint: Checkpoint {
+                seq: snapshot.capture.seq,
+                kind: snapshot.moment.kind.clone(),
+                iteration: snapshot.moment.iteration,
+                position: Position(snapshot.moment.position.iter().map(step).collect()),
+                bytes: snapshot.capture.bytes,
+                stored_bytes,
+                stall_ns: snapshot.capture.stall_ns,
+                missing: snapshot.capture.missing.clone(),
+                digests,
+            },
+            skeleton,
+            buffers,
+        };
+        let json = serde_json::to_string(&stored).map_err(|error| Error::SharedMemory { source: error.into() })?;
+        Ok(self.journal.append(&[Event::Stored(json)])?)
+    }
+
+    fn read(&self, capture: &Capture) -> io::Result<(Vec<u8>, Vec<Vec<u8>>)> {
+        let shared = self.buffers.get(capture.buffer).ok_or_else(|| io::Error::other("no such buffer"))?;
+        let skeleton = checkpoint::read_shared(shared, capture.skeleton)?;
+        let places = capture.buffers.iter().map(|(offset, length, _, _)| (*offset, *length));
+        let contents = places.map(|place| checkpoint::read_shared(shared, place)).collect::<io::Result<_>>()?;
+        Ok((skeleton, contents))
+    }
+
+    fn lost(&mut self, what: &str) {
+        // On a full disk the note may fail too; the user is told at the end in any case.
+        let _ = self.journal.append(&[Event::Note(what.to_owned())]);
+        self.problems.push(what.to_owned());
+    }
+}
+
+/// The lowest priority there is for the calling thread alone; without it recording still works.
+fn lower_priority() {
+    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 19);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::os::unix::fs::FileExt;
+
+    use serde_json::{Value, json};
+
+    use super::start;
+    use crate::base::ids::RunId;
+    use crate::engine::checkpoint::StoredCheckpoint;
+    use crate::engine::spawn::Descriptors;
+    use crate::store::chunks::ChunkStore;
+    use crate::store::journal::{Event, Writer, read_from};
+    use crate::store::layout::Layout;
+
+    /// Sends one snapshot as a script does; gives the answer, the recorder's journal and what it says was lost.
+    fn recorded(layout: &Layout) -> (Value, Vec<Event>, Vec<String>) {
+        let (script, channels) = Descriptors::open(layout.root(), None).expect("descriptors");
+        let path = layout.root().join("recorder");
+        let run: RunId = "0123456789".parse().expect("an id");
+        let recorder = start(layout.clone(), run, channels, Writer::open(&path).expect("journal"));
+        script.buffers[1].write_all_at(b"..tree..", 0).expect("skeleton");
+        script.buffers[1].write_all_at(&[7; 64], 4096).expect("tensor");
+        let message = json!({
+            "t": "snapshot", "kind": {"at": "block_end", "block": "train.py::step#0", "occurrence": 0}, "iteration": 3,
+            "position": [["epoch", 3]], "seq": 5, "buffer": 1, "skeleton": [0, 8], "buffers": [[4096, 64, 4, true]],
+            "trees": {"object:model": [2, 4]}, "uses": {"object:model": [0]}, "missing": [["local:f", "a file"]],
+            "bytes": 72, "stall_ns": 9,
+        });
+        writeln!(&script.control, "{message}").expect("sent");
+        let mut answer = String::new();
+        BufReader::new(&script.control).read_line(&mut answer).expect("answered");
+        // The script's side stays open, as a process that it forked would hold it.
+        let (_, problems) = recorder.finish();
+        let events = read_from(&path, 0).expect("journal").events;
+        (serde_json::from_str(&answer).expect("JSON"), events, problems)
+    }
+
+    #[test]
+    fn a_snapshot_is_answered_once_it_can_be_read_back() {
+        let dir = tempfile::tempdir().expect("folder");
+        let layout = Layout::create(dir.path()).expect("store");
+        let (answer, events, problems) = recorded(&layout);
+        assert_eq!(answer, json!({"t": "stored", "seq": 5, "buffer": 1, "ok": true, "stop": false}));
+        assert!(problems.is_empty(), "{problems:?}");
+        let [Event::Stored(text)] = &events[..] else { panic!("{events:?}") };
+        let stored: StoredCheckpoint = serde_json::from_str(text).expect("a checkpoint");
+        let chunks = ChunkStore::open(&layout).expect("packs");
+        assert_eq!(chunks.read(&stored.skeleton).expect("reads"), b"..tree..");
+        assert_eq!(chunks.read(&stored.buffers[0]).expect("reads"), [7; 64]);
+        assert_eq!((stored.checkpoint.seq, stored.checkpoint.iteration), (5, 3));
+        assert_eq!(stored.checkpoint.position.to_string(), "epoch=3");
+        let tree = [&b"tree"[..], blake3::hash(&[7; 64]).as_bytes()].concat();
+        assert_eq!(stored.checkpoint.digests["object:model"], blake3::hash(&tree).to_hex()[..32]);
+    }
+
+    #[test]
+    fn what_cannot_be_stored_stops_checkpoints_and_is_said() {
+        let dir = tempfile::tempdir().expect("folder");
+        let layout = Layout::create(dir.path()).expect("store");
+        std::fs::remove_dir(layout.packs()).expect("no packs");
+        let (answer, events, problems) = recorded(&layout);
+        assert_eq!((&answer["ok"], &answer["stop"], &answer["buffer"]), (&json!(false), &json!(true), &json!(1)));
+        assert!(matches!(&events[..], [Event::Note(note)] if note.contains("checkpoint 5")), "{events:?}");
+        assert_eq!(problems.len(), 1);
+    }
+}

@@ -1,0 +1,97 @@
+//! The worker's side of the control channel: serves checkpoints to the replaying Python and compares states.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixStream;
+
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::engine::checkpoint::{self, Capture};
+use crate::engine::replay::states::{Loaded, States};
+use crate::model::plan::SegmentOrder;
+
+/// A message from Python.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "t", rename_all = "snake_case")]
+enum Message {
+    Load {
+        seq: u64,
+    },
+    Compare {
+        checkpoint: u64,
+        #[serde(flatten)]
+        capture: Capture,
+    },
+    Step {},
+}
+
+/// Places in a shared buffer begin at multiples of this, so that arrays can be read in place.
+const ALIGNMENT: u64 = 64;
+
+/// Answers until Python closes its end.
+///
+/// # Errors
+/// If the channel or the shared memory fails; a checkpoint that cannot be read is an answer, not an error.
+pub(super) fn serve(control: UnixStream, buffers: &[File; 2], states: &States, order: &SegmentOrder) -> io::Result<()> {
+    let mut answers = control.try_clone()?;
+    for line in BufReader::new(control).lines() {
+        // Python may leave without having read its last answer; that resets the channel and means the same.
+        let Ok(line) = line else { break };
+        let answer = match serde_json::from_str(&line).map_err(io::Error::other)? {
+            Message::Step {} => continue,
+            Message::Load { seq } => match states.load(seq) {
+                Ok(loaded) => put(seq, &loaded, &buffers[0])?,
+                Err(reason) => json!({ "t": "failed", "seq": seq, "reason": reason }),
+            },
+            Message::Compare { checkpoint, capture } => compare(checkpoint, &capture, buffers, order)?,
+        };
+        writeln!(answers, "{answer}")?;
+    }
+    Ok(())
+}
+
+/// Writes a checkpoint into the shared buffer and says where its parts are.
+fn put(seq: u64, loaded: &Loaded, shared: &File) -> io::Result<serde_json::Value> {
+    let mut places = Vec::new();
+    let mut at = loaded.skeleton.len() as u64;
+    for buffer in &loaded.buffers {
+        at = at.next_multiple_of(ALIGNMENT);
+        places.push((at, buffer.len() as u64));
+        at += buffer.len() as u64;
+    }
+    if shared.metadata()?.len() < at.max(1) {
+        shared.set_len(at.max(1))?;
+    }
+    shared.write_all_at(&loaded.skeleton, 0)?;
+    for (buffer, (offset, _)) in loaded.buffers.iter().zip(&places) {
+        shared.write_all_at(buffer, *offset)?;
+    }
+    let skeleton = (0, loaded.skeleton.len());
+    Ok(json!({ "t": "loaded", "seq": seq, "buffer": 0, "skeleton": skeleton, "buffers": places }))
+}
+
+/// Compares the state that Python has reached with the one recorded there.
+fn compare(seq: u64, capture: &Capture, buffers: &[File; 2], order: &SegmentOrder) -> io::Result<serde_json::Value> {
+    let shared = buffers.get(capture.buffer).ok_or_else(|| io::Error::other("no such buffer"))?;
+    let skeleton = checkpoint::read_shared(shared, capture.skeleton)?;
+    let contents: Vec<Vec<u8>> = capture
+        .buffers
+        .iter()
+        .map(|(offset, length, _, _)| checkpoint::read_shared(shared, (*offset, *length)))
+        .collect::<io::Result<_>>()?;
+    let replayed = checkpoint::digests(capture, &skeleton, &contents);
+    let none = BTreeMap::new();
+    let recorded = order
+        .steps
+        .iter()
+        .flat_map(|step| &step.expect)
+        .find(|expected| expected.checkpoint == seq)
+        .map_or(&none, |expected| &expected.digests);
+    let equal = recorded.iter().filter(|(key, digest)| replayed.get(*key) == Some(digest)).count();
+    let different: Vec<&String> =
+        recorded.iter().filter(|(key, digest)| replayed.get(*key) != Some(digest)).map(|(key, _)| key).collect();
+    Ok(json!({ "t": "compared", "buffer": capture.buffer, "equal": equal, "different": different }))
+}

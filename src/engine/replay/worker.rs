@@ -1,0 +1,175 @@
+//! Performs one segment: puts the version in place, isolates itself, runs the script and serves it its states.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::analysis::python;
+use crate::base::files::{self, at};
+use crate::base::ids::JobId;
+use crate::engine::replay::isolation::{self, View};
+use crate::engine::replay::states::States;
+use crate::engine::replay::{protocol, read_plan};
+use crate::engine::spawn::{self, Channels, Descriptors, Invocation, Mode, Session, Streams};
+use crate::engine::{Error, runtime, sources};
+use crate::model::plan::{RunPlan, Segment, SegmentOrder};
+use crate::model::run::RunMeta;
+use crate::model::value::Value;
+use crate::store::journal::{self, Event, Writer};
+use crate::store::layout::{Layout, names};
+use crate::store::versions::Versions;
+
+/// Variables that keep well-known trackers from sending a replay's values anywhere.
+const TRACKERS_OFF: [(&str, &str); 5] = [
+    ("WANDB_MODE", "disabled"),
+    ("COMET_MODE", "DISABLED"),
+    ("NEPTUNE_MODE", "debug"),
+    ("MLFLOW_TRACKING_URI", "file:///tmp/afterlog-replay-mlflow"),
+    ("CLEARML_OFFLINE_MODE", "1"),
+];
+
+/// Performs a segment of a job; gives the exit code of its script.
+///
+/// # Errors
+/// If the segment cannot be prepared or its process fails. The process must have a single thread when this is called.
+pub fn run(layout: &Layout, job: &JobId, segment: u32) -> Result<i32, Error> {
+    let plan = read_plan(layout, job)?;
+    let missing = |what: &str| Error::BadFile { path: layout.job(job).join(names::PLAN), what: what.to_owned() };
+    let segment = plan.segments.iter().find(|s| s.id == segment).ok_or_else(|| missing("no such segment"))?;
+    let run_plan = plan.runs.iter().find(|run| run.run == segment.run).ok_or_else(|| missing("no such run"))?;
+    Worker::prepare(layout, job, segment, run_plan)?.perform()
+}
+
+/// Everything that is opened before the process isolates itself.
+struct Worker<'a> {
+    layout: &'a Layout,
+    folder: PathBuf,
+    scratch: PathBuf,
+    meta: RunMeta,
+    order: SegmentOrder,
+    absent: Vec<String>,
+    states: States,
+    runtime: PathBuf,
+}
+
+impl<'a> Worker<'a> {
+    fn prepare(layout: &'a Layout, job: &JobId, segment: &Segment, run_plan: &RunPlan) -> Result<Self, Error> {
+        let folder = layout.segment(job, segment.id);
+        let meta = read_meta(layout, segment)?;
+        let probed = run_plan.probed_source.as_deref().unwrap_or_default();
+        let versions = Versions::open(layout)?;
+        let scratch = folder.join("scratch");
+        let tree = scratch.join(isolation::TREE);
+        files::create_dir_all(&tree)?;
+        versions.check_out(&run_plan.version, &tree)?;
+        let script = tree.join(&run_plan.script);
+        fs::remove_file(&script).map_err(at("replace", &script))?;
+        files::write_atomic(&script, probed.as_bytes())?;
+
+        let sources = sources::of_version(&versions, &run_plan.version, &run_plan.script, Some(probed))?;
+        let instrumentation = python::instrument(&run_plan.script, &sources);
+        write_json(&folder.join(names::INSTRUMENTATION), &instrumentation)?;
+        let order = SegmentOrder {
+            run: segment.run.clone(),
+            args: recorded_arguments(layout, segment)?,
+            entropy_seed: meta.entropy_seed,
+            steps: segment.steps.clone(),
+            stop: segment.stop,
+        };
+        write_json(&folder.join(names::ORDER), &order)?;
+        let here = versions.list_files(&run_plan.version)?;
+        let absent = versions.worktree_paths()?.into_iter().filter(|path| !here.contains(path));
+        // What a version left out for its size is data: the user's own file is the best there is.
+        let absent = absent.filter(|path| !meta.left_out.iter().any(|left| left.path == *path)).collect();
+        let states = States::open(layout, &segment.run)?;
+        let runtime = runtime::unpack(layout)?;
+        Ok(Self { layout, folder, scratch, meta, order, absent, states, runtime })
+    }
+
+    fn perform(self) -> Result<i32, Error> {
+        let (descriptors, channels) = Descriptors::open(&self.folder, None)?;
+        let output = descriptors.output.try_clone().map_err(at("open", &self.folder.join(names::OUTPUT)))?;
+        let root = self.layout.root();
+        let view = View { root, scratch: &self.scratch, absent: &self.absent };
+        isolation::enter(&view).map_err(|source| Error::NoIsolation { reason: source.to_string() })?;
+        std::env::set_current_dir(&self.meta.cwd).map_err(at("enter", &self.meta.cwd))?;
+
+        let script = root.join(&self.meta.script);
+        let script = script.strip_prefix(&self.meta.cwd).unwrap_or(&script).to_owned();
+        let args: Vec<OsString> = self.meta.args.iter().map(OsString::from).collect();
+        let mut environment: BTreeMap<String, String> = self.meta.environment.clone();
+        environment.extend(TRACKERS_OFF.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let invocation =
+            Invocation { python: &self.meta.python, flags: &self.meta.python_flags, script: &script, args: &args };
+        let session = Session {
+            mode: Mode::Replay { order: &self.folder.join(names::ORDER) },
+            runtime: &self.runtime,
+            directory: &self.folder,
+            project_root: root,
+            hash_seed: &self.meta.hash_seed,
+            entropy_seed: self.meta.entropy_seed,
+            environment: &environment,
+            streams: Streams::AppendedTo(&output),
+        };
+        let mut child = spawn::session(&invocation, &session, descriptors)?;
+        let Channels { control, buffers } = channels;
+        let served = protocol::serve(control, &buffers, &self.states, &self.order);
+        if served.is_err() {
+            // Without its states the script must not go on.
+            let _ = child.kill();
+        }
+        let status = child.wait().map_err(at("wait for", &self.meta.python))?;
+        served.map_err(at("serve", &self.folder))?;
+        Ok(spawn::outcome(status).0)
+    }
+}
+
+fn read_meta(layout: &Layout, segment: &Segment) -> Result<RunMeta, Error> {
+    let path = layout.run(&segment.run).join(names::META);
+    serde_json::from_slice(&files::read(&path)?).map_err(|error| Error::BadFile { path, what: error.to_string() })
+}
+
+fn write_json<T: serde::Serialize>(path: &Path, value: &T) -> Result<(), Error> {
+    let json =
+        serde_json::to_vec(value).map_err(|error| Error::BadFile { path: path.to_owned(), what: error.to_string() })?;
+    Ok(files::write_atomic(path, &json)?)
+}
+
+/// The values that `arg` gave in the run, from its journal.
+fn recorded_arguments(layout: &Layout, segment: &Segment) -> Result<Vec<(String, Value)>, Error> {
+    let path = layout.run(&segment.run).join(names::EVENTS);
+    let mut known: BTreeMap<u32, String> = BTreeMap::new();
+    let mut arguments: Vec<(String, Value)> = Vec::new();
+    let mut offset = 0;
+    loop {
+        let batch = journal::read_from(&path, offset)?;
+        for event in batch.events {
+            match event {
+                Event::Name { id, text } => drop(known.insert(id, text)),
+                Event::Argument { name, value } => {
+                    let name = known.get(&name).cloned().unwrap_or_default();
+                    if !arguments.iter().any(|(known, _)| *known == name) {
+                        arguments.push((name, value));
+                    }
+                }
+                _ => {}
+            }
+        }
+        offset = batch.next_offset;
+        if !batch.more {
+            return Ok(arguments);
+        }
+    }
+}
+
+/// Notes in the segment's journal why its script was never started, for its state.
+///
+/// # Errors
+/// If the journal cannot be written.
+pub fn note_failure(layout: &Layout, job: &JobId, segment: u32, reason: &str) -> Result<(), Error> {
+    let folder = layout.segment(job, segment);
+    files::create_dir_all(&folder)?;
+    let end = serde_json::json!({ "exit_code": 70, "exception": reason, "traceback": null }).to_string();
+    Ok(Writer::open(&folder.join(names::EVENTS))?.append(&[Event::End(end)])?)
+}

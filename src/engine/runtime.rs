@@ -1,0 +1,118 @@
+//! The Python runtime: embedded in the program, unpacked into the store once for each content.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::base::files;
+use crate::engine::Error;
+use crate::store::layout::Layout;
+
+/// Every file of `assets/runtime`, by its path there.
+const FILES: &[(&str, &str)] = &[
+    ("launch.py", include_str!("../../assets/runtime/launch.py")),
+    ("afterlog/__init__.py", include_str!("../../assets/runtime/afterlog/__init__.py")),
+    ("afterlog/_arguments.py", include_str!("../../assets/runtime/afterlog/_arguments.py")),
+    ("afterlog/_buffers.py", include_str!("../../assets/runtime/afterlog/_buffers.py")),
+    ("afterlog/_capture.py", include_str!("../../assets/runtime/afterlog/_capture.py")),
+    ("afterlog/_flordb.py", include_str!("../../assets/runtime/afterlog/_flordb.py")),
+    ("afterlog/_frames.py", include_str!("../../assets/runtime/afterlog/_frames.py")),
+    ("afterlog/_inert.py", include_str!("../../assets/runtime/afterlog/_inert.py")),
+    ("afterlog/_journal.py", include_str!("../../assets/runtime/afterlog/_journal.py")),
+    ("afterlog/_kinds.py", include_str!("../../assets/runtime/afterlog/_kinds.py")),
+    ("afterlog/_output.py", include_str!("../../assets/runtime/afterlog/_output.py")),
+    ("afterlog/_replay.py", include_str!("../../assets/runtime/afterlog/_replay.py")),
+    ("afterlog/_restore.py", include_str!("../../assets/runtime/afterlog/_restore.py")),
+    ("afterlog/_seeds.py", include_str!("../../assets/runtime/afterlog/_seeds.py")),
+    ("afterlog/_session.py", include_str!("../../assets/runtime/afterlog/_session.py")),
+    ("afterlog/_snapshot.py", include_str!("../../assets/runtime/afterlog/_snapshot.py")),
+    ("afterlog/_values.py", include_str!("../../assets/runtime/afterlog/_values.py")),
+    ("flor/__init__.py", include_str!("../../assets/runtime/flor/__init__.py")),
+    ("flordb/__init__.py", include_str!("../../assets/runtime/flordb/__init__.py")),
+];
+
+/// The packages among the files, as a script imports them.
+pub const PACKAGES: [&str; 3] = ["afterlog", "flor", "flordb"];
+
+/// Unpacks the runtime into the store, if this content is not there yet; gives its folder.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn unpack(layout: &Layout) -> Result<PathBuf, Error> {
+    let mut hasher = blake3::Hasher::new();
+    for (path, text) in FILES {
+        hasher.update(path.as_bytes()).update(text.as_bytes());
+    }
+    let folder = layout.runtime(&hasher.finalize().to_hex()[..16]);
+    if folder.exists() {
+        return Ok(folder);
+    }
+    // Whole or not at all: several processes may be doing this, and whoever renames first has done it for all.
+    let mut name = folder.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}-{:?}.tmp", std::process::id(), std::thread::current().id()));
+    let unfinished = folder.with_file_name(name);
+    write(&unfinished, |_| true)?;
+    if let Err(source) = fs::rename(&unfinished, &folder) {
+        fs::remove_dir_all(&unfinished).map_err(files::at("remove", &unfinished))?;
+        if !folder.exists() {
+            return Err(files::at("create", &folder)(source).into());
+        }
+    }
+    Ok(folder)
+}
+
+/// Writes the files whose path is wanted below a folder.
+///
+/// # Errors
+/// If one cannot be written.
+pub fn write(folder: &Path, wanted: impl Fn(&str) -> bool) -> Result<(), Error> {
+    for (path, text) in FILES.iter().filter(|(path, _)| wanted(path)) {
+        let path = folder.join(path);
+        if let Some(parent) = path.parent() {
+            files::create_dir_all(parent)?;
+        }
+        files::write_atomic(&path, text.as_bytes())?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::{FILES, unpack};
+    use crate::store::layout::Layout;
+
+    fn list(folder: &Path, prefix: &str, found: &mut BTreeSet<String>) {
+        for entry in std::fs::read_dir(folder).expect("folder").map(|entry| entry.expect("entry")) {
+            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+            if entry.path().is_dir() {
+                list(&entry.path(), &format!("{name}/"), found);
+            } else if name.ends_with(".py") {
+                found.insert(name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_file_of_the_runtime_is_embedded() {
+        let mut there = BTreeSet::new();
+        list(&Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/runtime"), "", &mut there);
+        let embedded: BTreeSet<String> = FILES.iter().map(|(path, _)| (*path).to_owned()).collect();
+        assert_eq!(embedded, there);
+    }
+
+    #[test]
+    fn unpacking_at_once_in_several_threads_gives_one_whole_runtime() {
+        let dir = tempfile::tempdir().expect("folder");
+        let layout = Layout::create(dir.path()).expect("store");
+        let folders: BTreeSet<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| unpack(&layout).expect("unpacked"))).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+        });
+        assert_eq!(folders.len(), 1);
+        let mut there = BTreeSet::new();
+        list(folders.first().expect("one"), "", &mut there);
+        assert_eq!(there.len(), FILES.len());
+    }
+}
