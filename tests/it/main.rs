@@ -3,6 +3,7 @@
 mod env;
 mod propagate;
 mod record;
+mod replay;
 mod terminal;
 mod tidy;
 mod tui;

@@ -10,6 +10,7 @@ equal states have equal trees however they came about.
 import collections
 import marshal
 import pickle
+import types
 import weakref
 
 from . import _kinds
@@ -67,6 +68,10 @@ def walk(roots):
 
 def _children(value, kind):
     """What an object leads to, in a fixed order."""
+    if isinstance(value, types.MethodType):
+        return [value.__self__]
+    if isinstance(value, types.FunctionType):
+        return [value.__dict__] + [item for cell in value.__closure__ or () for item in _contents(cell)]
     if isinstance(value, _kinds.CODE + _kinds.LIVE) or _kinds.is_sink(value):
         return []
     if _kinds.is_tensor(value):
@@ -85,6 +90,13 @@ def _children(value, kind):
             if hasattr(value, name):
                 children.append(getattr(value, name))
     return children
+
+
+def _contents(cell):
+    try:
+        return [cell.cell_contents]
+    except ValueError:
+        return []
 
 
 class Capture:
@@ -107,7 +119,7 @@ class Capture:
 
     def variable(self, key, value):
         """The tree of one variable and the buffers it uses, in the order of their places in it. Raises NotCapturable."""
-        nodes, keep, buffers = len(self._nodes), len(self._keep), len(self.buffers)
+        begun = self._begin()
         self._key, self._count, self._uses, self.entries[key] = key, 0, [], {}
         try:
             tree = self._node(value)
@@ -118,11 +130,19 @@ class Capture:
             reason = str(error)
         except Exception as error:  # noqa: BLE001 - a property of the user's may raise anything
             reason = "%s: %s" % (type(error).__name__, error)
-        # Forget what was begun, so that nothing refers to a node that is not there.
+        self._forget(begun)
+        del self.entries[key]
+        raise NotCapturable(reason)
+
+    def _begin(self):
+        return len(self._nodes), len(self._keep), len(self.buffers), len(self._uses)
+
+    def _forget(self, begun):
+        """Drops what was captured since, so that nothing refers to a node that is not there."""
+        nodes, keep, buffers, uses = begun
         for added in list(self._nodes)[nodes:]:
             del self._nodes[added]
-        del self._keep[keep:], self.buffers[buffers:], self.entries[key]
-        raise NotCapturable(reason)
+        del self._keep[keep:], self.buffers[buffers:], self._uses[uses:]
 
     def _number(self, value):
         """A new node's number within its variable, and the entry of its object."""
@@ -244,7 +264,28 @@ class Capture:
             except NotCapturable:
                 pass
         number, entry = self._number(value)
-        return ("pickle", number, self._pickle(value)) if entry is None else ("same", number)
+        if entry is None:
+            return ("pickle", number, self._pickle(value))
+        begun = self._begin()
+        try:
+            if isinstance(value, types.MethodType):
+                return ("method", number, self._node(value.__self__))
+            if isinstance(value, types.FunctionType) and (value.__closure__ or value.__dict__):
+                return ("function", number, self._cells(value), self._attributes(value))
+        except NotCapturable:
+            # As for any code: the same again. What it holds may be out of reach for good reasons (a lock of a library).
+            self._forget(begun)
+        return ("same", number)
+
+    def _cells(self, value):
+        """What a function's closure holds; None where a variable is not bound yet."""
+        cells = []
+        for cell in value.__closure__ or ():
+            try:
+                cells.append((self._node(cell.cell_contents),))
+            except ValueError:
+                cells.append(None)
+        return cells
 
     def _tensor(self, value):
         module = _kinds.torch()

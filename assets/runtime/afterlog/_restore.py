@@ -66,6 +66,18 @@ class Restore:
         self._memo[self._key, number] = live
         return live
 
+    def _method(self, number, owner):
+        live = self._same(number)
+        self._value(owner)
+        return live
+
+    def _function(self, number, cells, attributes):
+        live = self._same(number)
+        for cell, content in zip(live.__closure__ or (), cells):
+            if content is not None:
+                cell.cell_contents = self._value(content[0])
+        return self._with(live, attributes)
+
     def _class(self, reference):
         return _kinds.class_from(reference)
 
