@@ -43,6 +43,7 @@ pub enum Command {
     Worker(crate::cli::replay::WorkerArgs),
     Propagate(crate::cli::propagate::PropagateArgs),
     Diff(crate::cli::diff::DiffArgs),
+    Demo(crate::cli::demo::DemoArgs),
     Fsck(crate::cli::fsck::FsckArgs),
     Rebuild(crate::cli::rebuild::RebuildArgs),
     InstallRuntime(crate::cli::install_runtime::InstallArgs),

@@ -34,6 +34,12 @@ pub struct GridArgs {
     verdicts: bool,
 }
 
+/// Names over all runs as a table.
+pub(super) fn show_all(names: &[&str], output: &mut Output) -> Result<ExitCode, Error> {
+    let names = names.iter().map(|name| (*name).to_owned()).collect();
+    run(GridArgs { names, runs: None, format: Format::Table, verdicts: false }, output)
+}
+
 pub(super) fn run(args: GridArgs, output: &mut Output) -> Result<ExitCode, Error> {
     let project = project()?;
     project.refresh()?;

@@ -1,9 +1,9 @@
 //! No command: the interface in the terminal.
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use crate::cli::error::Error;
+use crate::cli::here;
 use crate::engine::project::Project;
 use crate::tui::{self, Ending, Options};
 
@@ -15,7 +15,7 @@ pub(super) fn run(plain: bool) -> Result<ExitCode, Error> {
     if !tui::terminal::is_interactive() {
         return Err(tui::TuiError::NotATerminal.into());
     }
-    let project = Project::find(Path::new("."))?;
+    let project = Project::find(&here()?)?;
     Ok(match tui::run(project, &Options { plain })? {
         Ending::Quit => ExitCode::SUCCESS,
         // As a shell tells of a process that a signal ended.

@@ -5,6 +5,7 @@
 //! To add a command: its arguments and function in `cli/NAME.rs`, a variant in [`args::Command`], an arm in [`dispatch`].
 
 pub mod args;
+mod demo;
 mod diff;
 pub mod error;
 mod fsck;
@@ -49,7 +50,7 @@ fn perform(args: Args, output: &mut Output) -> Result<ExitCode, Error> {
         enter(directory)?;
     }
     match args.command {
-        Some(command) => dispatch(command, output),
+        Some(command) => dispatch(command, args.plain, output),
         None => interface::run(args.plain),
     }
 }
@@ -60,7 +61,7 @@ fn enter(directory: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-fn dispatch(command: Command, output: &mut Output) -> Result<ExitCode, Error> {
+fn dispatch(command: Command, plain: bool, output: &mut Output) -> Result<ExitCode, Error> {
     match command {
         Command::Run(args) => run::run(args, output),
         Command::InstallRuntime(args) => install_runtime::run(&args, output),
@@ -72,6 +73,7 @@ fn dispatch(command: Command, output: &mut Output) -> Result<ExitCode, Error> {
         Command::Worker(args) => replay::work(&args),
         Command::Propagate(args) => propagate::run(&args, output),
         Command::Diff(args) => diff::run(&args, output),
+        Command::Demo(args) => demo::run(&args, plain, output),
         Command::Fsck(args) => fsck::run(&args, output),
         Command::Rebuild(args) => rebuild::run(&args, output),
     }

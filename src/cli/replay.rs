@@ -9,7 +9,7 @@ use crate::base::units::duration_ns;
 use crate::cli::error::{DIVERGED, Error};
 use crate::cli::output::Output;
 use crate::cli::project;
-use crate::engine::plan::{Choice, Iterations, ReplayRequest};
+use crate::engine::plan::{Iterations, ReplayRequest};
 use crate::engine::project::Project;
 use crate::engine::replay::{coordinator, worker};
 use crate::model::job::{JobStatus, SegmentState};
@@ -35,7 +35,7 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "SEL")]
     runs: Option<String>,
     /// Only these iterations of the main loop.
-    #[arg(long, value_name = "LOOP=SPEC", value_parser = iterations)]
+    #[arg(long, value_name = "LOOP=SPEC")]
     iters: Vec<Iterations>,
     /// Worker processes at a time; as many as there are cores by default.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
@@ -57,26 +57,18 @@ enum PlanFormat {
     Json,
 }
 
-/// Parses `LOOP=SPEC`.
-fn iterations(text: &str) -> Result<Iterations, String> {
-    let (loop_name, spec) = text.split_once('=').ok_or("write LOOP=SPEC, for example epoch=2..5")?;
-    let number = |text: &str| text.trim().parse::<u64>().map_err(|_| format!("'{text}' is not an iteration's number"));
-    let choice = match spec {
-        "all" => Choice::All,
-        "last" => Choice::Last,
-        _ => Choice::Ranges(
-            spec.split(',')
-                .map(|part| match part.split_once("..") {
-                    Some((first, last)) => {
-                        let (first, last) = (number(first)?, number(last)?);
-                        if first <= last { Ok((first, last)) } else { Err(format!("{part} ends before it begins")) }
-                    }
-                    None => number(part).map(|only| (only, only)),
-                })
-                .collect::<Result<_, String>>()?,
-        ),
+/// Replays a name over all runs without asking.
+pub(super) fn replay_all(name: &str, output: &mut Output) -> Result<ExitCode, Error> {
+    let args = ReplayArgs {
+        names: vec![name.to_owned()],
+        runs: None,
+        iters: Vec::new(),
+        jobs: None,
+        dry_run: false,
+        format: PlanFormat::Text,
+        yes: true,
     };
-    Ok(Iterations { loop_name: loop_name.to_owned(), choice })
+    run(&args, output)
 }
 
 pub(super) fn run(args: &ReplayArgs, output: &mut Output) -> Result<ExitCode, Error> {
@@ -274,22 +266,6 @@ pub(super) fn work(args: &WorkerArgs) -> Result<ExitCode, Error> {
             // The reason belongs to the segment, where the user looks for it.
             worker::note_failure(project.layout(), &args.job, args.segment, &error.to_string())?;
             Err(error.into())
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Choice, iterations};
-
-    #[test]
-    fn iterations_are_read_as_written() {
-        let parsed = |text| iterations(text).map(|iterations| iterations.choice);
-        assert_eq!(parsed("epoch=all"), Ok(Choice::All));
-        assert_eq!(parsed("epoch=last"), Ok(Choice::Last));
-        assert_eq!(parsed("epoch=0,4,2..5"), Ok(Choice::Ranges(vec![(0, 0), (4, 4), (2, 5)])));
-        for bad in ["epoch", "epoch=", "epoch=x", "epoch=5..2", "epoch=-1"] {
-            assert!(iterations(bad).is_err(), "{bad}");
         }
     }
 }

@@ -44,12 +44,12 @@ pub(super) fn run(args: RunArgs, output: &mut Output) -> Result<ExitCode, Error>
     let cwd = here()?;
     let command = record::parse(&args.command, &cwd)?;
     let request = Request { name: args.name, checkpoints: args.checkpoints, command, cwd };
-    let recorded = record::record(&request, &mut |why| output.note(&format!("afterlog: {why}")))?;
+    let recorded = record::record(&request, &mut |why| output.note(why))?;
     for problem in &recorded.problems {
-        output.note(&format!("afterlog: {problem}"));
+        output.note(problem);
     }
     if let (Some(run), false) = (&recorded.run, args.quiet) {
-        output.note(&format!("afterlog: recorded run {run}"));
+        output.note(&format!("recorded run {run}"));
     }
     Ok(ExitCode::from(u8::try_from(recorded.exit_code).unwrap_or(1)))
 }

@@ -3,6 +3,7 @@
 //! Nothing here prints, parses a command line or draws.
 
 pub mod checkpoint;
+pub mod demo;
 pub mod error;
 pub mod export;
 pub mod ingest;

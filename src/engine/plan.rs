@@ -1,6 +1,7 @@
 //! Gathers what planning needs to know of each run and joins the runs' segments into one plan.
 
 use std::collections::BTreeSet;
+use std::str::FromStr;
 
 use crate::analysis::planner::{self, Rates, RunInput};
 use crate::analysis::python;
@@ -41,6 +42,37 @@ pub enum Choice {
     Last,
     /// Inclusive ranges.
     Ranges(Vec<(u64, u64)>),
+}
+
+/// Text that chooses no iterations, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadIterations(String);
+
+impl FromStr for Iterations {
+    type Err = BadIterations;
+
+    /// Reads `LOOP=SPEC`: `epoch=all`, `epoch=last`, `epoch=3`, `epoch=2..5`, `epoch=0,4`.
+    fn from_str(text: &str) -> Result<Self, BadIterations> {
+        let bad = |what: String| BadIterations(what);
+        let (loop_name, spec) =
+            text.split_once('=').ok_or_else(|| bad("write LOOP=SPEC, for example epoch=2..5".into()))?;
+        let number =
+            |text: &str| text.trim().parse::<u64>().map_err(|_| bad(format!("'{text}' is not an iteration's number")));
+        let range = |part: &str| match part.split_once("..") {
+            Some((first, last)) => {
+                let (first, last) = (number(first)?, number(last)?);
+                if first <= last { Ok((first, last)) } else { Err(bad(format!("{part} ends before it begins"))) }
+            }
+            None => number(part).map(|only| (only, only)),
+        };
+        let choice = match spec {
+            "all" => Choice::All,
+            "last" => Choice::Last,
+            _ => Choice::Ranges(spec.split(',').map(range).collect::<Result<_, _>>()?),
+        };
+        Ok(Self { loop_name: loop_name.to_owned(), choice })
+    }
 }
 
 impl Choice {
@@ -186,4 +218,20 @@ fn readable(project: &Project, detail: &RunDetail, chunks: &ChunkStore) -> Resul
         chunks.holds(&stored.skeleton) && stored.buffers.iter().all(|buffer| chunks.holds(buffer))
     };
     Ok(stored.into_iter().filter(there).map(|stored| stored.checkpoint).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Choice, Iterations};
+
+    #[test]
+    fn iterations_are_read_as_written() {
+        let parsed = |text: &str| text.parse::<Iterations>().map(|iterations| iterations.choice);
+        assert_eq!(parsed("epoch=all"), Ok(Choice::All));
+        assert_eq!(parsed("epoch=last"), Ok(Choice::Last));
+        assert_eq!(parsed("epoch=0,4,2..5"), Ok(Choice::Ranges(vec![(0, 0), (4, 4), (2, 5)])));
+        for bad in ["epoch", "epoch=", "epoch=x", "epoch=5..2", "epoch=-1"] {
+            assert!(bad.parse::<Iterations>().is_err(), "{bad}");
+        }
+    }
 }

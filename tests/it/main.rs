@@ -1,6 +1,8 @@
 //! The integration tests: real processes, real Python, real git, real terminals.
 
+mod bad_input;
 mod env;
+mod flordb;
 mod propagate;
 mod record;
 mod replay;

@@ -353,7 +353,7 @@ for epoch in afterlog.loop("epoch", range(2)):
     project.write("out.txt", "precious\n");
     project.write("added_later.py", "y = 2\n");
     std::fs::remove_file(project.path().join("helper_of_then.py")).expect("removed");
-    std::fs::write(project.home().join("cache.txt"), "precious").expect("written");
+    project.write("../home/cache.txt", "precious");
     project.write(
         "train.py",
         format!("{script}    afterlog.log('here', [os.path.exists('helper_of_then.py'), os.path.exists('added_later.py')])\n"),

@@ -85,3 +85,32 @@ pub fn work_tree_root(folder: &Path) -> Option<PathBuf> {
     let repository = Repository::discover(folder).ok()?;
     repository.workdir().map(|root| root.components().collect())
 }
+
+/// Makes a git repository in a folder.
+///
+/// # Errors
+/// If git refuses.
+pub fn create_repository(folder: &Path) -> Result<(), VersionError> {
+    let mut options = RepositoryInitOptions::new();
+    options.initial_head("main").external_template(false);
+    Repository::init_opts(folder, &options).map(drop).map_err(failed("make a repository", folder))
+}
+
+/// Commits everything in a repository's work tree to its branch. For projects of afterlog's own making only.
+///
+/// # Errors
+/// If git refuses.
+pub fn commit_all(folder: &Path, message: &str) -> Result<(), VersionError> {
+    let commit = || {
+        let repository = Repository::open(folder)?;
+        let mut index = repository.index()?;
+        index.add_all(["*"], git2::IndexAddOption::DEFAULT, None)?;
+        index.write()?;
+        let tree = repository.find_tree(index.write_tree()?)?;
+        let signature = git2::Signature::now("afterlog demo", "demo@localhost")?;
+        let parent = repository.head().and_then(|head| head.peel_to_commit()).ok();
+        let parents: Vec<_> = parent.iter().collect();
+        repository.commit(Some("HEAD"), &signature, &signature, message, &tree, &parents).map(drop)
+    };
+    commit().map_err(failed("commit", folder))
+}
