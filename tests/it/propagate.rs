@@ -9,6 +9,8 @@ use afterlog::analysis::propagate::{propagate, propagate_missing, propagate_name
 use afterlog::model::probe::{PlacementStatus, Propagation};
 use proptest::prelude::*;
 
+use crate::env::TestProject;
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
 }
@@ -164,4 +166,30 @@ proptest! {
         let found = propagate_missing(&source, &target);
         prop_assert!(found.text.len() >= target.len());
     }
+}
+
+#[test]
+fn the_command_writes_the_result_and_tells_what_applies() {
+    let project = TestProject::plain();
+    project.write("new.py", "import flor\nfor x in range(3):\n    y = x * 2\n    flor.log('y', y)\n    z = y\n");
+    project.write("old.py", "import flor\nfor x in range(3):\n    y = x * 2\n");
+    project.write("other.py", "print(1)\n");
+    let arguments = ["propagate", "--source", "new.py", "--line", "4", "--format", "json", "--target"];
+    let run = |rest: &[&str]| project.afterlog(&[&arguments[..], rest].concat());
+    let report: serde_json::Value = serde_json::from_str(&run(&["old.py", "--out", "out.py"]).ok()).expect("JSON");
+    assert_eq!(
+        (report["placements"][0]["status"].as_str(), report["placements"][0]["line"].as_u64()),
+        (Some("exact"), Some(4))
+    );
+    assert!(report["timing_ms"].is_f64());
+    assert_eq!(project.read("out.py"), "import flor\nfor x in range(3):\n    y = x * 2\n    flor.log('y', y)\n");
+    let refused = run(&["other.py", "--out", "none.py"]);
+    assert_eq!(refused.code, Some(4), "{}", refused.stderr);
+    assert!(!project.path().join("none.py").exists());
+    let missing = run(&["odl.py"]);
+    assert_eq!(missing.code, Some(1));
+    assert!(missing.stderr.contains("old.py"), "{}", missing.stderr);
+    let no_statement = project.afterlog(&["propagate", "--source", "new.py", "--line", "9", "--target", "old.py"]);
+    assert_eq!(no_statement.code, Some(1));
+    assert!(no_statement.stderr.contains("new.py:9"), "{}", no_statement.stderr);
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use crate::analysis::propagate::anchor::Point;
 use crate::analysis::propagate::insert::{self, Edit, Unit};
 use crate::analysis::propagate::scope::{Bound, Visible, owner};
-use crate::analysis::propagate::unit::Whole;
+use crate::analysis::propagate::unit::{PURE, Whole};
 use crate::analysis::propagate::{Provided, Session};
 use crate::analysis::treediff::{Access, Kind, NodeId, Tree};
 
@@ -44,6 +44,8 @@ pub(super) struct Work<'s, 'a> {
     pub(super) provided: &'s mut Provided,
     pub(super) adapted: Adapted,
     pub(super) depth: usize,
+    /// All that moves here: it brings itself.
+    pub(super) unit: NodeId,
 }
 
 impl Session<'_> {
@@ -89,8 +91,8 @@ impl Session<'_> {
         // What a function reads is looked up when it is called.
         let index = if is_definition { self.target.tree.node(point.block).children.len() } else { point.index };
         let visible = Visible::at(&self.target.tree, point.block, index);
-        let mut work =
-            Work { session: self, visible, point, replaced: Vec::new(), provided, adapted: Adapted::default(), depth };
+        let (replaced, adapted, unit) = (Vec::new(), Adapted::default(), whole.outermost());
+        let mut work = Work { session: self, visible, point, replaced, provided, adapted, depth, unit };
         work.names(whole)?;
         let unit =
             Unit { guards: whole.guards.clone(), statement: whole.statement, replaced: &work.replaced, text: None };
@@ -139,6 +141,25 @@ impl Session<'_> {
         let children = tree.node(point.block).children.iter().enumerate().skip(point.index);
         let found = children.filter(|(_, child)| tree.subtree(**child).any(|id| binds(id) && tree.scope(id) == scope));
         found.map(|(index, _)| index + 1).next()
+    }
+
+    /// The last simple statement before a use, in the block of the use or one around it, that assigns the variable.
+    fn definition(&self, read: NodeId) -> Option<NodeId> {
+        let tree = &self.source.tree;
+        let (name, scope) = (&tree.node(read).name, tree.scope(read));
+        let assigns = |id: NodeId| tree.node(id).access == Access::Bind && tree.node(id).name == *name;
+        let mut at = tree.statement_of(read)?;
+        while at != scope {
+            if let Some((block, index)) = tree.place(at) {
+                let simple =
+                    tree.node(block).children[..index].iter().rev().filter(|c| tree.node(**c).kind == Kind::Simple);
+                if let Some(found) = simple.copied().find(|c| tree.subtree(*c).any(assigns)) {
+                    return Some(found);
+                }
+            }
+            at = tree.node(at).parent?;
+        }
+        None
     }
 
     pub(super) fn target_line(&self, point: &Point) -> u32 {
@@ -268,10 +289,13 @@ impl Work<'_, '_> {
         if self.provided.names.contains(&base) {
             return Ok(());
         }
+        let definition = self.session.definition(base_node(self.source(), id));
+        self.is_computed_elsewhere(&base, definition, scope)?;
+        self.check_definition(id, &base, definition);
         let mut prefix = path;
         let mut wanted = None;
         loop {
-            for (to, weight) in self.session.renames.of_path(prefix, id, scope) {
+            for (to, weight) in self.session.renames.of_path(prefix, id, scope, definition) {
                 let weak = weight < 1.0 && to != prefix && self.is_visible(prefix);
                 if !weak && self.is_visible(&to) {
                     self.check_paths(&base, &to, id);
@@ -294,11 +318,47 @@ impl Work<'_, '_> {
             return Ok(());
         }
         if let Some((prefix, to)) = self.other_side_of_self(path) {
+            if prefix.contains('.') && base != "self" {
+                self.adapted.doubts.push(format!("`{prefix}` taken for `{to}`"));
+            }
             self.replace(id, path, &prefix, &to);
             return Ok(());
         }
         let node = base_node(self.source(), id);
         self.bring(node, &base, wanted.as_deref().unwrap_or(&base))
+    }
+
+    /// Notes a variable that gets several values in the source, where the one read has no counterpart but another has.
+    fn check_definition(&mut self, id: NodeId, base: &str, definition: Option<NodeId>) {
+        let Some(definition) = definition.filter(|definition| self.session.counterpart(*definition).is_none()) else {
+            return;
+        };
+        let statement = |id: NodeId| self.source().statement_of(id).filter(|s| *s != definition);
+        let mut others = self.binders(base_node(self.source(), id), base).into_iter().filter_map(statement);
+        if others.any(|other| self.session.counterpart(other).is_some()) {
+            let line = self.session.source.lines.line(self.source().node(definition).range.start);
+            self.adapted
+                .doubts
+                .push(format!("the target lacks the value that `{base}` gets at line {line} of the source"));
+        }
+    }
+
+    /// A value that the target computes in a function of its own is not here under any name.
+    fn is_computed_elsewhere(&self, name: &str, definition: Option<NodeId>, scope: NodeId) -> Result<(), Unbound> {
+        let Some(theirs) = definition.and_then(|definition| self.session.counterpart(definition)) else {
+            return Ok(());
+        };
+        let tree = &self.session.target.tree;
+        let there = tree.scope(theirs);
+        let given = tree.header(scope).iter().any(|id| tree.node(*id).kind == Kind::Parameter);
+        if tree.node(there).kind != Kind::Function || tree.contains(there, scope) || given {
+            return Ok(());
+        }
+        let function = &tree.node(there).text;
+        Err(Unbound {
+            name: String::new(),
+            reason: format!("the target computes `{name}` inside function `{function}`"),
+        })
     }
 
     /// The target has a variable of this name, but nothing says that it is this one.
@@ -354,9 +414,11 @@ impl Work<'_, '_> {
 
     /// `self.model` where there is no `self` but a `model`, and the other way round.
     fn other_side_of_self(&self, path: &str) -> Option<(String, String)> {
-        if let Some(rest) = path.strip_prefix("self.") {
+        if let Some((owner, rest)) = path.split_once('.') {
             let name = rest.split('.').next().unwrap_or(rest);
-            return self.is_visible(name).then(|| (format!("self.{name}"), name.to_owned()));
+            if self.is_visible(name) && self.visible.owns(name) {
+                return Some((format!("{owner}.{name}"), name.to_owned()));
+            }
         }
         let base = path.split('.').next().unwrap_or(path);
         let tree = &self.session.target.tree;
@@ -379,7 +441,7 @@ impl Work<'_, '_> {
                     n.text == attribute && matches!(n.kind, Kind::Member | Kind::Function) && at != id && !moving()
                 })
             };
-            if !known && used_elsewhere() {
+            if !known && !PURE.contains(&attribute) && used_elsewhere() {
                 self.adapted.doubts.push(format!("`{attribute}` occurs nowhere in the target"));
             }
         }

@@ -33,6 +33,7 @@ impl Work<'_, '_> {
             *statement = self.lifted(*statement, at);
         }
         statements.dedup();
+        statements.retain(|statement| !tree.contains(self.unit, *statement));
         for statement in statements {
             if self.session.counterpart(statement).is_some() || statement == scope {
                 return Err(missing());

@@ -62,6 +62,11 @@ impl<'a> Renames<'a> {
         let (x, y) = (self.source.node(a), self.target.node(b));
         if let (Some(from), Some(to)) = (self.source.path(a), self.target.path(b)) {
             let (from, to) = without_common_end(&from, &to);
+            // `len(loader.dataset)` against `len(loader)` is another value, not another name.
+            let part_of = |part: &str, whole: &str| whole.strip_prefix(part).is_some_and(|rest| rest.starts_with('.'));
+            if part_of(from, to) || part_of(to, from) {
+                return;
+            }
             self.pair(from.to_owned(), to.to_owned(), a, b);
         } else if x.kind == Kind::Parameter && y.kind == Kind::Parameter {
             self.pair(x.text.clone(), y.text.clone(), a, b);
@@ -76,8 +81,14 @@ impl<'a> Renames<'a> {
         self.pairs.entry(from).or_default().push(Pair { to, source, target, binds });
     }
 
-    /// What `path`, used at `at`, is called in `scope` of the target: best first, with the weight of the evidence.
-    pub(super) fn of_path(&self, path: &str, at: NodeId, scope: NodeId) -> Vec<(String, f64)> {
+    /// What `path`, used at `at` with the value that `definition` gave it, is called in `scope` of the target: best first, with the weight of the evidence.
+    pub(super) fn of_path(
+        &self,
+        path: &str,
+        at: NodeId,
+        scope: NodeId,
+        definition: Option<NodeId>,
+    ) -> Vec<(String, f64)> {
         let base = path.split('.').next().unwrap_or(path);
         let ours = owner(self.source, self.source.scope(at), base);
         let mut votes: HashMap<&str, f64> = HashMap::new();
@@ -95,6 +106,9 @@ impl<'a> Renames<'a> {
             let mut weight = 1.0 / (1.0 + pair.source.abs_diff(at) as f64 / 200.0);
             if pair.binds && pair.source < at {
                 weight += 1.0;
+            }
+            if definition.is_some_and(|definition| self.source.contains(definition, pair.source)) {
+                weight += 3.0;
             }
             if self.target.scope(pair.target) == scope || self.target.contains(pair.target, scope) {
                 weight *= 2.0;

@@ -68,8 +68,17 @@ impl<'a> Visible<'a> {
         if BUILTINS.split(' ').any(|builtin| builtin == name) || (self.scope != 0 && declared()) {
             return Bound::Yes;
         }
-        // Somebody's `from x import *` may bind anything.
-        if bound_in(self.tree, 0).contains("*") { Bound::Maybe } else { Bound::No }
+        // Somebody's `from x import *` may bind anything, and what the scope reads without our seeing its definition
+        // is there as surely for us.
+        if bound_in(self.tree, 0).contains("*") || self.is_foreign(name) { Bound::Yes } else { Bound::No }
+    }
+
+    /// Whether the place's own scope reads a name that nothing in the file binds.
+    fn is_foreign(&self, name: &str) -> bool {
+        let nodes = &self.tree.nodes;
+        let bound = || nodes.iter().any(|n| n.name == name && (n.access.binds() || n.access == Access::Inner));
+        let mut reads = self.tree.subtree(self.scope).filter(|id| nodes[*id].access.reads() && nodes[*id].name == name);
+        reads.any(|id| self.tree.scope(id) == self.scope) && !bound()
     }
 
     /// Whether the place's own scope binds `name` anywhere.

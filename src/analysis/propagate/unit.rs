@@ -52,7 +52,7 @@ const EFFECTS: &[&str] = &[
     "requires_grad_",
 ];
 /// Calls without effect and of little cost.
-const PURE: &[&str] = &[
+pub(super) const PURE: &[&str] = &[
     "item",
     "mean",
     "sum",

@@ -16,6 +16,8 @@ use crate::analysis::treediff::tree::{Kind, NodeId, Tree};
 const ALIKE_CONTAINERS: f64 = 0.42;
 /// Statements less alike than this do not correspond.
 const ALIKE_STATEMENTS: f64 = 0.5;
+/// Branches whose conditions are less alike than this ask something else.
+const ALIKE_CONDITIONS: f64 = 0.5;
 /// Beyond this many pairs of containers only those with matched descendants in common are compared.
 const MAX_PAIRS: usize = 250_000;
 
@@ -209,7 +211,7 @@ impl Matcher<'_> {
                     continue;
                 }
                 let score = self.container_score(*a, *b, shared);
-                if score >= ALIKE_CONTAINERS {
+                if score >= ALIKE_CONTAINERS && self.same_condition(*a, *b) {
                     pairs.push((score, a.abs_diff(*b), *a, *b));
                 }
             }
@@ -220,6 +222,11 @@ impl Matcher<'_> {
                 self.link(a, b);
             }
         }
+    }
+
+    /// Branches on different conditions do not correspond, unless they do the same.
+    fn same_condition(&self, a: NodeId, b: NodeId) -> bool {
+        self.source.node(a).kind != Kind::Branch || self.header(a, b) >= ALIKE_CONDITIONS || self.whole(a, b) >= 0.7
     }
 
     fn container_score(&self, a: NodeId, b: NodeId, shared: f64) -> f64 {
@@ -319,7 +326,7 @@ impl Matcher<'_> {
         if p.hash == q.hash {
             return 1.5;
         }
-        if p.kind != q.kind {
+        if p.kind != q.kind || !self.same_condition(x, y) {
             return 0.0;
         }
         let mut score = self.whole(x, y);
