@@ -154,10 +154,20 @@ pub(super) fn wholes(session: &Session<'_>, node: NodeId) -> Vec<Whole> {
         match tree.node(owner).kind {
             Kind::Branch | Kind::With if is_for_the_log(session, owner) => whole = Whole::alone(owner),
             Kind::Branch | Kind::With if tree.blocks(owner).next() == Some(block) => whole.guards.insert(0, owner),
-            Kind::Loop | Kind::Try if is_for_the_log(session, owner) => whole = Whole::alone(owner),
+            Kind::Loop | Kind::Try if is_for_the_log(session, owner) && has_matched_sibling(session, owner) => {
+                whole = Whole::alone(owner)
+            }
             _ => return vec![whole],
         }
     }
+}
+
+/// Whether something beside a statement exists in the target.
+fn has_matched_sibling(session: &Session<'_>, node: NodeId) -> bool {
+    let tree = &session.source.tree;
+    let import = |id: &NodeId| tree.node(*id).kind == Kind::Import;
+    let siblings = tree.node(node).parent.map(|block| tree.node(block).children.as_slice()).unwrap_or_default();
+    siblings.iter().any(|id| !import(id) && session.counterpart(*id).is_some())
 }
 
 /// Whether a compound statement stands in the source only for what is logged in it: nothing of it exists in the
