@@ -20,6 +20,7 @@ pub(super) fn run(_: &FsckArgs, output: &mut Output) -> Result<ExitCode, Error> 
         let hint = problem.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
         output.line(&format!("damaged: {}{hint}", problem.what))?;
     }
+    report.remarks.iter().try_for_each(|remark| output.line(&format!("note: {remark}")))?;
     let (runs, journals, chunks) = (report.runs, report.journals, report.chunks);
     let result = match report.problems.len() {
         0 => "sound".to_owned(),

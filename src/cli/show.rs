@@ -78,6 +78,15 @@ fn in_words(detail: &RunDetail, output: &mut Output) -> Result<(), Error> {
         let missing = if missing.is_empty() { String::new() } else { format!(", without {}", missing.join(", ")) };
         output.line(&format!("  #{} {at}: {}{missing}", checkpoint.seq, bytes(checkpoint.bytes)))?;
     }
+    let mut reasons: Vec<(&str, &str)> = Vec::new();
+    for (variable, reason) in checkpoints.iter().flat_map(|checkpoint| &checkpoint.missing) {
+        if !reasons.iter().any(|(known, _)| *known == variable.as_str()) {
+            reasons.push((variable, reason));
+        }
+    }
+    for (variable, reason) in reasons {
+        output.line(&format!("not captured: {variable}: {reason}"))?;
+    }
     for left_out in &meta.left_out {
         output.line(&format!("left out of the version: {} ({})", left_out.path, left_out.reason))?;
     }

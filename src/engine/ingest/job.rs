@@ -38,6 +38,9 @@ struct StateEvent {
 struct State {
     context: Context,
     states: CheckReport,
+    /// Iterations of the main loop that were begun.
+    #[serde(default)]
+    begun: u64,
 }
 
 /// Ingests what is new of all jobs; true if anything changed.
@@ -164,7 +167,7 @@ fn queued(plan: &ReplayPlan, segment: &Segment) -> SegmentRow {
     }
 }
 
-fn take_segment(layout: &Layout, writing: &Writing<'_>, row: &SegmentRow) -> Result<bool, Error> {
+fn take_segment(layout: &Layout, writing: &Writing<'_>, row: &mut SegmentRow) -> Result<bool, Error> {
     let source = segment_source(&row.job, row.status.id);
     let (offset, state) = writing.journal(&source)?;
     let (batch, _) = read(&layout.segment(&row.job, row.status.id).join(names::EVENTS), offset);
@@ -175,6 +178,7 @@ fn take_segment(layout: &Layout, writing: &Writing<'_>, row: &SegmentRow) -> Res
     let mut columns = Columns::new(&mut state.context);
     for event in &batch.events {
         columns.take(event);
+        state.begun += u64::from(matches!(event, Event::Iteration { .. }) && columns.context.open.len() == 1);
         if let Event::State(json) = event
             && let Ok(compared) = serde_json::from_str::<StateEvent>(json)
         {
@@ -189,7 +193,11 @@ fn take_segment(layout: &Layout, writing: &Writing<'_>, row: &SegmentRow) -> Res
             }
         }
     }
-    writing.append(&row.source(), &columns.finish())?;
+    let pieces = columns.finish();
+    if let SegmentState::Running { done_steps } = &mut row.status.state {
+        *done_steps = state.begun.saturating_sub(1);
+    }
+    writing.append(&row.source(), &pieces)?;
     writing.set_journal(&source, batch.next_offset, &serde_json::to_string(&state).unwrap_or_default())?;
     Ok(batch.more)
 }

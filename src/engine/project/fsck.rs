@@ -19,6 +19,8 @@ pub struct FsckReport {
     pub journals: usize,
     pub chunks: u64,
     pub problems: Vec<Problem>,
+    /// What is no damage but worth knowing: a journal that ends in the middle of a frame.
+    pub remarks: Vec<String>,
 }
 
 /// Something that is damaged.
@@ -90,7 +92,7 @@ impl Project {
     }
 }
 
-/// A torn end is what a killed process leaves behind and no damage.
+/// A torn end is what a killed process leaves behind, or one that is just writing: no damage.
 fn check_journal(path: &Path, report: &mut FsckReport) {
     if !path.exists() {
         return;
@@ -106,6 +108,12 @@ fn check_journal(path: &Path, report: &mut FsckReport) {
                 }
                 offset = batch.next_offset;
                 if !batch.more {
+                    if batch.torn_bytes > 0 {
+                        let (path, bytes) = (path.display(), batch.torn_bytes);
+                        report
+                            .remarks
+                            .push(format!("{path} ends in the middle of a write: {bytes} bytes are not counted"));
+                    }
                     return;
                 }
             }
