@@ -430,7 +430,12 @@ impl Work<'_, '_> {
     /// Attributes that the source gives its objects and the target does not.
     fn attributes(&mut self, id: NodeId, path: &str) {
         let (ours, theirs) = (&self.session.source.tree, &self.session.target.tree);
-        for attribute in path.split('.').skip(1) {
+        // What was renamed is the target's own.
+        let node = ours.node(id);
+        let renamed =
+            self.replaced.last().filter(|(range, _)| range.start == node.range.start && range.end <= node.range.end);
+        let renamed = renamed.and_then(|(range, _)| self.session.source.text.get(range.clone()));
+        for attribute in path.split('.').skip(renamed.map_or(1, |text| text.split('.').count())) {
             let known = theirs.nodes.iter().any(|n| {
                 n.text == attribute
                     && matches!(n.kind, Kind::Member | Kind::Function | Kind::Class | Kind::Name | Kind::Import)

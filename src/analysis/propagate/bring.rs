@@ -29,6 +29,8 @@ impl Work<'_, '_> {
             let alias = binders.iter().copied().find(|id| tree.contains(import, *id)).unwrap_or(first);
             return self.bring_import(import, alias);
         }
+        statements.extend(self.changed_by(scope, name, &statements));
+        statements.sort_unstable();
         for statement in &mut statements {
             *statement = self.lifted(*statement, at);
         }
@@ -44,12 +46,40 @@ impl Work<'_, '_> {
                 matches!(tree.node(statement).kind, Kind::Simple | Kind::Loop | Kind::With | Kind::Branch) && gone();
             let harmless = is_pure(self.session, statement)
                 || (has_no_effect(self.session, statement) && only_logged(self.session, statement, 4));
-            if !(definition || simple && harmless) {
+            let appends =
+                simple && binders.iter().all(|id| !tree.contains(statement, *id)) && self.only_appends(statement);
+            if !(definition || simple && harmless || appends) {
                 return Err(missing());
             }
             self.bring_statement(statement, at, &missing)?;
         }
         Ok(())
+    }
+
+    /// Statements that change what a variable holds without binding it: `losses.append(…)`, `table[i] = …`.
+    fn changed_by(&self, scope: NodeId, name: &str, binders: &[NodeId]) -> Vec<NodeId> {
+        let tree = &self.session.source.tree;
+        let starts = |id: NodeId| {
+            let mut at = tree.node(id).children.first().copied();
+            while let Some(child) = at.filter(|child| tree.node(*child).kind != Kind::Name) {
+                at = tree.node(child).children.first().copied();
+            }
+            at.is_some_and(|at| tree.node(at).name == name && !tree.node(at).access.binds())
+        };
+        let simple = |id: &NodeId| tree.node(*id).kind == Kind::Simple && tree.scope(*id) == scope;
+        let own = |id: &NodeId| binders.contains(id) || tree.contains(self.unit, *id);
+        tree.subtree(scope).filter(simple).filter(|id| !own(id) && starts(*id)).collect()
+    }
+
+    /// Whether a statement does nothing but add to a collection.
+    fn only_appends(&self, statement: NodeId) -> bool {
+        let tree = &self.session.source.tree;
+        let call = tree.node(statement).children.first().filter(|call| tree.node(**call).kind == Kind::Call);
+        let Some((callee, arguments)) = call.and_then(|call| tree.node(*call).children.split_first()) else {
+            return false;
+        };
+        let adds = ["append", "add"].contains(&tree.node(*callee).text.as_str());
+        adds && arguments.iter().all(|argument| is_pure(self.session, *argument))
     }
 
     /// The outermost statement around a binding that does not hold the reader and has no counterpart: a loop that
