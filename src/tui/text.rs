@@ -91,7 +91,7 @@ pub fn fit<'a>(text: &'a str, columns: usize, ellipsis: &str) -> Cow<'a, str> {
 pub fn take_columns(text: &str, columns: usize) -> &str {
     let mut used = 0;
     for (at, c) in text.char_indices() {
-        used += c.width().unwrap_or(0);
+        used += columns_of(c);
         if used > columns {
             return &text[..at];
         }
@@ -106,12 +106,17 @@ pub fn skip_columns(text: &str, columns: usize) -> &str {
     }
     let mut used = 0;
     for (at, c) in text.char_indices() {
-        if used >= columns && c.width().unwrap_or(0) > 0 {
+        if used >= columns && columns_of(c) > 0 {
             return &text[at..];
         }
-        used += c.width().unwrap_or(0);
+        used += columns_of(c);
     }
     ""
+}
+
+/// Columns that a character adds at most: the emoji selector widens the character before it.
+fn columns_of(c: char) -> usize {
+    if c == '\u{fe0f}' { 1 } else { c.width().unwrap_or(0) }
 }
 
 /// At most `bytes` bytes, cut between characters.
@@ -123,8 +128,9 @@ pub fn cut_bytes(text: &str, bytes: usize) -> &str {
 /// anywhere.
 pub fn wrap(text: &str, columns: usize) -> Vec<String> {
     let body = text.trim_start_matches(' ');
-    let indent = (text.len() - body.len()).min(columns / 2);
-    let columns = (columns - indent).max(1);
+    let indent = (text.len() - body.len()).min(columns / 2).min(columns.saturating_sub(2));
+    // A wide character has room on every line.
+    let columns = (columns - indent).max(2);
     let mut lines = Vec::new();
     let mut line = String::new();
     for mut word in body.split(' ') {
@@ -133,8 +139,6 @@ pub fn wrap(text: &str, columns: usize) -> Vec<String> {
         }
         while width(word) > columns {
             let part = take_columns(word, columns);
-            // A wide character on a line of one column: on its own line, over the edge.
-            let part = if part.is_empty() { &word[..word.chars().next().map_or(0, char::len_utf8)] } else { part };
             lines.push(part.to_owned());
             word = &word[part.len()..];
         }
@@ -170,6 +174,7 @@ mod tests {
         assert_eq!(fit("漢字漢字", 5, "…"), "漢字…");
         assert_eq!(fit("e\u{301}e\u{301}e\u{301}", 2, "…"), "e\u{301}…");
         assert_eq!(skip_columns("漢字ab", 3), "ab");
+        assert_eq!(take_columns("☁\u{fe0f}b", 1), "☁");
         assert_eq!(fit("abc", 0, "…"), "");
     }
 
@@ -178,6 +183,7 @@ mod tests {
         assert_eq!(wrap("the model was renamed", 9), ["the model", "was", "renamed"]);
         assert_eq!(wrap("abcdefgh", 3), ["abc", "def", "gh"]);
         assert_eq!(wrap("  a long one", 8), ["  a long", "  one"]);
+        assert_eq!(wrap("    漢字", 2), ["漢", "字"]);
     }
 
     proptest! {

@@ -162,6 +162,9 @@ fn from_an_added_log_statement_to_verified_values_by_keyboard() {
     if std::env::var_os("AFTERLOG_PICTURE").is_some() {
         project.write(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/picture.svg"), &picture);
     }
+    // Back to the first panel, and out of it.
+    terminal.send("q");
+    terminal.wait_for("4 runs");
     terminal.send("q");
     assert_eq!(terminal.wait_for_exit(), 0);
 }

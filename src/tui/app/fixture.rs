@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use crate::base::ids::{JobId, RunId};
+use crate::model::grid::Grid;
 use crate::model::job::{CheckReport, JobStatus, SegmentState, SegmentStatus};
 use crate::model::plan::{Cost, ReplayPlan, RunPlan, RunPlanState, Segment, Stop};
 use crate::model::probe::{LogStatement, Placement, PlacementStatus, Propagation};
@@ -12,6 +13,7 @@ use crate::model::run::{RunStatus, RunSummary};
 use crate::model::source::{ChangedFile, FileChange, VersionId};
 use crate::model::value::Value;
 use crate::tui::app::document::{Document, FileDiff, Sides};
+use crate::tui::app::table;
 use crate::tui::app::table::tests::small;
 use crate::tui::app::{App, Place};
 use crate::tui::event::{Answer, Ask, Effect, Event, Request, Survey};
@@ -144,8 +146,17 @@ pub(crate) fn with_diff(width: u16, height: u16) -> App {
 pub(crate) fn with_grid(width: u16, height: u16) -> App {
     let mut app = app(width, height);
     let effects = press(&mut app, "3");
-    answer(&mut app, &effects, Answer::Grid(Arc::new(small())));
+    give_grid(&mut app, &effects, small());
     app
+}
+
+/// Answers the question for a grid and the one that follows, how to arrange it.
+pub(crate) fn give_grid(app: &mut App, effects: &[Effect], grid: Grid) {
+    let effects = answer(app, effects, Answer::Grid(Arc::new(grid)));
+    let Some(Request::Arrange { grid, arrangement }) = asks(&effects).first().map(|ask| ask.request.clone()) else {
+        return;
+    };
+    answer(app, &effects, Answer::Arranged(table::arrange(&grid, &arrangement)));
 }
 
 pub(crate) fn plan() -> ReplayPlan {

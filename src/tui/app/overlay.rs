@@ -221,7 +221,7 @@ impl App {
         match (&mut overlay, command) {
             (_, Some(Command::Leave)) => return Vec::new(),
             (Overlay::Help { .. }, Some(Command::Help)) => return Vec::new(),
-            (Overlay::Columns { cursor }, Some(Command::Mark | Command::Open)) => {
+            (Overlay::Columns { cursor }, _) if key.code == KeyCode::Char(' ') || command == Some(Command::Open) => {
                 let name = self.results.all_names.get(cursor.selected).cloned();
                 let effects = name.map_or_else(Vec::new, |name| self.toggle_column(&name));
                 self.overlay = Some(overlay);

@@ -31,6 +31,8 @@ pub struct Results {
     pub waiting: bool,
     pub loaded: bool,
     pub grid: Arc<Grid>,
+    /// A newer grid that is being arranged; until that is done the older one stays as it is.
+    incoming: Option<Arc<Grid>>,
     pub arrangement: Arrangement,
     pub arranged: Option<Arranged>,
     pub hidden: BTreeSet<String>,
@@ -86,7 +88,24 @@ impl Results {
     }
 
     pub fn take_arranged(&mut self, arranged: Arranged) {
+        let Some(grid) = self.incoming.take() else {
+            self.arranged = Some(arranged);
+            return;
+        };
+        self.loaded = true;
+        let selected = title(&self.grid, self.selected()).to_owned();
+        let first = self.grid.is_empty();
+        self.grid = grid;
         self.arranged = Some(arranged);
+        let column = self.visible().iter().position(|c| title(&self.grid, *c) == selected);
+        self.column = match column {
+            Some(column) if !first => column,
+            // At first, the first name: what can be sorted, plotted and read.
+            _ => self.frozen(),
+        };
+        if self.follow {
+            self.cursor.selected = self.shown().saturating_sub(1);
+        }
     }
 }
 
@@ -100,6 +119,7 @@ impl App {
         let names = self.results.chosen.clone().unwrap_or_else(|| self.results.all_names.clone());
         if names.is_empty() {
             self.results.grid = Arc::default();
+            self.results.incoming = None;
             self.results.arranged = None;
             return Vec::new();
         }
@@ -111,27 +131,13 @@ impl App {
 
     pub(super) fn take_grid(&mut self, grid: Arc<Grid>) -> Vec<Effect> {
         self.results.waiting = false;
-        self.results.loaded = true;
-        let selected = title(&self.results.grid, self.results.selected()).to_owned();
-        let first = self.results.grid.is_empty();
-        self.results.grid = grid;
-        // An order of other rows does not fit the new ones; until the new order is there, all rows show.
-        self.results.arranged = None;
-        let visible = self.results.visible();
-        let column = visible.iter().position(|c| title(&self.results.grid, *c) == selected);
-        self.results.column = match column {
-            Some(column) if !first => column,
-            // At first, the first name: what can be sorted, plotted and read.
-            _ => self.results.frozen(),
-        };
-        if self.results.follow {
-            self.results.cursor.selected = self.results.shown().saturating_sub(1);
-        }
+        self.results.incoming = Some(grid);
         self.ask_arranged()
     }
 
     fn ask_arranged(&mut self) -> Vec<Effect> {
-        let (grid, arrangement) = (self.results.grid.clone(), self.results.arrangement.clone());
+        let grid = self.results.incoming.as_ref().unwrap_or(&self.results.grid).clone();
+        let arrangement = self.results.arrangement.clone();
         vec![self.ask(Request::Arrange { grid, arrangement })]
     }
 

@@ -18,9 +18,9 @@ fn an_answer_to_an_outdated_question_is_dropped() {
     let mut app = app(80, 24);
     let first = press(&mut app, "3");
     let second = press(&mut app, "13");
-    answer(&mut app, &first, Answer::Grid(Default::default()));
+    give_grid(&mut app, &first, Default::default());
     assert!(!app.results.loaded, "the first grid came too late");
-    answer(&mut app, &second, Answer::Grid(Default::default()));
+    give_grid(&mut app, &second, Default::default());
     assert!(app.results.loaded);
 }
 
@@ -91,6 +91,34 @@ fn sorting_asks_the_background_and_the_same_key_again_undoes_it() {
     assert_eq!(arrangement.sort, Some(("loss".into(), table::Direction::Descending)));
     press(&mut app, "]");
     assert_eq!(app.results.arrangement.sort, None);
+}
+
+#[test]
+fn sorted_and_filtered_rows_stay_until_newer_values_are_arranged() {
+    let mut app = with_grid(80, 24);
+    press(&mut app, "]");
+    let (before, rows) = (app.results.grid.clone(), app.results.shown());
+    let effects = app.update(Event::Changed(Box::new(survey())));
+    let effects = answer(&mut app, &effects, Answer::Grid(Default::default()));
+    assert!(std::sync::Arc::ptr_eq(&app.results.grid, &before));
+    assert_eq!(app.results.shown(), rows);
+    let Request::Arrange { grid, arrangement } = &asks(&effects)[0].request else { panic!("{effects:?}") };
+    assert!(arrangement.sort.is_some());
+    let arranged = table::arrange(grid, arrangement);
+    answer(&mut app, &effects, Answer::Arranged(arranged));
+    assert_eq!(app.results.shown(), 0);
+}
+
+#[test]
+fn space_takes_a_column_away_and_brings_it_back() {
+    let mut app = with_grid(80, 24);
+    app.results.all_names = vec!["acc".into(), "loss".into()];
+    for names in [vec!["loss"], vec!["loss", "acc"]] {
+        let effects = press(&mut app, "C ");
+        let Request::Grid { names: asked, .. } = &asks(&effects)[0].request else { panic!("{effects:?}") };
+        assert_eq!(*asked, names);
+        press(&mut app, "\x1b");
+    }
 }
 
 #[test]
