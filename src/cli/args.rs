@@ -41,6 +41,8 @@ pub enum Command {
     Coordinate(crate::cli::replay::CoordinateArgs),
     #[command(name = "__worker")]
     Worker(crate::cli::replay::WorkerArgs),
+    #[command(name = "__isolate")]
+    Isolate(crate::cli::replay::IsolateArgs),
     Propagate(crate::cli::propagate::PropagateArgs),
     Diff(crate::cli::diff::DiffArgs),
     Demo(crate::cli::demo::DemoArgs),

@@ -1,6 +1,7 @@
 //! `afterlog replay`: values of a log statement that nobody wrote at the time; and its hidden helpers.
 
 use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::cli::output::Output;
 use crate::cli::project;
 use crate::engine::plan::{Iterations, ReplayRequest};
 use crate::engine::project::Project;
-use crate::engine::replay::{coordinator, worker};
+use crate::engine::replay::{coordinator, isolation, worker};
 use crate::model::job::{JobStatus, SegmentState};
 use crate::model::plan::{ReplayPlan, RunPlan, RunPlanState, Stop};
 
@@ -134,6 +135,9 @@ pub(super) fn show_plan(plan: &ReplayPlan, output: &mut Output) -> Result<(), Er
     if plan.segments.is_empty() {
         return output.line("Nothing to replay.");
     }
+    if let Some(notice) = plan.isolation.notice() {
+        output.line(&format!("note: {notice}"))?;
+    }
     let (low, high) = plan.makespan_ns;
     output.line(&format!(
         "{} segment{} on {} worker{}, about {} to {}.",
@@ -208,6 +212,7 @@ fn segment_line(segment: &crate::model::job::SegmentStatus, number: usize, total
     let outcome = match &segment.state {
         SegmentState::Done { check } => match &check.first_difference {
             Some(difference) => format!("diverged: {} at {}", difference.name, difference.position),
+            None if !check.refused.is_empty() => format!("unverified: it was refused to {}", check.refused.join(", ")),
             None if check.equal_values + check.equal_states == 0 => "done, nothing to compare with".into(),
             None => format!("verified: {} values and {} states equal", check.equal_values, check.equal_states),
         },
@@ -223,6 +228,7 @@ fn summary(status: &JobStatus, output: &mut Output) -> Result<bool, Error> {
     for segment in &status.segments {
         match &segment.state {
             SegmentState::Done { check } if check.first_difference.is_some() => diverged += 1,
+            SegmentState::Done { check } if !check.refused.is_empty() => unverified += 1,
             SegmentState::Done { check } if check.equal_values + check.equal_states == 0 => unverified += 1,
             SegmentState::Done { .. } => verified += 1,
             _ => failed += 1,
@@ -264,8 +270,23 @@ pub(super) fn work(args: &WorkerArgs) -> Result<ExitCode, Error> {
         Ok(code) => Ok(ExitCode::from(u8::try_from(code).unwrap_or(1))),
         Err(error) => {
             // The reason belongs to the segment, where the user looks for it.
-            worker::note_failure(project.layout(), &args.job, args.segment, &error.to_string())?;
+            // Once isolated it cannot be written there; the worker's own messages hold it too.
+            let _ = worker::note_failure(project.layout(), &args.job, args.segment, &error.to_string());
             Err(error.into())
         }
     }
+}
+
+/// The process that tries whether replays can have a file system view of their own here.
+#[derive(Debug, clap::Args)]
+#[command(hide = true)]
+pub struct IsolateArgs {
+    scratch: PathBuf,
+}
+
+pub(super) fn isolate(args: &IsolateArgs, output: &mut Output) -> Result<ExitCode, Error> {
+    if let Some(reason) = isolation::attempt(project()?.layout(), &args.scratch) {
+        output.line(&reason)?;
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -120,7 +120,7 @@ impl Error {
             Self::NoScript { near, .. } => near.as_ref().map(|name| format!("did you mean {name}?")),
             Self::OutsideProject { .. } => Some("start afterlog in the folder that holds the script".into()),
             Self::Unsupported { instead, .. } => Some(instead.clone()),
-            Self::NoIsolation { .. } => Some("replay needs unprivileged user namespaces with overlay mounts".into()),
+            Self::NoIsolation { .. } => Some("a scratch copy needs no permission: AFTERLOG_ISOLATION=scratch".into()),
             Self::BadFile { .. } | Self::Chunk(_) => Some("`afterlog fsck` tells what else is damaged".into()),
             Self::UnknownName { similar, .. } if similar.is_empty() => None,
             Self::UnknownName { similar, .. } | Self::UnknownStatement { similar, .. } => {

@@ -8,10 +8,11 @@ use crate::analysis::python;
 use crate::base::ids::{JobId, RunId};
 use crate::engine::project::Project;
 use crate::engine::propagate::{self, Preview};
+use crate::engine::replay::isolation;
 use crate::engine::{Error, sources};
 use crate::model::instrument::Reach;
 use crate::model::job::SegmentState;
-use crate::model::plan::{ReplayPlan, RunPlan, RunPlanState, Segment};
+use crate::model::plan::{Isolation, ReplayPlan, RunPlan, RunPlanState, Segment};
 use crate::model::probe::PlacementStatus;
 use crate::model::run::{Checkpoint, RunDetail, RunStatus};
 use crate::store::chunks::ChunkStore;
@@ -103,6 +104,7 @@ pub fn plan(project: &Project, request: &ReplayRequest) -> Result<ReplayPlan, Er
         runs: Vec::new(),
         segments: Vec::new(),
         makespan_ns: (0, 0),
+        isolation: Isolation::default(),
     };
     for preview in propagate::preview(project, &request.names, &runs)? {
         let (run_plan, segments) = plan_one(project, request, preview, workers, &chunks)?;
@@ -111,6 +113,9 @@ pub fn plan(project: &Project, request: &ReplayRequest) -> Result<ReplayPlan, Er
             segment.id = u32::try_from(plan.segments.len()).unwrap_or(u32::MAX);
             plan.segments.push(segment);
         }
+    }
+    if !plan.segments.is_empty() {
+        plan.isolation = isolation::choose(project.layout())?;
     }
     let makespan = planner::makespan_ns(plan.segments.iter().map(|segment| segment.cost.total_ns()), workers);
     // Recorded times vary from machine to machine and with what else runs: a fifth less to a half more.

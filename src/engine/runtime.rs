@@ -16,6 +16,7 @@ const FILES: &[(&str, &str)] = &[
     ("afterlog/_capture.py", include_str!("../../assets/runtime/afterlog/_capture.py")),
     ("afterlog/_flordb.py", include_str!("../../assets/runtime/afterlog/_flordb.py")),
     ("afterlog/_frames.py", include_str!("../../assets/runtime/afterlog/_frames.py")),
+    ("afterlog/_guard.py", include_str!("../../assets/runtime/afterlog/_guard.py")),
     ("afterlog/_inert.py", include_str!("../../assets/runtime/afterlog/_inert.py")),
     ("afterlog/_journal.py", include_str!("../../assets/runtime/afterlog/_journal.py")),
     ("afterlog/_kinds.py", include_str!("../../assets/runtime/afterlog/_kinds.py")),

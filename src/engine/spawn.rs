@@ -58,6 +58,8 @@ pub struct Session<'a> {
     /// Variables set on top of the inherited environment.
     pub environment: &'a BTreeMap<String, String>,
     pub streams: Streams<'a>,
+    /// What the runtime must refuse the script: see `engine::replay::isolation`.
+    pub guard: Option<&'a str>,
 }
 
 /// What a session does.
@@ -194,6 +196,9 @@ pub fn session(
             command.env("AFTERLOG_MODE", "replay").env("AFTERLOG_ORDER", order).env("AFTERLOG_CHECKPOINTS", "off");
         }
     }
+    if let Some(guard) = session.guard {
+        command.env("AFTERLOG_GUARD", guard);
+    }
     if let Streams::AppendedTo(file) = session.streams {
         let copy = || file.try_clone().map(Stdio::from).map_err(duplicate);
         command.stdin(Stdio::null()).stdout(copy()?).stderr(copy()?);
@@ -251,6 +256,21 @@ pub fn coordinator(project_root: &Path, job: &JobId) -> Result<Child, SpawnError
     let mut command = ourselves(project_root)?;
     command.args(["__coordinate", job.as_str()]);
     start(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()))
+}
+
+/// Tries whether a process of this program can have a file system view of its own; gives why not.
+///
+/// # Errors
+/// If this program cannot be started again.
+pub fn try_isolation(project_root: &Path, scratch: &Path) -> Result<Option<String>, SpawnError> {
+    let mut command = ourselves(project_root)?;
+    command.arg("__isolate").arg(scratch).stdin(Stdio::null());
+    let program = PathBuf::from(command.get_program());
+    let output = command.output().map_err(|source| SpawnError::Start { program, source })?;
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    let failed = || format!("trying it ended with {}: {}", output.status, said(&output.stderr));
+    let reason = if output.status.success() { said(&output.stdout) } else { failed() };
+    Ok((!reason.is_empty()).then_some(reason))
 }
 
 /// Takes this process out of its terminal's session, so that neither Ctrl-C nor closing the terminal ends it.

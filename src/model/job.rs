@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::base::ids::{JobId, RunId};
+use crate::model::plan::{Isolation, ReplayPlan, Segment};
 use crate::model::position::Position;
 use crate::model::value::Value;
 
@@ -38,6 +39,9 @@ pub struct CheckReport {
     /// Captured variables whose digest at an executed block's end equals the record.
     pub equal_states: u64,
     pub first_difference: Option<Difference>,
+    /// What the replay was not allowed to do to the user's files, and went on without.
+    #[serde(default)]
+    pub refused: Vec<String>,
 }
 
 /// The first thing in which a replay differs from its run.
@@ -64,6 +68,25 @@ pub struct SegmentStatus {
     pub started_ms: Option<i64>,
     pub ended_ms: Option<i64>,
     pub estimated_ns: u64,
+    #[serde(default)]
+    pub isolation: Isolation,
+}
+
+impl SegmentStatus {
+    /// A segment that waits for its turn.
+    pub fn queued(plan: &ReplayPlan, segment: &Segment) -> Self {
+        Self {
+            id: segment.id,
+            run: segment.run.clone(),
+            span: segment.steps.first().zip(segment.steps.last()).map(|(a, b)| (a.iteration, b.iteration)),
+            steps: segment.steps.len() as u64,
+            state: SegmentState::Queued,
+            started_ms: None,
+            ended_ms: None,
+            estimated_ns: segment.cost.total_ns(),
+            isolation: plan.isolation.clone(),
+        }
+    }
 }
 
 /// A job as listed.

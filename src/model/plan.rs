@@ -20,6 +20,33 @@ pub struct ReplayPlan {
     pub segments: Vec<Segment>,
     /// Wall time of all segments on `workers` workers, in nanoseconds: low and high estimate.
     pub makespan_ns: (u64, u64),
+    #[serde(default)]
+    pub isolation: Isolation,
+}
+
+/// How a replay is kept away from the user's files.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "mode", rename_all = "snake_case")]
+pub enum Isolation {
+    /// In a view of the file system of its own: the version's files at the project's path, every write caught.
+    #[default]
+    Namespace,
+    /// In a scratch copy of the version, with links to the user's other files; writes outside it are refused.
+    Scratch {
+        /// Why not in a view of its own.
+        reason: String,
+        /// Whether the kernel refuses them too. Otherwise only Python's own calls are guarded.
+        kernel: bool,
+    },
+}
+
+impl Isolation {
+    /// What the user should know of it, if anything.
+    pub fn notice(&self) -> Option<String> {
+        let Self::Scratch { reason, kernel } = self else { return None };
+        let limits = if *kernel { "" } else { ", as far as Python's own calls go; it can start no other program" };
+        Some(format!("runs in a scratch copy at another path, where writes outside it are refused{limits} ({reason})"))
+    }
 }
 
 /// What replay means for one run.

@@ -134,15 +134,20 @@ impl TestProject {
         runs.iter().map(|run| run["id"].as_str().expect("an id").to_owned()).collect()
     }
 
-    /// Everything of the project that afterlog must leave alone: each file's bytes and mode outside `.afterlog` and
-    /// git's own bookkeeping, and git's HEAD, branches, index, status and stash. Two equal fingerprints: untouched.
+    /// Everything of the user's that afterlog must leave alone: each file's bytes, mode and time of change in the project
+    /// (outside `.afterlog` and git's objects), in HOME and beside both; git's HEAD, branches, index, status, stash and
+    /// settings. Two equal fingerprints: untouched.
     #[track_caller]
     pub(crate) fn fingerprint(&self) -> BTreeMap<String, String> {
         let mut state = BTreeMap::new();
-        collect_files(&self.path(), &self.path(), &mut state);
+        collect_files(self.dir.path(), self.dir.path(), &mut state);
         if self.path().join(".git").exists() {
             let index = fs::read(self.path().join(".git/index")).unwrap_or_default();
             state.insert("git index".into(), blake(&index));
+            for name in ["HEAD", "ORIG_HEAD", "config", "logs/HEAD", "logs/refs/stash"] {
+                let content = fs::read(self.path().join(".git").join(name)).unwrap_or_default();
+                state.insert(format!("git's {name}"), blake(&content));
+            }
             for args in [
                 &["rev-parse", "HEAD"][..],
                 &["symbolic-ref", "-q", "HEAD"],
@@ -158,11 +163,11 @@ impl TestProject {
 }
 
 fn collect_files(root: &Path, folder: &Path, state: &mut BTreeMap<String, String>) {
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
     for entry in fs::read_dir(folder).expect("readable folder").map(|e| e.expect("entry")) {
         let path = entry.path();
         let name = path.strip_prefix(root).expect("inside").display().to_string();
-        if name == ".afterlog" || name == ".git" {
+        if name == "project/.afterlog" || name == "project/.git" {
             continue;
         }
         let meta = fs::symlink_metadata(&path).expect("metadata");
@@ -172,7 +177,7 @@ fn collect_files(root: &Path, folder: &Path, state: &mut BTreeMap<String, String
         } else if meta.is_symlink() {
             fs::read_link(&path).expect("link").display().to_string()
         } else {
-            blake(&fs::read(&path).expect("file"))
+            format!("{} {}.{}", blake(&fs::read(&path).expect("file")), meta.mtime(), meta.mtime_nsec())
         };
         state.insert(name, format!("{content} {:o}", meta.permissions().mode()));
     }

@@ -3,6 +3,7 @@
 mod bad_input;
 mod env;
 mod flordb;
+mod isolation;
 mod picture;
 mod propagate;
 mod record;

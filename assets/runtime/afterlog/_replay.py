@@ -96,6 +96,10 @@ class Replay(Session):
             )
         )
 
+    def refused(self, what):
+        """Notes what the guard did not allow; the script may go on without it."""
+        self._journal.state(json.dumps({"refused": what}))
+
     def _load(self, seq, frames, tables):
         try:
             self._snapshots.load(seq, frames, tables)

@@ -54,6 +54,10 @@ def begin(environment):
         iteration=session.iteration,
         checkpointing=session.checkpointing_class(),
     )
+    if environment.get("AFTERLOG_GUARD"):
+        from . import _guard
+
+        _guard.install(environment["AFTERLOG_GUARD"], session.refused)
     return session.end
 
 

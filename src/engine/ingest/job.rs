@@ -24,13 +24,19 @@ enum JobEvent {
     Other,
 }
 
-/// What the runtime says of an executed block's end.
+/// What the runtime says of a replay.
 #[derive(Debug, Deserialize)]
-struct StateEvent {
-    block: String,
-    equal: u64,
-    #[serde(default)]
-    different: Vec<String>,
+#[serde(untagged)]
+enum StateEvent {
+    /// How an executed block's end compares with the record.
+    Compared {
+        block: String,
+        equal: u64,
+        #[serde(default)]
+        different: Vec<String>,
+    },
+    /// What it was not allowed to do.
+    Refused { refused: String },
 }
 
 /// The ingester's state between readings of a segment's journal.
@@ -146,23 +152,13 @@ fn one_stretch(layout: &Layout, writing: &Writing<'_>, plan: &ReplayPlan, ended:
 
 fn queued(plan: &ReplayPlan, segment: &Segment) -> SegmentRow {
     let run_plan: Option<&RunPlan> = plan.runs.iter().find(|run| run.run == segment.run);
-    let span = segment.steps.first().zip(segment.steps.last()).map(|(a, b)| (a.iteration, b.iteration));
     SegmentRow {
         job: plan.job.clone(),
         run: segment.run.clone(),
         probe_hash: run_plan.map(|run| run.probe_hash.clone()).unwrap_or_default(),
         names: plan.names.clone(),
         wanted: segment.wanted.clone(),
-        status: SegmentStatus {
-            id: segment.id,
-            run: segment.run.clone(),
-            span,
-            steps: segment.steps.len() as u64,
-            state: SegmentState::Queued,
-            started_ms: None,
-            ended_ms: None,
-            estimated_ns: segment.cost.total_ns(),
-        },
+        status: SegmentStatus::queued(plan, segment),
         report: None,
     }
 }
@@ -179,18 +175,21 @@ fn take_segment(layout: &Layout, writing: &Writing<'_>, row: &mut SegmentRow) ->
     for event in &batch.events {
         columns.take(event);
         state.begun += u64::from(matches!(event, Event::Iteration { .. }) && columns.context.open.len() == 1);
-        if let Event::State(json) = event
-            && let Ok(compared) = serde_json::from_str::<StateEvent>(json)
-        {
-            state.states.equal_states += compared.equal;
-            if let (None, Some(variable)) = (&state.states.first_difference, compared.different.first()) {
-                state.states.first_difference = Some(Difference {
-                    name: format!("{variable} after {}", compared.block),
-                    position: columns.context.position(),
-                    recorded: None,
-                    replayed: None,
-                });
+        let Event::State(json) = event else { continue };
+        match serde_json::from_str(json) {
+            Ok(StateEvent::Compared { block, equal, different }) => {
+                state.states.equal_states += equal;
+                if let (None, Some(variable)) = (&state.states.first_difference, different.first()) {
+                    state.states.first_difference = Some(Difference {
+                        name: format!("{variable} after {block}"),
+                        position: columns.context.position(),
+                        recorded: None,
+                        replayed: None,
+                    });
+                }
             }
+            Ok(StateEvent::Refused { refused }) => state.states.refused.push(refused),
+            Err(_) => {}
         }
     }
     let pieces = columns.finish();
@@ -213,6 +212,7 @@ fn check_ended(db: &mut Db, plan: &ReplayPlan) -> Result<(), Error> {
         let mut report = check::values(db, &row)?;
         report.equal_states = state.states.equal_states;
         report.first_difference = report.first_difference.or(state.states.first_difference);
+        report.refused = state.states.refused;
         if let SegmentState::Done { check } = &mut row.status.state {
             *check = report.clone();
         }

@@ -92,6 +92,8 @@ impl Project {
 fn verdict(report: Option<&CheckReport>) -> Verdict {
     match report {
         Some(report) if report.first_difference.is_some() => Verdict::Diverged,
+        // What the script did without may be what an unlogged value depends on.
+        Some(report) if !report.refused.is_empty() => Verdict::Unverified,
         Some(report) if report.equal_values + report.equal_states > 0 => Verdict::Verified,
         _ => Verdict::Unverified,
     }

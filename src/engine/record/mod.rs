@@ -163,6 +163,7 @@ impl Prepared {
             entropy_seed: self.meta.entropy_seed,
             environment: &BTreeMap::new(),
             streams: Streams::Inherited,
+            guard: None,
         };
         let mut child = spawn::session(&invocation(&request.command), &session, self.descriptors)?;
         let recorder =

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::base::files;
 use crate::base::ids::JobId;
-use crate::engine::replay::read_plan;
+use crate::engine::replay::{isolation, read_plan, worker};
 use crate::engine::{Error, spawn};
 use crate::model::job::{CheckReport, SegmentState, SegmentStatus};
 use crate::model::plan::{ReplayPlan, Segment};
@@ -63,7 +63,7 @@ impl Coordinator<'_> {
     }
 
     fn start(&mut self, segment: &Segment) -> Result<(), Error> {
-        let mut status = status(segment);
+        let mut status = SegmentStatus::queued(self.plan, segment);
         status.started_ms = Some(now_ms());
         status.state = SegmentState::Running { done_steps: 0 };
         let folder = self.layout.segment(&self.plan.job, segment.id);
@@ -99,8 +99,9 @@ impl Coordinator<'_> {
         });
         for (code, mut status) in ended {
             // Its mounts vanished with it; what it wrote is nobody's.
-            let scratch = self.layout.segment(&self.plan.job, status.id).join("scratch");
-            let _ = std::fs::remove_dir_all(&scratch);
+            for folder in worker::leftovers(self.layout, &self.plan.job, status.id) {
+                let _ = isolation::clear(&folder);
+            }
             status.ended_ms = Some(now_ms());
             status.state = self.outcome(status.id, code);
             self.note(&status)?;
@@ -137,7 +138,7 @@ impl Coordinator<'_> {
             self.note(&status)?;
         }
         for segment in waiting {
-            let mut status = status(segment);
+            let mut status = SegmentStatus::queued(self.plan, segment);
             status.state = SegmentState::Cancelled;
             self.note(&status)?;
         }
@@ -147,19 +148,6 @@ impl Coordinator<'_> {
     fn note(&mut self, status: &SegmentStatus) -> Result<(), Error> {
         let json = serde_json::json!({ "type": "segment", "segment": status }).to_string();
         Ok(self.journal.append(&[Event::Json(json)])?)
-    }
-}
-
-fn status(segment: &Segment) -> SegmentStatus {
-    SegmentStatus {
-        id: segment.id,
-        run: segment.run.clone(),
-        span: segment.steps.first().zip(segment.steps.last()).map(|(a, b)| (a.iteration, b.iteration)),
-        steps: segment.steps.len() as u64,
-        state: SegmentState::Queued,
-        started_ms: None,
-        ended_ms: None,
-        estimated_ns: segment.cost.total_ns(),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::engine::replay::states::States;
 use crate::engine::replay::{protocol, read_plan};
 use crate::engine::spawn::{self, Channels, Descriptors, Invocation, Mode, Session, Streams};
 use crate::engine::{Error, runtime, sources};
-use crate::model::plan::{RunPlan, Segment, SegmentOrder};
+use crate::model::plan::{Isolation, ReplayPlan, RunPlan, Segment, SegmentOrder};
 use crate::model::run::RunMeta;
 use crate::model::value::Value;
 use crate::store::journal::{self, Event, Writer};
@@ -38,14 +38,16 @@ pub fn run(layout: &Layout, job: &JobId, segment: u32) -> Result<i32, Error> {
     let missing = |what: &str| Error::BadFile { path: layout.job(job).join(names::PLAN), what: what.to_owned() };
     let segment = plan.segments.iter().find(|s| s.id == segment).ok_or_else(|| missing("no such segment"))?;
     let run_plan = plan.runs.iter().find(|run| run.run == segment.run).ok_or_else(|| missing("no such run"))?;
-    Worker::prepare(layout, job, segment, run_plan)?.perform()
+    Worker::prepare(layout, &plan, segment, run_plan)?.perform()
 }
 
 /// Everything that is opened before the process isolates itself.
 struct Worker<'a> {
     layout: &'a Layout,
+    isolation: &'a Isolation,
     folder: PathBuf,
     scratch: PathBuf,
+    temporary: PathBuf,
     meta: RunMeta,
     order: SegmentOrder,
     absent: Vec<String>,
@@ -54,12 +56,12 @@ struct Worker<'a> {
 }
 
 impl<'a> Worker<'a> {
-    fn prepare(layout: &'a Layout, job: &JobId, segment: &Segment, run_plan: &RunPlan) -> Result<Self, Error> {
-        let folder = layout.segment(job, segment.id);
+    fn prepare(layout: &'a Layout, plan: &'a ReplayPlan, segment: &Segment, run_plan: &RunPlan) -> Result<Self, Error> {
+        let folder = layout.segment(&plan.job, segment.id);
         let meta = read_meta(layout, segment)?;
         let probed = run_plan.probed_source.as_deref().unwrap_or_default();
         let versions = Versions::open(layout)?;
-        let scratch = folder.join("scratch");
+        let [scratch, temporary] = leftovers(layout, &plan.job, segment.id);
         let tree = scratch.join(isolation::TREE);
         files::create_dir_all(&tree)?;
         versions.check_out(&run_plan.version, &tree)?;
@@ -84,33 +86,46 @@ impl<'a> Worker<'a> {
         let absent = absent.filter(|path| !meta.left_out.iter().any(|left| left.path == *path)).collect();
         let states = States::open(layout, &segment.run)?;
         let runtime = runtime::unpack(layout)?;
-        Ok(Self { layout, folder, scratch, meta, order, absent, states, runtime })
+        let isolation = &plan.isolation;
+        Ok(Self { layout, isolation, folder, scratch, temporary, meta, order, absent, states, runtime })
     }
 
     fn perform(self) -> Result<i32, Error> {
         let (descriptors, channels) = Descriptors::open(&self.folder, None)?;
         let output = descriptors.output.try_clone().map_err(at("open", &self.folder.join(names::OUTPUT)))?;
-        let root = self.layout.root();
-        let view = View { root, scratch: &self.scratch, absent: &self.absent };
-        isolation::enter(&view).map_err(|source| Error::NoIsolation { reason: source.to_string() })?;
-        std::env::set_current_dir(&self.meta.cwd).map_err(at("enter", &self.meta.cwd))?;
+        let view =
+            View { root: self.layout.root(), scratch: &self.scratch, temporary: &self.temporary, absent: &self.absent };
+        let place = isolation::enter(self.isolation, &view)
+            .map_err(|source| Error::NoIsolation { reason: source.to_string() })?;
+        // The run's folder was the project's or one inside it.
+        let cwd = self.meta.cwd.strip_prefix(self.layout.root()).map_or_else(
+            |_| self.meta.cwd.clone(),
+            |inside| if inside.as_os_str().is_empty() { place.root.clone() } else { place.root.join(inside) },
+        );
+        std::env::set_current_dir(&cwd).map_err(at("enter", &cwd))?;
 
-        let script = root.join(&self.meta.script);
-        let script = script.strip_prefix(&self.meta.cwd).unwrap_or(&script).to_owned();
+        let script = place.root.join(&self.meta.script);
+        let script = script.strip_prefix(&cwd).unwrap_or(&script).to_owned();
         let args: Vec<OsString> = self.meta.args.iter().map(OsString::from).collect();
         let mut environment: BTreeMap<String, String> = self.meta.environment.clone();
         environment.extend(TRACKERS_OFF.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        if place.guard.is_some() {
+            let temporary = self.temporary.to_string_lossy().into_owned();
+            environment.insert("MLFLOW_TRACKING_URI".into(), format!("file://{temporary}/mlflow"));
+            environment.insert("TMPDIR".into(), temporary);
+        }
         let invocation =
             Invocation { python: &self.meta.python, flags: &self.meta.python_flags, script: &script, args: &args };
         let session = Session {
             mode: Mode::Replay { order: &self.folder.join(names::ORDER) },
             runtime: &self.runtime,
             directory: &self.folder,
-            project_root: root,
+            project_root: &place.root,
             hash_seed: &self.meta.hash_seed,
             entropy_seed: self.meta.entropy_seed,
             environment: &environment,
             streams: Streams::AppendedTo(&output),
+            guard: place.guard.as_deref(),
         };
         let mut child = spawn::session(&invocation, &session, descriptors)?;
         let Channels { control, buffers } = channels;
@@ -123,6 +138,13 @@ impl<'a> Worker<'a> {
         served.map_err(at("serve", &self.folder))?;
         Ok(spawn::outcome(status).0)
     }
+}
+
+/// The folders that a segment's process leaves behind: its scratch folder and its temporary one. The latter is short,
+/// since the addresses of sockets made in it must be.
+pub(super) fn leftovers(layout: &Layout, job: &JobId, segment: u32) -> [PathBuf; 2] {
+    let temporary = std::env::temp_dir().join(format!("afterlog-{job}-{segment}"));
+    [layout.segment(job, segment).join("scratch"), temporary]
 }
 
 fn read_meta(layout: &Layout, segment: &Segment) -> Result<RunMeta, Error> {

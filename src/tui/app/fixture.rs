@@ -192,6 +192,7 @@ pub(crate) fn plan() -> ReplayPlan {
         ],
         segments: vec![segment],
         makespan_ns: (4_000_000_000, 6_500_000_000),
+        isolation: Default::default(),
     }
 }
 
@@ -205,6 +206,7 @@ pub(crate) fn job(active: bool) -> JobStatus {
         started_ms: (number < 3).then_some(NOW - 4000),
         ended_ms: (number == 0).then_some(NOW - 1000),
         estimated_ns: 9_000_000_000,
+        isolation: Default::default(),
     };
     let id: JobId = "000000000a".parse().expect("an id");
     let failed = SegmentState::Failed {

@@ -316,6 +316,7 @@ fn detail(app: &App, pen: &mut Pen<'_>, area: Rect) {
         }
         Stage::Plan => {
             if let Some(run) = replay.plan.as_ref().and_then(|p| p.runs.get(replay.cursor.selected)) {
+                lines.extend(replay.plan.iter().filter_map(|p| p.isolation.notice()).map(|n| (n, Role::Warning)));
                 lines.extend(run.notes.iter().map(|note| (note.clone(), Role::Warning)));
                 lines.extend(run.placements.iter().flat_map(placement_lines));
             }
@@ -360,6 +361,10 @@ fn snippet(source: &str, inserted: &[(u32, u32)], glyphs: &Glyphs) -> Vec<(Strin
 fn segment_lines(app: &App) -> Vec<(String, Role)> {
     let Some(segment) = app.replay.selected_segment() else { return Vec::new() };
     let mut lines = Vec::new();
+    lines.extend(segment.isolation.notice().map(|notice| (notice, Role::Warning)));
+    if let SegmentState::Done { check } = &segment.state {
+        lines.extend(check.refused.iter().map(|what| (format!("it was refused to {what}"), Role::Warning)));
+    }
     match &segment.state {
         SegmentState::Done { check } => match &check.first_difference {
             None => lines.push((

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::Arc;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::{Look, draw};
-use crate::tui::app::fixture::{app, press, with_diff, with_grid, with_replay};
+use crate::model::job::{CheckReport, SegmentState};
+use crate::model::plan::{Isolation, ReplayPlan};
+use crate::tui::app::fixture::{app, plan, press, with_diff, with_grid, with_replay};
 use crate::tui::app::{App, Place};
 use crate::tui::terminal::encode;
 use crate::tui::theme::{ASCII, Background, Depth, Glyphs, Theme, UNICODE};
@@ -113,6 +116,22 @@ fn plain_screens_hold_nothing_but_ascii() {
             assert!(cell.symbol().is_ascii() || "→\u{fffd}".contains(cell.symbol()), "{:?}", cell.symbol());
         }
     }
+}
+
+#[test]
+fn a_replay_in_a_scratch_copy_says_so_and_what_it_was_refused() {
+    let isolation = Isolation::Scratch { reason: "no namespaces".into(), kernel: true };
+    let text = |app: &App| serialised(&screen(app, &look(Depth::Mono, ASCII)));
+    let mut planned = with_replay(120, 40, 3);
+    planned.replay.plan = Some(Arc::new(ReplayPlan { isolation: isolation.clone(), ..plan() }));
+    assert!(text(&planned).contains("scratch copy") && text(&planned).contains("(no namespaces)"));
+    assert!(!text(&with_replay(120, 40, 3)).contains("scratch copy"));
+    let mut going_on = with_replay(120, 40, 4);
+    let segment = &mut going_on.replay.jobs[0].segments[0];
+    segment.isolation = isolation;
+    let refused = vec!["write to /home/ada/cache".into()];
+    segment.state = SegmentState::Done { check: CheckReport { refused, ..CheckReport::default() } };
+    assert!(text(&going_on).contains("scratch copy") && text(&going_on).contains("refused to write to /home/ada"));
 }
 
 #[test]

@@ -17,34 +17,8 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::Mode;
 use nix::unistd::{getgid, getuid};
 
+use super::{IsolationError, View};
 use crate::base::files::{self, FileError, at};
-
-/// What a replay should see.
-pub(super) struct View<'a> {
-    /// The project's root.
-    pub(super) root: &'a Path,
-    /// The folder of the scratch layers; the version's files are in its [`TREE`].
-    pub(super) scratch: &'a Path,
-    /// Files of today's project that the version does not have, relative to the root.
-    pub(super) absent: &'a [String],
-}
-
-/// Where the version's files are put: the project's scratch layer. They cannot be a layer of their own, since the kernel
-/// refuses read-only layers inside one another and the store is inside the project.
-pub(super) const TREE: &str = "project-upper";
-
-/// Why this machine does not allow it.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum IsolationError {
-    #[error("{action} {}: {source}", path.display())]
-    Mount { action: &'static str, path: PathBuf, source: nix::Error },
-    #[error("{action}: {source}")]
-    Namespace { action: &'static str, source: nix::Error },
-    #[error("a path with ',' or ':' cannot be mounted: {}", .0.display())]
-    Path(PathBuf),
-    #[error(transparent)]
-    File(#[from] FileError),
-}
 
 /// Enters the view. After an error before any mount the process is as it was, or in a namespace of its own at most.
 ///
