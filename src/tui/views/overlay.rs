@@ -14,6 +14,9 @@ use crate::tui::views::Pen;
 use crate::tui::views::replay::placement_lines;
 use crate::tui::views::timeline::short_float;
 
+/// Columns of a box's text: longer lines are hard to read.
+const WIDEST: u16 = 90;
+
 type Lines = Vec<(String, Role)>;
 
 pub(super) fn draw(app: &App, overlay: &Overlay, pen: &mut Pen<'_>) {
@@ -25,9 +28,9 @@ pub(super) fn draw(app: &App, overlay: &Overlay, pen: &mut Pen<'_>) {
             lines(app, pen, &format!("keys in {}", app.panel.title()), own.collect(), *offset);
         }
         Overlay::Palette { input, cursor } => {
-            let area = frame(app, pen, "commands");
-            line_edit(pen, Rect { height: 1, ..area }, input);
             let found = matching(app.panel.context(), &input.text);
+            let area = frame(app, pen, "commands", usize::MAX);
+            line_edit(pen, Rect { height: 1, ..area }, input);
             let rows = found.iter().enumerate().skip(cursor.offset);
             for (y, (position, binding)) in (area.y + 1..area.bottom()).zip(rows) {
                 let role = if position == cursor.selected { Role::Selected } else { Role::Text };
@@ -43,7 +46,7 @@ pub(super) fn draw(app: &App, overlay: &Overlay, pen: &mut Pen<'_>) {
             lines(app, pen, &statistics.title, statistics_lines(statistics), *offset);
         }
         Overlay::Columns { cursor } => {
-            let area = frame(app, pen, "columns: Space shows or hides");
+            let area = frame(app, pen, "columns: Space shows or hides", app.results.all_names.len());
             let rows = app.results.all_names.iter().enumerate().skip(cursor.offset);
             for (y, (position, name)) in (area.y..area.bottom()).zip(rows) {
                 let chosen = app.results.chosen.as_ref().is_none_or(|chosen| chosen.contains(name));
@@ -53,7 +56,7 @@ pub(super) fn draw(app: &App, overlay: &Overlay, pen: &mut Pen<'_>) {
             }
         }
         Overlay::Jobs { cursor } => {
-            let area = frame(app, pen, "replays: Enter shows one");
+            let area = frame(app, pen, "replays: Enter shows one", app.replay.jobs.len());
             let rows = app.replay.jobs.iter().rev().enumerate().skip(cursor.offset);
             for (y, (position, job)) in (area.y..area.bottom()).zip(rows) {
                 let done = job.segments.iter().filter(|s| s.state.word() == "done").count();
@@ -77,15 +80,15 @@ fn key_line(binding: &Binding) -> String {
     format!("{:<16} {}", binding.keys.join(" "), binding.what)
 }
 
-/// A box in the middle with a title; gives what is inside.
-fn frame(app: &App, pen: &mut Pen<'_>, title: &str) -> Rect {
+/// A box with a title, for so many lines as far as there is room; gives what is inside.
+fn frame(app: &App, pen: &mut Pen<'_>, title: &str, lines: usize) -> Rect {
     let (width, height) = app.size;
-    let inner_width = width.saturating_sub(6).min(90);
+    let inner_width = width.saturating_sub(6).min(WIDEST);
     let area = Rect {
         x: (width.saturating_sub(inner_width + 4)) / 2,
         y: 1,
         width: inner_width + 4,
-        height: height.saturating_sub(2),
+        height: u16::try_from(lines.saturating_add(2)).unwrap_or(u16::MAX).min(height.saturating_sub(2)),
     };
     pen.clear(area);
     pen.rule(area.x, area.y, area.width);
@@ -100,13 +103,12 @@ fn frame(app: &App, pen: &mut Pen<'_>, title: &str) -> Rect {
 }
 
 fn lines(app: &App, pen: &mut Pen<'_>, title: &str, lines: Lines, offset: usize) {
-    let area = frame(app, pen, title);
+    let columns = usize::from(app.size.0.saturating_sub(6).min(WIDEST));
     let wrapped: Lines = lines
         .into_iter()
-        .flat_map(|(line, role)| {
-            text::wrap(&line, usize::from(area.width)).into_iter().map(move |l| (l, role)).collect::<Vec<_>>()
-        })
+        .flat_map(|(line, role)| text::wrap(&line, columns).into_iter().map(move |l| (l, role)).collect::<Vec<_>>())
         .collect();
+    let area = frame(app, pen, title, wrapped.len());
     let last = wrapped.len().saturating_sub(usize::from(area.height));
     for (y, (line, role)) in (area.y..area.bottom()).zip(wrapped.into_iter().skip(offset.min(last))) {
         pen.put(area.x, y, area.width, &line, role);

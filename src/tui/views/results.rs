@@ -78,7 +78,9 @@ struct Placed {
     width: u16,
 }
 
-fn width(app: &App, column: Column) -> u16 {
+/// Columns that this column of the grid needs for what is in the window, and those it has where there is room: wide
+/// enough for any short number, so that widths do not jump about while scrolling.
+fn widths(app: &App, column: Column) -> (u16, u16) {
     let results = &app.results;
     let grid = &results.grid;
     let name = u16::try_from(text::width(&text::clean(title(grid, column)))).unwrap_or(20);
@@ -94,9 +96,9 @@ fn width(app: &App, column: Column) -> u16 {
             u16::try_from(widths.max().unwrap_or(0)).unwrap_or(24) + 2
         }
     };
-    // Wide enough for any short number, so that widths do not jump about while scrolling.
     let least = if matches!(column, Column::Name(_)) { 12 } else { 5 };
-    widest.max(name + 2).clamp(least, if results.full_numbers { 40 } else { 24 })
+    let needed = widest.max(name + 2).min(if results.full_numbers { 40 } else { 24 });
+    (needed, needed.max(least))
 }
 
 /// The first scrolling column such that the selected one is on the screen, starting from the present one.
@@ -108,12 +110,12 @@ pub fn first_column(app: &App, present: usize) -> usize {
     if selected < frozen || selected < present {
         return present.min(selected.max(frozen));
     }
-    let widths = |range: std::ops::Range<usize>| -> u32 {
-        range.filter_map(|i| visible.get(i)).map(|c| u32::from(width(app, *c)) + 1).sum()
+    let total = |range: std::ops::Range<usize>| -> u32 {
+        range.filter_map(|i| visible.get(i)).map(|c| u32::from(widths(app, *c).1) + 1).sum()
     };
-    let room = u32::from(app.size.0).saturating_sub(widths(0..frozen) + 1);
+    let room = u32::from(app.size.0).saturating_sub(total(0..frozen) + 1);
     let mut first = present;
-    while first < selected && widths(first..selected + 1) > room {
+    while first < selected && total(first..selected + 1) > room {
         first += 1;
     }
     first
@@ -128,10 +130,12 @@ fn placed(app: &App, area: Rect) -> Vec<Placed> {
         if index >= frozen && index < results.first_column {
             continue;
         }
-        if x >= area.right() {
+        let (needed, wanted) = widths(app, column);
+        // A number cut in two would read as another number.
+        if x >= area.right() || (index > results.first_column && x + needed > area.right()) {
             break;
         }
-        let width = width(app, column).min(area.right() - x);
+        let width = wanted.min(area.right() - x);
         placed.push(Placed { index, column, x, width });
         x += width + 1;
     }
