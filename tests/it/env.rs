@@ -11,6 +11,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::rc::Rc;
 use std::sync::OnceLock;
 
 use tempfile::TempDir;
@@ -18,7 +19,8 @@ use tempfile::TempDir;
 /// A project in a temporary folder, with a HOME of its own beside it.
 pub(crate) struct TestProject {
     /// Dropped last: holds `home/` and `project/`.
-    dir: TempDir,
+    dir: Rc<TempDir>,
+    project: PathBuf,
     python: PathBuf,
 }
 
@@ -45,7 +47,8 @@ impl TestProject {
         let dir = TempDir::new().expect("temporary folder");
         fs::create_dir_all(dir.path().join("home")).expect("home");
         fs::create_dir_all(dir.path().join("project")).expect("project");
-        Self { dir, python: python().to_owned() }
+        let project = dir.path().join("project");
+        Self { dir: Rc::new(dir), project, python: python().to_owned() }
     }
 
     /// A git repository without commits.
@@ -62,7 +65,12 @@ impl TestProject {
     }
 
     pub(crate) fn path(&self) -> PathBuf {
-        self.dir.path().join("project")
+        self.project.clone()
+    }
+
+    /// A project in a folder of this one.
+    pub(crate) fn inside(&self, folder: &str) -> Self {
+        Self { dir: self.dir.clone(), project: self.project.join(folder), python: self.python.clone() }
     }
 
     pub(crate) fn home(&self) -> PathBuf {

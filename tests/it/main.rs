@@ -1,6 +1,7 @@
 //! The integration tests: real processes, real Python, real git, real terminals.
 
 mod bad_input;
+mod demo;
 mod env;
 mod flordb;
 mod isolation;
