@@ -7,3 +7,4 @@ pub mod planner;
 pub mod propagate;
 pub mod python;
 pub mod treediff;
+pub mod verify;

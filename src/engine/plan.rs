@@ -138,6 +138,7 @@ fn plan_one(
         script: preview.script.clone(),
         placements: preview.propagation.placements.clone(),
         probed_source: placed.then(|| preview.propagation.text.clone()),
+        inserted: preview.propagation.inserted.clone(),
         probe_hash: blake3::hash(format!("{}\n{}", detail.meta.version, preview.propagation.text).as_bytes()).to_hex()
             [..32]
             .to_owned(),
@@ -205,7 +206,9 @@ fn known(project: &Project, plan: &RunPlan, detail: &RunDetail) -> Result<Known,
     let mut known = Known::default();
     for segment in project.segments_of(&plan.run)? {
         let same = segment.probe_hash == plan.probe_hash;
-        if !same || !matches!(segment.status.state, SegmentState::Done { .. }) {
+        let SegmentState::Done { check } = &segment.status.state else { continue };
+        // What diverged may go better after the user has put back what had changed.
+        if !same || check.first_difference.is_some() {
             continue;
         }
         known.iterations.extend(&segment.wanted);

@@ -58,6 +58,9 @@ pub struct RunPlan {
     pub placements: Vec<Placement>,
     /// The script with the statements in place; `None` where nothing applies.
     pub probed_source: Option<String>,
+    /// Lines of it (1-based, inclusive ranges) that the version does not have.
+    #[serde(default)]
+    pub inserted: Vec<(u32, u32)>,
     /// BLAKE3 of version and probed source: values computed for the same are reused.
     pub probe_hash: String,
     pub reach: Reach,

@@ -1,6 +1,7 @@
 //! The integration tests: real processes, real Python, real git, real terminals.
 
 mod bad_input;
+mod check;
 mod demo;
 mod env;
 mod flordb;

@@ -49,7 +49,8 @@ class Replay(Session):
                 yield value
                 self._snapshots.report({"t": "step", "iteration": index})
             if stop == "after_last_step":
-                self._journal.exit(_journal.EARLY)
+                # Not a `break` of the script's: what follows is not executed.
+                self._journal.exit(_journal.SKIPPED)
                 self._finish()
             how = _journal.EXHAUSTED
         finally:

@@ -1,84 +1,161 @@
-//! The deferred check of a segment: every value that it logged again against what the run recorded there.
+//! The deferred check of a segment: reads both journals, a stretch at a time, for `analysis::verify`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
-use crate::engine::Error;
-use crate::model::column::Column;
-use crate::model::job::{CheckReport, Difference};
-use crate::model::position::{Position, Step};
-use crate::store::db::{Db, SegmentRow};
+use crate::analysis::python;
+use crate::analysis::verify::{self, Happening, LoopEnd, LoopRole, Trace, Unit};
+use crate::base::files;
+use crate::engine::ingest::fold::Context;
+use crate::engine::ingest::read;
+use crate::model::instrument::{InstrumentationPlan, LoopPlan};
+use crate::model::job::{CheckReport, SegmentState};
+use crate::model::plan::{ReplayPlan, RunPlan};
+use crate::model::run::RunStatus;
+use crate::store::db::SegmentRow;
+use crate::store::journal::{Event, LoopExit};
+use crate::store::layout::{Layout, names};
 
-/// Compares the values of a segment with its run's. Names that the run never logged are what the replay is for and
-/// compare with nothing.
-pub(super) fn values(db: &Db, segment: &SegmentRow) -> Result<CheckReport, Error> {
-    let mut report = CheckReport::default();
-    for name in db.names(&segment.source())? {
-        let recorded = db.columns(segment.run.as_str(), false, &name)?;
-        if recorded.is_empty() {
-            continue;
-        }
-        for replayed in db.columns(&segment.source(), false, &name)? {
-            let known = recorded.iter().find(|column| column.loops == replayed.loops);
-            compare(&name, known, &replayed, &mut report);
-        }
-    }
-    Ok(report)
+/// Compares what a segment logged with what its run recorded; `status` is the run's.
+pub(super) fn values(layout: &Layout, plan: &ReplayPlan, segment: &SegmentRow, status: RunStatus) -> CheckReport {
+    let no_statements = Added { names: plan.names.iter().cloned().collect(), script: "", lines: &[] };
+    let run_plan = plan.runs.iter().find(|run| run.run == segment.run);
+    let added = run_plan.map_or(no_statements, Added::new);
+    let nothing = Added { names: BTreeSet::new(), script: "", lines: &[] };
+    let recorded = Units::new(&layout.run(&segment.run), status == RunStatus::Finished, &nothing);
+    let whole = matches!(segment.status.state, SegmentState::Done { .. });
+    let replayed = Units::new(&layout.segment(&segment.job, segment.status.id), whole, &added);
+    verify::check(recorded, replayed, &added.names)
 }
 
-fn compare(name: &str, recorded: Option<&Column>, replayed: &Column, report: &mut CheckReport) {
-    // Only the part of the record that the segment executed is looked at: records are long, segments short.
-    let outermost: HashSet<u64> = replayed.indices.first().into_iter().flatten().copied().collect();
-    let mut rows: HashMap<Vec<u64>, Vec<usize>> = HashMap::new();
-    for row in 0..recorded.map_or(0, Column::len) {
-        let Some(recorded) = recorded else { continue };
-        if recorded.indices.first().is_none_or(|indices| outermost.contains(&indices[row])) {
-            rows.entry(position(recorded, row)).or_default().push(row);
-        }
+/// The statements that a replay added to a version.
+struct Added<'a> {
+    /// What they log.
+    names: BTreeSet<String>,
+    script: &'a str,
+    lines: &'a [(u32, u32)],
+}
+
+impl<'a> Added<'a> {
+    fn new(plan: &'a RunPlan) -> Self {
+        let mut added = Self { names: BTreeSet::new(), script: &plan.script, lines: &plan.inserted };
+        let placed = plan.placements.iter().filter(|placement| placement.status.is_placed());
+        added.names.extend(placed.map(|placement| placement.name.clone()));
+        let statements = python::log_statements(plan.probed_source.as_deref().unwrap_or_default());
+        let new = statements.into_iter().filter(|statement| added.holds(statement.first_line));
+        let new: Vec<String> = new.map(|statement| statement.name).collect();
+        added.names.extend(new);
+        added
     }
-    let mut seen: HashMap<Vec<u64>, usize> = HashMap::new();
-    for row in 0..replayed.len() {
-        let at = position(replayed, row);
-        let occurrence = seen.entry(at.clone()).or_default();
-        let known = rows.get(&at).and_then(|rows| rows.get(*occurrence));
-        *occurrence += 1;
-        let known = known.zip(recorded).map(|(row, column)| column.values.get(*row));
-        let value = replayed.values.get(row);
-        if known.as_ref().is_some_and(|known| known.same_bits(&value)) {
-            report.equal_values += 1;
-        } else if report.first_difference.is_none() {
-            let step = |(name, index): (&String, u64)| Step { name: name.clone(), index };
-            let position = Position(replayed.loops.iter().zip(at).map(step).collect());
-            let name = name.to_owned();
-            report.first_difference = Some(Difference { name, position, recorded: known, replayed: Some(value) });
+
+    fn holds(&self, line: u32) -> bool {
+        self.lines.iter().any(|(first, last)| (*first..=*last).contains(&line))
+    }
+
+    fn role(&self, plan: &LoopPlan) -> LoopRole {
+        if plan.file == self.script && self.holds(plan.first_line) {
+            LoopRole::Added
+        } else if plan.is_main {
+            LoopRole::Main
+        } else {
+            LoopRole::Other
         }
     }
 }
 
-fn position(column: &Column, row: usize) -> Vec<u64> {
-    column.indices.iter().map(|indices| indices[row]).collect()
+/// The units of a journal's execution, read as they are asked for.
+struct Units<'a> {
+    journal: PathBuf,
+    offset: u64,
+    events: std::vec::IntoIter<Event>,
+    /// Whether nothing follows `events`: the journal ends here, or has a gap behind which nobody knows where things are.
+    last: bool,
+    /// Whether the process said that it ended.
+    ended: bool,
+    context: Context,
+    instrumentation: InstrumentationPlan,
+    added: &'a Added<'a>,
+    /// `None` once the last unit was given.
+    trace: Option<Trace>,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::compare;
-    use crate::model::column::Column;
-    use crate::model::job::CheckReport;
-    use crate::model::value::Value;
-
-    fn column(rows: &[(u64, f64)]) -> Column {
-        let mut column = Column::under(vec!["epoch".into()]);
-        rows.iter().for_each(|(index, value)| column.push(&[*index], Value::Float(*value)));
-        column
+impl<'a> Units<'a> {
+    fn new(folder: &Path, whole: bool, added: &'a Added<'a>) -> Self {
+        let instrumentation = files::read(&folder.join(names::INSTRUMENTATION)).ok();
+        Self {
+            journal: folder.join(names::EVENTS),
+            offset: 0,
+            events: Vec::new().into_iter(),
+            last: false,
+            ended: false,
+            context: Context::default(),
+            // Without it no main loop is known, and the whole is one unit.
+            instrumentation: instrumentation.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default(),
+            added,
+            trace: Some(Trace::new(whole)),
+        }
     }
 
-    #[test]
-    fn the_first_value_that_differs_is_named_and_equal_ones_are_counted() {
-        let recorded = column(&[(0, 1.0), (1, 2.0), (1, 2.5), (2, 3.0)]);
-        let mut report = CheckReport::default();
-        compare("loss", Some(&recorded), &column(&[(1, 2.0), (1, 2.5), (2, -3.0)]), &mut report);
-        assert_eq!(report.equal_values, 2);
-        let difference = report.first_difference.expect("a difference");
-        assert_eq!((difference.name.as_str(), difference.position.to_string().as_str()), ("loss", "epoch=2"));
-        assert_eq!((difference.recorded, difference.replayed), (Some(Value::Float(3.0)), Some(Value::Float(-3.0))));
+    fn next_event(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.events.next() {
+                return Some(event);
+            }
+            if self.last {
+                return None;
+            }
+            let (mut batch, _) = read(&self.journal, self.offset);
+            self.last = !batch.more;
+            if let Some(gap) = batch.damage.first() {
+                batch.events.truncate(gap.events_before);
+                self.last = true;
+                self.ended = false;
+            }
+            self.offset = batch.next_offset;
+            self.events = batch.events.into_iter();
+        }
+    }
+
+    fn role(&self, key: Option<u32>) -> LoopRole {
+        let plan = key.and_then(|key| self.context.name(key)).and_then(|key| self.instrumentation.find(key));
+        plan.map_or(LoopRole::Other, |plan| self.added.role(plan))
+    }
+
+    fn take(&mut self, event: &Event) -> Option<Unit> {
+        let unknown = "";
+        let happening = match event {
+            Event::LoopEnter { name, key, .. } => {
+                Happening::Enter { name: self.context.name(*name).unwrap_or(unknown), role: self.role(*key) }
+            }
+            Event::Iteration { index, .. } => Happening::Iterate(*index),
+            Event::IterationValue(value) => Happening::IteratedValue(value),
+            Event::LoopExit { how, .. } => Happening::Exit(match how {
+                LoopExit::Exhausted => LoopEnd::Exhausted,
+                LoopExit::Early => LoopEnd::Early,
+                LoopExit::Skipped => LoopEnd::Skipped,
+            }),
+            Event::Log { name, value } => Happening::Log { name: self.context.name(*name).unwrap_or(unknown), value },
+            _ => return None,
+        };
+        self.trace.as_mut()?.take(&happening)
+    }
+}
+
+impl Iterator for Units<'_> {
+    type Item = Unit;
+
+    fn next(&mut self) -> Option<Unit> {
+        while let Some(event) = self.next_event() {
+            match event {
+                Event::Name { id, text } => self.context.intern(id, text),
+                Event::End(_) => self.ended = true,
+                event => {
+                    if let Some(unit) = self.take(&event) {
+                        return Some(unit);
+                    }
+                }
+            }
+        }
+        self.trace.take()?.finish(self.ended)
     }
 }

@@ -38,7 +38,8 @@ impl Context {
         Position(self.open.iter().filter_map(step).collect())
     }
 
-    fn intern(&mut self, id: u32, text: String) {
+    /// Keeps the text of a name.
+    pub(super) fn intern(&mut self, id: u32, text: String) {
         let Ok(at) = usize::try_from(id) else { return };
         // Ids count from 0; a gap can only come from damage, and a huge one must not reserve memory.
         if at <= self.names.len() + (1 << 16) {

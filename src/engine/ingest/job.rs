@@ -9,6 +9,7 @@ use crate::engine::ingest::fold::{Columns, Context};
 use crate::engine::ingest::{check, length, read};
 use crate::model::job::{CheckReport, Difference, SegmentState, SegmentStatus};
 use crate::model::plan::{ReplayPlan, RunPlan, Segment};
+use crate::model::run::RunStatus;
 use crate::store::db::{Db, JobRow, SegmentRow, Writing};
 use crate::store::journal::Event;
 use crate::store::layout::{self, Layout, names};
@@ -77,7 +78,7 @@ fn ingest(layout: &Layout, db: &mut Db, id: &JobId) -> Result<bool, Error> {
             break;
         }
     }
-    check_ended(db, &plan)?;
+    check_ended(layout, db, &plan)?;
     if ended {
         db.write(|writing| writing.set_job(&job_row(&plan, true, started_ms(layout, id))).map_err(Error::from))?;
     }
@@ -202,14 +203,16 @@ fn take_segment(layout: &Layout, writing: &Writing<'_>, row: &mut SegmentRow) ->
 }
 
 /// Performs the deferred check of every segment that has ended without one.
-fn check_ended(db: &mut Db, plan: &ReplayPlan) -> Result<(), Error> {
+fn check_ended(layout: &Layout, db: &mut Db, plan: &ReplayPlan) -> Result<(), Error> {
     for mut row in db.segments()?.into_iter().filter(|row| row.job == plan.job && row.report.is_none()) {
         if matches!(row.status.state, SegmentState::Queued | SegmentState::Running { .. }) {
             continue;
         }
         let (_, state) = db.journal(&segment_source(&row.job, row.status.id))?;
         let state: State = state.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
-        let mut report = check::values(db, &row)?;
+        // Of a run that is not known any more nothing is sure.
+        let status = db.run(&row.run)?.map_or(RunStatus::Lost, |run| run.summary.status);
+        let mut report = check::values(layout, plan, &row, status);
         report.equal_states = state.states.equal_states;
         report.first_difference = report.first_difference.or(state.states.first_difference);
         report.refused = state.states.refused;

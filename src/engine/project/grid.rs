@@ -9,7 +9,7 @@ use crate::engine::Error;
 use crate::engine::project::Project;
 use crate::model::grid::Grid;
 use crate::model::instrument::{InstrumentationPlan, Reach};
-use crate::model::job::{CheckReport, SegmentState};
+use crate::model::job::SegmentState;
 use crate::model::plan::ReplayPlan;
 use crate::model::verdict::Verdict;
 use crate::store::db::{Db, SegmentRow};
@@ -68,7 +68,7 @@ impl Project {
             let Some(&run) = run_numbers.get(&segment.run) else { continue };
             for (name, text) in input.names.iter().enumerate() {
                 for column in db.columns(&segment.source(), false, text)? {
-                    let verdict = verdict(segment.report.as_ref());
+                    let verdict = verdict(segment);
                     let origin = Origin::Replayed { probe: segment.probe_hash.clone(), order, verdict };
                     input.series.push(Series { run, name, origin, column });
                 }
@@ -89,12 +89,14 @@ impl Project {
 }
 
 /// How far a segment's values can be trusted.
-fn verdict(report: Option<&CheckReport>) -> Verdict {
-    match report {
+fn verdict(segment: &SegmentRow) -> Verdict {
+    let done = matches!(segment.status.state, SegmentState::Done { .. });
+    match &segment.report {
         Some(report) if report.first_difference.is_some() => Verdict::Diverged,
         // What the script did without may be what an unlogged value depends on.
         Some(report) if !report.refused.is_empty() => Verdict::Unverified,
-        Some(report) if report.equal_values + report.equal_states > 0 => Verdict::Verified,
+        // What failed or was stopped did not do all that its run did: so far it was equal, and no more is known.
+        Some(report) if done && report.equal_values + report.equal_states > 0 => Verdict::Verified,
         _ => Verdict::Unverified,
     }
 }

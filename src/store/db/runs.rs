@@ -87,14 +87,6 @@ impl Db {
         Ok(columns)
     }
 
-    /// Names logged by a source.
-    ///
-    /// # Errors
-    /// If the database cannot be read.
-    pub fn names(&self, source: &str) -> Result<Vec<String>, DbError> {
-        self.texts("SELECT DISTINCT name FROM chunk WHERE source = ?1 AND is_loop = 0", [source])
-    }
-
     /// Loops of a source whose iterated values are kept.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ pub enum LoopExit {
     Exhausted,
     /// By `break`, `return` or an exception.
     Early,
-    /// Replay did not execute it but restored its end.
+    /// Replay did not execute it but restored its end; of the main loop: replay ends here.
     Skipped,
 }
 

@@ -18,6 +18,8 @@ pub struct Damage {
     pub offset: u64,
     pub bytes: u64,
     pub what: &'static str,
+    /// How many of the batch's events stand before it.
+    pub events_before: usize,
 }
 
 /// Some events and where the next ones begin.
@@ -31,6 +33,12 @@ pub struct Batch {
     pub torn_bytes: u64,
     /// Whether there is more to read now.
     pub more: bool,
+}
+
+impl Batch {
+    fn damaged(&mut self, offset: u64, length: usize, what: &'static str) {
+        self.damage.push(Damage { offset, bytes: length as u64, what, events_before: self.events.len() });
+    }
 }
 
 /// Reads the events from `offset` on; 0 begins with the header. A journal that does not exist yet is empty.
@@ -98,12 +106,12 @@ fn parse(path: &Path, bytes: &[u8], offset: u64) -> Result<Batch, JournalError> 
                 break;
             }
             Framed::Damaged { length } => {
-                batch.damage.push(Damage { offset: position, bytes: length as u64, what: "wrong checksum" });
+                batch.damaged(position, length, "wrong checksum");
                 at += length;
             }
             Framed::Whole { payload, length } => {
                 if !decode_all(payload, &mut batch.events) {
-                    batch.damage.push(Damage { offset: position, bytes: length as u64, what: "unknown event" });
+                    batch.damaged(position, length, "unknown event");
                 }
                 at += length;
             }

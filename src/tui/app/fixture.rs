@@ -166,6 +166,7 @@ pub(crate) fn plan() -> ReplayPlan {
         script: "train.py".into(),
         placements: vec![placement(3, status)],
         probed_source: None,
+        inserted: Vec::new(),
         probe_hash: String::new(),
         reach: Default::default(),
         wanted: vec![0, 1, 2, 3, 7],

@@ -1,0 +1,51 @@
+//! The deferred check: what a replay segment logged against what its run recorded where the segment executed.
+//!
+//! Both executions come as [`Happening`]s and are cut into [`Unit`]s: before the main loop, each of its iterations,
+//! after it. A unit that both executed must hold the same: for each name the same values at the same places in the same
+//! order, and loops of the same length. What differs, is missing or comes on top is a difference. What was not executed
+//! is not compared: blocks that the segment skipped, iterations that it was not to execute, and whatever would have
+//! followed where an execution was cut off.
+//!
+//! One unit of each side is in memory at a time. A script without a main loop is a single unit.
+
+#[cfg(test)]
+mod tests;
+mod trace;
+mod unit;
+
+pub use trace::{Happening, LoopEnd, LoopRole, Trace};
+pub use unit::{Place, Unit};
+
+use std::collections::BTreeSet;
+
+use crate::model::job::CheckReport;
+
+/// Compares the units of a segment with those of its run; both come in order. `added` are the names that the statements
+/// added to the segment's script log: only of these may it log more than the run did.
+pub fn check(
+    recorded: impl IntoIterator<Item = Unit>,
+    replayed: impl IntoIterator<Item = Unit>,
+    added: &BTreeSet<String>,
+) -> CheckReport {
+    let mut recorded = recorded.into_iter().peekable();
+    let mut report = CheckReport::default();
+    let mut equal_before = 0;
+    let mut went_on = false;
+    for replayed in replayed {
+        // What lies behind is what only the run executed.
+        while recorded.next_if(|unit| unit.place < replayed.place).is_some() {}
+        // A place that the record does not have lies after the run's death or a gap: there is nothing to compare with.
+        if let Some(recorded) = recorded.next_if(|unit| unit.place == replayed.place) {
+            unit::compare(&recorded, &replayed, added, &mut report);
+        }
+        match replayed.place {
+            Place::Before => equal_before = report.equal_values,
+            Place::Iteration(_) | Place::After => went_on = true,
+        }
+    }
+    if went_on {
+        // That a script begins as it did proves nothing of what it computes later from a restored state.
+        report.equal_values -= equal_before;
+    }
+    report
+}
