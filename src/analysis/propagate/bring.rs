@@ -53,7 +53,18 @@ impl Work<'_, '_> {
             }
             self.bring_statement(statement, at, &missing)?;
         }
-        Ok(())
+        if self.in_order() { Ok(()) } else { Err(missing()) }
+    }
+
+    /// Whether what is brought stands in the source's order: a sum that is set to zero after it was added to is wrong.
+    fn in_order(&self) -> bool {
+        let tree = &self.session.source.tree;
+        let runs =
+            |edit: &&insert::Edit| !matches!(tree.node(edit.order).kind, Kind::Function | Kind::Class | Kind::Import);
+        let mut places: Vec<(NodeId, usize)> =
+            self.adapted.edits.iter().filter(runs).map(|edit| (edit.order, edit.offset)).collect();
+        places.sort_unstable();
+        places.is_sorted_by_key(|(_, offset)| *offset)
     }
 
     /// Statements that change what a variable holds without binding it: `losses.append(…)`, `table[i] = …`.
@@ -98,15 +109,16 @@ impl Work<'_, '_> {
         let tree = &self.session.source.tree;
         let reader = tree.statement_of(at).unwrap_or(at);
         let together = tree.place(statement).map(|(block, _)| block);
+        // The reader, or what holds it, in the statement's own block.
         let beside = std::iter::once(reader)
             .chain(tree.ancestors(reader))
-            .any(|id| tree.node(id).parent == together && together.is_some());
+            .find(|id| tree.node(*id).parent == together && together.is_some());
         let anchored = self.session.matching.target(together.unwrap_or(0)).is_some();
-        let same_block =
-            together == tree.place(reader).map(|(block, _)| block) && !self.anchor_between(statement, reader);
+        let stays =
+            beside.is_some_and(|beside| (beside == reader || !anchored) && !self.anchor_between(statement, beside));
         let scope = self.session.target.tree.scope(self.point.block);
-        let mut points = if same_block || (beside && !anchored) { Vec::new() } else { self.places_for(statement) };
-        if points.is_empty() || beside && !anchored {
+        let mut points = if stays { Vec::new() } else { self.places_for(statement) };
+        if points.is_empty() {
             points = vec![self.point.clone()];
         }
         for whole in wholes(self.session, statement).into_iter().take(1) {
