@@ -11,15 +11,14 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::rc::Rc;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use tempfile::TempDir;
 
 /// A project in a temporary folder, with a HOME of its own beside it.
 pub(crate) struct TestProject {
     /// Dropped last: holds `home/` and `project/`.
-    dir: Rc<TempDir>,
+    dir: Arc<TempDir>,
     project: PathBuf,
     python: PathBuf,
 }
@@ -48,7 +47,7 @@ impl TestProject {
         fs::create_dir_all(dir.path().join("home")).expect("home");
         fs::create_dir_all(dir.path().join("project")).expect("project");
         let project = dir.path().join("project");
-        Self { dir: Rc::new(dir), project, python: python().to_owned() }
+        Self { dir: Arc::new(dir), project, python: python().to_owned() }
     }
 
     /// A git repository without commits.

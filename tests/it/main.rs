@@ -5,6 +5,7 @@ mod check;
 mod demo;
 mod env;
 mod flordb;
+mod ingest;
 mod isolation;
 mod picture;
 mod propagate;

@@ -106,8 +106,8 @@ impl<'a> Units<'a> {
             }
             let (mut batch, _) = read(&self.journal, self.offset);
             self.last = !batch.more;
-            if let Some(gap) = batch.damage.first() {
-                batch.events.truncate(gap.events_before);
+            if let Some(gap) = batch.gap() {
+                batch.events.truncate(gap);
                 self.last = true;
                 self.ended = false;
             }

@@ -16,6 +16,10 @@ pub(super) struct Context {
     names: Vec<Option<String>>,
     /// The loops that are open, outermost first.
     pub(super) open: Vec<OpenLoop>,
+    /// Whether loops may have been entered or left unseen, in a damaged stretch. Then it is not known where later values
+    /// belong, and they are left out: a value at a wrong place is worse than none.
+    #[serde(default)]
+    pub(super) lost: bool,
 }
 
 /// A loop that was entered and not left.
@@ -78,6 +82,7 @@ impl<'a> Columns<'a> {
     pub(super) fn take(&mut self, event: &Event) {
         match event {
             Event::Name { id, text } => self.context.intern(*id, text.clone()),
+            _ if self.context.lost => {}
             Event::LoopEnter { name, .. } => self.context.open.push(OpenLoop { name: *name, index: None }),
             Event::Iteration { index, .. } => {
                 // Without an open loop its entry was lost to damage.

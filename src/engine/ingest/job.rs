@@ -1,12 +1,14 @@
 //! Ingests replay jobs: the coordinator's journal and each segment's.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::base::files;
 use crate::base::ids::JobId;
 use crate::engine::Error;
 use crate::engine::ingest::fold::{Columns, Context};
-use crate::engine::ingest::{check, length, read};
+use crate::engine::ingest::{check, length, read, source};
 use crate::model::job::{CheckReport, Difference, SegmentState, SegmentStatus};
 use crate::model::plan::{ReplayPlan, RunPlan, Segment};
 use crate::model::run::RunStatus;
@@ -96,22 +98,17 @@ fn started_ms(layout: &Layout, id: &JobId) -> i64 {
     since.and_then(|time| i64::try_from(time.as_millis()).ok()).unwrap_or(0)
 }
 
-fn job_source(id: &JobId) -> String {
-    format!("jobs/{id}/{}", names::JOB)
-}
-
-fn segment_source(id: &JobId, segment: u32) -> String {
-    format!("jobs/{id}/{segment}/{}", names::EVENTS)
+/// The journal of a segment.
+fn segment_journal(layout: &Layout, id: &JobId, segment: u32) -> PathBuf {
+    layout.segment(id, segment).join(names::EVENTS)
 }
 
 fn has_news(layout: &Layout, db: &Db, plan: &ReplayPlan) -> Result<bool, Error> {
     let id = &plan.job;
-    if length(&layout.job(id).join(names::JOB)) != db.journal(&job_source(id))?.0 {
-        return Ok(true);
-    }
-    for segment in &plan.segments {
-        let path = layout.segment(id, segment.id).join(names::EVENTS);
-        if length(&path) != db.journal(&segment_source(id, segment.id))?.0 {
+    let own = layout.job(id).join(names::JOB);
+    let segments = plan.segments.iter().map(|segment| segment_journal(layout, id, segment.id));
+    for path in std::iter::once(own).chain(segments) {
+        if length(&path) != db.journal(&source(layout, &path))?.0 {
             return Ok(true);
         }
     }
@@ -121,13 +118,14 @@ fn has_news(layout: &Layout, db: &Db, plan: &ReplayPlan) -> Result<bool, Error> 
 /// Ingests the next stretch of every journal of the job; true if there is more.
 fn one_stretch(layout: &Layout, writing: &Writing<'_>, plan: &ReplayPlan, ended: bool) -> Result<bool, Error> {
     let id = &plan.job;
-    let (offset, _) = writing.journal(&job_source(id))?;
+    let journal = layout.job(id).join(names::JOB);
+    let (offset, _) = writing.journal(&source(layout, &journal))?;
     let mut rows = writing.segments_of_job(id)?;
     if rows.is_empty() {
         rows = plan.segments.iter().map(|segment| queued(plan, segment)).collect();
         writing.set_job(&job_row(plan, false, started_ms(layout, id)))?;
     }
-    let (batch, _) = read(&layout.job(id).join(names::JOB), offset);
+    let (batch, _) = read(&journal, offset);
     let mut more = batch.more;
     for event in &batch.events {
         if let Event::Json(json) = event
@@ -137,7 +135,7 @@ fn one_stretch(layout: &Layout, writing: &Writing<'_>, plan: &ReplayPlan, ended:
             row.status = *segment;
         }
     }
-    writing.set_journal(&job_source(id), batch.next_offset, "")?;
+    writing.set_journal(&source(layout, &journal), batch.next_offset, "")?;
     for row in &mut rows {
         more |= take_segment(layout, writing, row)?;
     }
@@ -165,15 +163,17 @@ fn queued(plan: &ReplayPlan, segment: &Segment) -> SegmentRow {
 }
 
 fn take_segment(layout: &Layout, writing: &Writing<'_>, row: &mut SegmentRow) -> Result<bool, Error> {
-    let source = segment_source(&row.job, row.status.id);
+    let journal = segment_journal(layout, &row.job, row.status.id);
+    let source = source(layout, &journal);
     let (offset, state) = writing.journal(&source)?;
-    let (batch, _) = read(&layout.segment(&row.job, row.status.id).join(names::EVENTS), offset);
+    let (batch, _) = read(&journal, offset);
     if batch.next_offset == offset {
         return Ok(false);
     }
     let mut state: State = state.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
     let mut columns = Columns::new(&mut state.context);
-    for event in &batch.events {
+    for (at, event) in batch.events.iter().enumerate() {
+        columns.context.lost |= batch.gap() == Some(at);
         columns.take(event);
         state.begun += u64::from(matches!(event, Event::Iteration { .. }) && columns.context.open.len() == 1);
         let Event::State(json) = event else { continue };
@@ -193,6 +193,7 @@ fn take_segment(layout: &Layout, writing: &Writing<'_>, row: &mut SegmentRow) ->
             Err(_) => {}
         }
     }
+    columns.context.lost |= batch.gap().is_some();
     let pieces = columns.finish();
     if let SegmentState::Running { done_steps } = &mut row.status.state {
         *done_steps = state.begun.saturating_sub(1);
@@ -208,7 +209,7 @@ fn check_ended(layout: &Layout, db: &mut Db, plan: &ReplayPlan) -> Result<(), Er
         if matches!(row.status.state, SegmentState::Queued | SegmentState::Running { .. }) {
             continue;
         }
-        let (_, state) = db.journal(&segment_source(&row.job, row.status.id))?;
+        let (_, state) = db.journal(&source(layout, &segment_journal(layout, &row.job, row.status.id)))?;
         let state: State = state.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
         // Of a run that is not known any more nothing is sure.
         let status = db.run(&row.run)?.map_or(RunStatus::Lost, |run| run.summary.status);

@@ -15,7 +15,7 @@ use std::path::Path;
 use crate::engine::Error;
 use crate::store::db::Db;
 use crate::store::journal::{self, JournalError};
-use crate::store::layout::Layout;
+use crate::store::layout::{Layout, names};
 
 /// Ingests what is new in all journals; true if anything changed.
 ///
@@ -33,6 +33,11 @@ pub fn refresh(layout: &Layout, db: &mut Db) -> Result<bool, Error> {
     Ok(changed)
 }
 
+/// The name under which a journal is known to the database: its path within the store.
+pub fn source(layout: &Layout, journal: &Path) -> String {
+    journal.strip_prefix(layout.store()).unwrap_or(journal).to_string_lossy().into_owned()
+}
+
 /// Length of a file, 0 if there is none.
 fn length(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(0, |meta| meta.len())
@@ -43,11 +48,15 @@ fn read(path: &Path, offset: u64) -> (journal::Batch, Vec<String>) {
     let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     match journal::read_from(path, offset) {
         Ok(batch) => {
+            // Recorders and coordinators speak of whole things: what they say after a gap is as good as before.
+            let left_out = if file == names::EVENTS {
+                "; later values are left out, since nobody knows where they belong"
+            } else {
+                ""
+            };
             let note = |d: &journal::Damage| {
-                format!(
-                    "{} bytes of {file} at offset {} are damaged ({}) and were passed over",
-                    d.bytes, d.offset, d.what
-                )
+                let (bytes, offset, what) = (d.bytes, d.offset, d.what);
+                format!("{bytes} bytes of {file} at offset {offset} are damaged ({what}){left_out}")
             };
             let notes = batch.damage.iter().map(note).collect();
             (batch, notes)

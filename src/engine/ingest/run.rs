@@ -8,7 +8,7 @@ use crate::engine::Error;
 use crate::engine::ingest::fold::{Columns, Context};
 use crate::engine::ingest::summary::{self, Spark};
 use crate::engine::ingest::timing::Timed;
-use crate::engine::ingest::{length, read};
+use crate::engine::ingest::{length, read, source};
 use crate::model::instrument::InstrumentationPlan;
 use crate::model::run::{Checkpoint, RunMeta, RunStatus, RunTimings};
 use crate::store::db::{Db, RunRow, Writing};
@@ -74,17 +74,14 @@ pub(super) fn ingest(layout: &Layout, db: &mut Db, id: &RunId) -> Result<bool, E
     }
 }
 
-fn source(id: &RunId, file: &str) -> String {
-    format!("runs/{id}/{file}")
-}
-
 fn has_news(layout: &Layout, db: &Db, id: &RunId, held: bool) -> Result<bool, Error> {
     let Some(row) = db.run(id)? else { return Ok(true) };
     if (row.summary.status == RunStatus::Lost) == held && row.summary.exit_code.is_none() {
         return Ok(true);
     }
     for file in [names::EVENTS, names::RECORDER] {
-        if length(&layout.run(id).join(file)) != db.journal(&source(id, file))?.0 {
+        let path = layout.run(id).join(file);
+        if length(&path) != db.journal(&source(layout, &path))?.0 {
             return Ok(true);
         }
     }
@@ -97,18 +94,20 @@ fn one_stretch(layout: &Layout, writing: &Writing<'_>, meta: &RunMeta, held: boo
     let fresh =
         || RunRow { settled: false, summary: summary::empty(meta), meta: meta.clone(), timings: RunTimings::default() };
     let mut row = writing.run(&meta.id)?.unwrap_or_else(fresh);
-    let (events_at, state) = writing.journal(&source(&meta.id, names::EVENTS))?;
+    let (events_path, recorder_path) = (folder.join(names::EVENTS), folder.join(names::RECORDER));
+    let (events_source, recorder_source) = (source(layout, &events_path), source(layout, &recorder_path));
+    let (events_at, state) = writing.journal(&events_source)?;
     let mut state: State = match state.and_then(|json| serde_json::from_str(&json).ok()) {
         Some(state) => state,
         None => State { timed: Timed::new(&instrumentation(layout, &meta.id)), ..State::default() },
     };
-    let (events, notes) = read(&folder.join(names::EVENTS), events_at);
+    let (events, notes) = read(&events_path, events_at);
     notes.into_iter().for_each(|note| summary::note(&mut row.summary, note));
     let columns = take_events(&mut row, &mut state, &events);
     writing.append(meta.id.as_str(), &columns)?;
 
-    let (recorder_at, _) = writing.journal(&source(&meta.id, names::RECORDER))?;
-    let (recorder, notes) = read(&folder.join(names::RECORDER), recorder_at);
+    let (recorder_at, _) = writing.journal(&recorder_source)?;
+    let (recorder, notes) = read(&recorder_path, recorder_at);
     notes.into_iter().for_each(|note| summary::note(&mut row.summary, note));
     take_recorder(&mut row, &mut state, &recorder, writing)?;
 
@@ -124,8 +123,8 @@ fn one_stretch(layout: &Layout, writing: &Writing<'_>, meta: &RunMeta, held: boo
     finish(&mut row, &state, held);
     writing.set_run(&row)?;
     let json = serde_json::to_string(&state).unwrap_or_default();
-    writing.set_journal(&source(&meta.id, names::EVENTS), events.next_offset, &json)?;
-    writing.set_journal(&source(&meta.id, names::RECORDER), recorder.next_offset, "")?;
+    writing.set_journal(&events_source, events.next_offset, &json)?;
+    writing.set_journal(&recorder_source, recorder.next_offset, "")?;
     Ok(more)
 }
 
@@ -137,10 +136,12 @@ fn instrumentation(layout: &Layout, id: &RunId) -> InstrumentationPlan {
 
 fn take_events(row: &mut RunRow, state: &mut State, batch: &Batch) -> Vec<crate::store::db::Appended> {
     let mut columns = Columns::new(&mut state.context);
-    for event in &batch.events {
+    for (at, event) in batch.events.iter().enumerate() {
+        columns.context.lost |= batch.gap() == Some(at);
         columns.take(event);
         let depth = columns.context.open.len();
         match event {
+            Event::LoopEnter { .. } | Event::Iteration { .. } | Event::LoopExit { .. } if columns.context.lost => {}
             Event::LoopEnter { key, .. } => {
                 let key = key.and_then(|key| columns.context.name(key));
                 state.timed.take(event, depth, key, &mut row.timings);
@@ -172,6 +173,7 @@ fn take_events(row: &mut RunRow, state: &mut State, batch: &Batch) -> Vec<crate:
             _ => {}
         }
     }
+    columns.context.lost |= batch.gap().is_some();
     columns.finish()
 }
 

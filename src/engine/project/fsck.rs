@@ -4,8 +4,8 @@ use std::path::Path;
 
 use crate::base::files;
 use crate::base::ids::RunId;
-use crate::engine::Error;
 use crate::engine::project::Project;
+use crate::engine::{Error, ingest};
 use crate::model::run::RunMeta;
 use crate::store::chunks::{ChunkStore, verify_pack};
 use crate::store::journal;
@@ -58,10 +58,10 @@ impl Project {
             self.check_run(&id, versions.as_ref().ok(), &mut report);
         }
         for job in self.layout().job_ids()? {
-            check_journal(&self.layout().job(&job).join(names::JOB), &mut report);
+            self.check_journal(&self.layout().job(&job).join(names::JOB), &mut report);
             let segments = std::fs::read_dir(self.layout().job(&job).join("segments"));
             for segment in segments.into_iter().flatten().flatten() {
-                check_journal(&segment.path().join(names::EVENTS), &mut report);
+                self.check_journal(&segment.path().join(names::EVENTS), &mut report);
             }
         }
         match ChunkStore::pack_paths(self.layout()) {
@@ -74,7 +74,7 @@ impl Project {
     fn check_run(&self, id: &RunId, versions: Option<&Versions>, report: &mut FsckReport) {
         let folder = self.layout().run(id);
         for file in [names::EVENTS, names::RECORDER] {
-            check_journal(&folder.join(file), report);
+            self.check_journal(&folder.join(file), report);
         }
         let path = folder.join(names::META);
         let meta = match files::read(&path) {
@@ -90,34 +90,44 @@ impl Project {
             }
         }
     }
-}
 
-/// A torn end is what a killed process leaves behind, or one that is just writing: no damage.
-fn check_journal(path: &Path, report: &mut FsckReport) {
-    if !path.exists() {
-        return;
-    }
-    report.journals += 1;
-    let mut offset = 0;
-    loop {
-        match journal::read_from(path, offset) {
-            Ok(batch) => {
-                for damage in &batch.damage {
-                    let (bytes, at, what) = (damage.bytes, damage.offset, damage.what);
-                    report.add(format!("{}: {bytes} bytes at offset {at}: {what}", path.display()), None);
-                }
-                offset = batch.next_offset;
-                if !batch.more {
-                    if batch.torn_bytes > 0 {
-                        let (path, bytes) = (path.display(), batch.torn_bytes);
-                        report
-                            .remarks
-                            .push(format!("{path} ends in the middle of a write: {bytes} bytes are not counted"));
-                    }
-                    return;
-                }
+    /// A torn end is what a killed process leaves behind, or one that is just writing: no damage.
+    fn check_journal(&self, path: &Path, report: &mut FsckReport) {
+        if !path.exists() {
+            return;
+        }
+        report.journals += 1;
+        self.check_length(path, report);
+        let mut offset = 0;
+        loop {
+            let batch = match journal::read_from(path, offset) {
+                Ok(batch) => batch,
+                Err(error) => return report.add(error, None),
+            };
+            for damage in &batch.damage {
+                let (bytes, at, what) = (damage.bytes, damage.offset, damage.what);
+                report.add(format!("{}: {bytes} bytes at offset {at}: {what}", path.display()), None);
             }
-            Err(error) => return report.add(error, None),
+            offset = batch.next_offset;
+            if batch.more {
+                continue;
+            }
+            if batch.torn_bytes > 0 {
+                let (path, bytes) = (path.display(), batch.torn_bytes);
+                report.remarks.push(format!("{path} ends in the middle of a write: {bytes} bytes are not counted"));
+            }
+            return;
+        }
+    }
+
+    /// Journals only grow: one shorter than what was read of it has lost its end.
+    fn check_length(&self, path: &Path, report: &mut FsckReport) {
+        // Where the database is what is damaged there is nothing to compare with.
+        let ingested = self.query(|db| Ok(db.journal(&ingest::source(self.layout(), path))?.0)).unwrap_or(0);
+        let length = std::fs::metadata(path).map_or(0, |meta| meta.len());
+        if length < ingested {
+            let hint = "the database still has what it held: export that before `afterlog rebuild`";
+            report.add(format!("{}: its last {} bytes are gone", path.display(), ingested - length), Some(hint));
         }
     }
 }

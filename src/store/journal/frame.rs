@@ -16,6 +16,9 @@ pub(super) fn header() -> [u8; HEADER_BYTES] {
     bytes
 }
 
+/// Tags of the events of this version.
+const TAGS: std::ops::RangeInclusive<u8> = 0x01..=0x0f;
+
 /// What stands at the beginning of some bytes.
 pub(super) enum Framed<'a> {
     /// A whole frame with a right checksum, and its length in the file.
@@ -40,6 +43,23 @@ pub(super) fn read(bytes: &[u8]) -> Framed<'_> {
         }
         Some(_) => Framed::Damaged { length: PREFIX_BYTES + length },
     }
+}
+
+/// Where the next sound frame begins, for when a length is not to be believed. Linear in the bytes but for the
+/// checksums of what looks like a frame.
+pub(super) fn find_sound(bytes: &[u8]) -> Option<usize> {
+    (0..bytes.len()).find(|at| {
+        let bytes = &bytes[*at..];
+        // A frame holds events; the tag of its first one spares most places their checksum.
+        let has_tag = bytes.get(PREFIX_BYTES).is_some_and(|tag| TAGS.contains(tag));
+        has_tag && matches!(read(bytes), Framed::Whole { length, .. } if length > PREFIX_BYTES)
+    })
+}
+
+/// Whether all these bytes are one frame whose length alone is wrong.
+pub(super) fn has_wrong_length(bytes: &[u8]) -> bool {
+    let Some((prefix, payload)) = bytes.split_at_checked(PREFIX_BYTES) else { return false };
+    !payload.is_empty() && prefix[4..] == crc32fast::hash(payload).to_le_bytes()
 }
 
 /// A payload as it stands in the file.

@@ -36,6 +36,11 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// How many of the events stand before the first damage, if there is any.
+    pub fn gap(&self) -> Option<usize> {
+        self.damage.first().map(|damage| damage.events_before)
+    }
+
     fn damaged(&mut self, offset: u64, length: usize, what: &'static str) {
         self.damage.push(Damage { offset, bytes: length as u64, what, events_before: self.events.len() });
     }
@@ -59,7 +64,7 @@ pub fn read_from(path: &Path, offset: u64) -> Result<Batch, JournalError> {
     loop {
         let bytes = read_at(&file, path, offset, limit)?;
         let whole_file = bytes.len() as u64 + offset >= length;
-        let mut batch = parse(path, &bytes, offset)?;
+        let mut batch = parse(path, &bytes, offset, whole_file)?;
         // A single frame longer than the limit: read more of it.
         if batch.next_offset == offset && !whole_file {
             limit = limit.saturating_mul(4);
@@ -81,7 +86,8 @@ fn read_at(mut file: &File, path: &Path, offset: u64, limit: u64) -> Result<Vec<
     Ok(bytes)
 }
 
-fn parse(path: &Path, bytes: &[u8], offset: u64) -> Result<Batch, JournalError> {
+/// Events of these bytes, which stand at `offset`; `whole_file` says that the file holds no more.
+fn parse(path: &Path, bytes: &[u8], offset: u64, whole_file: bool) -> Result<Batch, JournalError> {
     let mut batch = Batch { next_offset: offset, ..Batch::default() };
     let mut at = 0;
     if offset == 0 {
@@ -102,10 +108,22 @@ fn parse(path: &Path, bytes: &[u8], offset: u64) -> Result<Batch, JournalError> 
         let position = offset + at as u64;
         match frame::read(&bytes[at..]) {
             Framed::Torn => {
-                batch.torn_bytes = (bytes.len() - at) as u64;
-                break;
+                let rest = &bytes[at..];
+                // A torn frame is the last: what stands behind one says that its length is wrong.
+                let wrong = if whole_file { frame::find_sound(&rest[1..]).map(|skipped| skipped + 1) } else { None };
+                match wrong.or((whole_file && frame::has_wrong_length(rest)).then_some(rest.len())) {
+                    Some(length) => {
+                        batch.damaged(position, length, "wrong length");
+                        at += length;
+                    }
+                    None => {
+                        batch.torn_bytes = rest.len() as u64;
+                        break;
+                    }
+                }
             }
             Framed::Damaged { length } => {
+                let length = frame::find_sound(&bytes[at + 1..]).map_or(length, |skipped| skipped + 1);
                 batch.damaged(position, length, "wrong checksum");
                 at += length;
             }
@@ -139,6 +157,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::event::{Event, LoopExit};
+    use super::super::frame::HEADER_BYTES;
     use super::super::writer::Writer;
     use super::read_from;
     use crate::model::value::Value;
@@ -200,6 +219,33 @@ mod tests {
             let rest = read_from(&path, first.next_offset).expect("reads on");
             let joined: Vec<Event> = first.events.into_iter().chain(rest.events).collect();
             prop_assert_eq!(bits(&joined), bits(&all));
+        }
+
+        #[test]
+        fn a_flipped_byte_in_a_frame_is_reported_and_costs_that_frame_only(
+            events in prop::collection::vec(event(), 1..8),
+            at in any::<prop::sample::Index>(),
+            bit in 0..8_u8,
+        ) {
+            let dir = tempfile::tempdir().expect("folder");
+            let path = dir.path().join("j");
+            let mut writer = Writer::open(&path).expect("opens");
+            let mut ends = Vec::new();
+            for event in &events {
+                writer.append(std::slice::from_ref(event)).expect("appends");
+                ends.push(std::fs::metadata(&path).expect("there").len());
+            }
+            let mut bytes = std::fs::read(&path).expect("bytes");
+            let at = HEADER_BYTES + at.index(bytes.len() - HEADER_BYTES);
+            bytes[at] ^= 1 << bit;
+            crate::base::files::write_atomic(&path, &bytes).expect("flipped");
+            let batch = read_from(&path, 0).expect("reads");
+            let hit = ends.iter().position(|end| (at as u64) < *end).expect("within a frame");
+            let others: Vec<Event> = events[..hit].iter().chain(&events[hit + 1..]).cloned().collect();
+            prop_assert_eq!(bits(&batch.events), bits(&others));
+            prop_assert_eq!(batch.damage.len(), 1);
+            prop_assert_eq!(batch.damage[0].events_before, hit);
+            prop_assert_eq!(batch.next_offset, bytes.len() as u64);
         }
 
         #[test]
