@@ -35,6 +35,9 @@ pub(super) fn run(args: &DiffArgs, output: &mut Output) -> Result<ExitCode, Erro
         Some(file) => vec![file.clone()],
         None => project.changed_files(&old, &new)?.into_iter().map(|file| file.path).collect(),
     };
+    if paths.is_empty() {
+        output.note(&format!("{old} and {new} ran the same code"));
+    }
     for path in paths {
         let (before, after) = (project.source(&old, &path)?, project.source(&new, &path)?);
         if before.is_none() && after.is_none() {
@@ -63,8 +66,9 @@ fn one_file(names: &[String; 2], before: &str, after: &str, output: &mut Output)
     if count('+') + count('-') == 0 {
         return Ok(());
     }
-    output.styled("1", &format!("--- {}\n+++ {}\n", names[0], names[1]))?;
+    // Before the headers, where patch and git apply pass over it.
     output.line(&format!("+{} -{} lines", count('+'), count('-')))?;
+    output.styled("1", &format!("--- {}\n+++ {}\n", names[0], names[1]))?;
     for hunk in hunks(&rows) {
         let rows = &rows[hunk];
         let size = |other: char| rows.iter().filter(|row| row.sign != other).count();

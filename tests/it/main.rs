@@ -3,6 +3,7 @@
 mod bad_input;
 mod check;
 mod demo;
+mod diff;
 mod env;
 mod flordb;
 mod ingest;

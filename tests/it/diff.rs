@@ -1,0 +1,29 @@
+//! `afterlog diff` between runs.
+
+use crate::env::TestProject;
+
+const FIRST: &str = "import afterlog\nx = 1\n\n\ny = 2\nz = 3\n\n\n\n\n\n\n\n\nafterlog.log('x', x)\n";
+
+#[test]
+fn a_diff_of_two_runs_turns_the_older_file_into_the_newer_one() {
+    let project = TestProject::plain();
+    let second = FIRST.replace("x = 1", "x = 10").replace("z = 3\n", "") + "afterlog.log('y', y)\n";
+    for (text, other) in [(FIRST, "one\n"), (&second, "one\n")] {
+        project.write("train.py", text);
+        project.write("notes.txt", other);
+        project.afterlog(&["run", "train.py"]).ok();
+    }
+    let [old, new] = project.run_ids().try_into().expect("two runs");
+    let diff = project.afterlog(&["diff", &old, &new]).ok();
+    assert!(diff.contains("+2 -2 lines") && !diff.contains("notes.txt"), "{diff}");
+    project.write("older.py", FIRST);
+    project.write("change.diff", &diff);
+    project.run("patch", &["older.py", "change.diff"]).ok();
+    assert_eq!(project.read("older.py"), second);
+
+    let same = project.afterlog(&["diff", &new, &new]);
+    assert!(same.stderr.contains("the same code"), "{same:?}");
+    assert_eq!(same.ok(), "");
+    let missing = project.afterlog(&["diff", &old, &new, "--file", "nowhere.py"]);
+    assert!(missing.code == Some(1) && missing.stderr.contains("nowhere.py"), "{missing:?}");
+}
