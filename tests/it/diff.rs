@@ -16,10 +16,12 @@ fn a_diff_of_two_runs_turns_the_older_file_into_the_newer_one() {
     let [old, new] = project.run_ids().try_into().expect("two runs");
     let diff = project.afterlog(&["diff", &old, &new]).ok();
     assert!(diff.contains("+2 -2 lines") && !diff.contains("notes.txt"), "{diff}");
-    project.write("older.py", FIRST);
-    project.write("change.diff", &diff);
-    project.run("patch", &["older.py", "change.diff"]).ok();
-    assert_eq!(project.read("older.py"), second);
+    project.write("train.py", FIRST);
+    let of_git = |run: &str, side: &str| (format!("train.py ({run})"), format!("{side}/train.py"));
+    let named = [of_git(&old, "a"), of_git(&new, "b")].iter().fold(diff, |diff, (from, to)| diff.replace(from, to));
+    project.write("change.diff", named);
+    project.run("git", &["apply", "change.diff"]).ok();
+    assert_eq!(project.read("train.py"), second);
 
     let same = project.afterlog(&["diff", &new, &new]);
     assert!(same.stderr.contains("the same code"), "{same:?}");
