@@ -8,6 +8,7 @@ mod env;
 mod flordb;
 mod ingest;
 mod isolation;
+mod journals;
 mod picture;
 mod propagate;
 mod record;
