@@ -57,7 +57,7 @@ impl TestProject {
         project
     }
 
-    /// The same with torch and NumPy importable.
+    /// The same with torch, NumPy and pandas importable.
     pub(crate) fn with_torch(mut self) -> Self {
         self.python = torch_python().to_owned();
         self
@@ -214,7 +214,7 @@ pub(crate) fn python() -> &'static Path {
     })
 }
 
-/// An interpreter with torch and NumPy, in a virtual environment made once under `target/`.
+/// An interpreter with torch, NumPy and pandas, in a virtual environment made once under `target/`.
 pub(crate) fn torch_python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
     PYTHON.get_or_init(|| {
@@ -225,12 +225,12 @@ pub(crate) fn torch_python() -> &'static Path {
         let lock = fs::File::create(target.join("venv-torch.lock")).expect("lock file");
         lock.lock().expect("lock");
         let installed = |python: &Path| {
-            let check = Command::new(python).args(["-c", "import torch, numpy"]).output();
+            let check = Command::new(python).args(["-c", "import torch, numpy, pandas"]).output();
             check.is_ok_and(|output| output.status.success())
         };
         if !installed(&interpreter) {
             run_or_panic(Command::new(python()).args(["-m", "venv", "--clear"]).arg(&venv));
-            run_or_panic(Command::new(&interpreter).args(["-m", "pip", "install", "-q", "torch", "numpy"]));
+            run_or_panic(Command::new(&interpreter).args(["-m", "pip", "install", "-q", "torch", "numpy", "pandas"]));
             assert!(installed(&interpreter), "torch was installed but does not import");
         }
         interpreter

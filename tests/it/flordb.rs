@@ -40,6 +40,19 @@ fn a_flordb_script_records_loops_logs_and_arguments() {
 }
 
 #[test]
+fn dataframe_gives_all_runs_and_this_ones_values_so_far() {
+    let project = TestProject::git().with_torch();
+    let asking = "frame = flor.dataframe('loss', 'acc')\nprint(type(frame).__module__.split('.')[0], list(frame.columns))\n\
+                  print(len(frame), frame['run'].nunique(), frame['loss'].sum(), frame['acc'].sum())\n";
+    project.write("train.py", format!("{SCRIPT}{asking}"));
+    for (runs, rows, losses, accuracies) in [(1, 9, "150.0", "1.5"), (2, 18, "300.0", "3.0")] {
+        let printed = project.afterlog(&["run", "train.py", "lr=0.5"]).ok();
+        let expected = "pandas ['run', 'epoch', 'step', 'step_value', 'loss', 'acc']\n";
+        assert_eq!(printed, format!("{expected}{rows} {runs} {losses} {accuracies}\n"));
+    }
+}
+
+#[test]
 fn without_the_recorder_the_calls_work_and_say_once_that_nothing_is_kept() {
     let project = TestProject::git();
     project.write("train.py", format!("{SCRIPT}print('w', net.w)\n"));

@@ -7,6 +7,10 @@ import subprocess
 executable = None
 
 
+def flush():
+    """Makes what this process logged so far known to that program; a recorded run puts its own call here."""
+
+
 def commit(*args, **kwargs):
     """Nothing to do: every run keeps its version."""
 
@@ -20,10 +24,12 @@ def dataframe(*names):
     program = executable or shutil.which("afterlog")
     if program is None:
         raise FileNotFoundError("dataframe() asks the program afterlog, which is not on PATH")
+    flush()
     answer = subprocess.run([program, "grid", *names, "--format", "csv"], capture_output=True, text=True, check=False)
     if answer.returncode != 0:
         raise ValueError(answer.stderr.strip())
-    return pandas.read_csv(io.StringIO(answer.stdout))
+    # A run's id may look like a number.
+    return pandas.read_csv(io.StringIO(answer.stdout), dtype={"run": str})
 
 
 def retired(name):

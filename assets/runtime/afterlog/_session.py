@@ -39,6 +39,7 @@ def begin(environment):
     else:
         session = Session(journal, snapshots, plan, root, environment.get("AFTERLOG_CHECKPOINTS", "adaptive"))
     _flordb.executable = environment.get("AFTERLOG_EXE")
+    _flordb.flush = journal.flush
     session.kept = _output.tee(fds["output"])
     _seeds.plant(int(environment["AFTERLOG_SEED"]))
     journal.start(json.dumps(_snapshot.process_facts()))
