@@ -17,6 +17,8 @@ pub const USAGE: u8 = 2;
 pub const CORRUPT: u8 = 3;
 /// The command did its work, but some values diverged or could not be replayed.
 pub const DIVERGED: u8 = 4;
+/// Ctrl-C: 128 and the signal's number, as shells have it.
+pub const INTERRUPTED: u8 = 130;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]

@@ -1,13 +1,18 @@
 //! `afterlog replay`: values of a log statement that nobody wrote at the time; and its hidden helpers.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use signal_hook::consts::SIGINT;
+use signal_hook::flag;
 
 use crate::base::ids::JobId;
 use crate::base::units::duration_ns;
-use crate::cli::error::{DIVERGED, Error};
+use crate::cli::error::{DIVERGED, Error, INTERRUPTED};
 use crate::cli::output::Output;
 use crate::cli::project;
 use crate::engine::plan::{Iterations, ReplayRequest};
@@ -100,8 +105,11 @@ pub(super) fn run(args: &ReplayArgs, output: &mut Output) -> Result<ExitCode, Er
         return Ok(ExitCode::from(crate::cli::error::USER));
     }
     let job = project.start(&plan)?;
-    let status = follow(&project, &job, output)?;
+    let (status, interrupted) = follow(&project, &job, output)?;
     let diverged = summary(&status, output)?;
+    if interrupted {
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
     Ok(if diverged || lacking { ExitCode::from(DIVERGED) } else { ExitCode::SUCCESS })
 }
 
@@ -175,17 +183,24 @@ fn headline(plan: &ReplayPlan, run: &RunPlan) -> String {
     }
 }
 
-/// Follows a job to its end, a line for each segment that ends.
-fn follow(project: &Project, job: &JobId, output: &mut Output) -> Result<JobStatus, Error> {
+/// Follows a job to its end, a line for each segment that ends. Ctrl-C cancels it.
+fn follow(project: &Project, job: &JobId, output: &mut Output) -> Result<(JobStatus, Interrupted), Error> {
     const POLL: Duration = Duration::from_millis(40);
+    let interrupted = Arc::new(AtomicBool::new(false));
+    // The first one is taken in below, a second one ends this process at once. Without handlers Ctrl-C only stops following.
+    let _ = flag::register_conditional_shutdown(SIGINT, i32::from(INTERRUPTED), Arc::clone(&interrupted));
+    let _ = flag::register(SIGINT, Arc::clone(&interrupted));
+    let mut cancelled = false;
     let mut told: Vec<u32> = Vec::new();
-    let mut seen_active = false;
-    let started = std::time::Instant::now();
     loop {
+        if interrupted.load(Ordering::Relaxed) && !cancelled {
+            cancelled = true;
+            output.note("cancelling the replay; what is finished is kept");
+            project.cancel(job)?;
+        }
+        // Also marks as cancelled what is left undone where the coordinator was killed.
         project.refresh()?;
-        let status = project.jobs()?.into_iter().find(|status| status.id == *job);
-        if let Some(status) = status {
-            seen_active |= status.active;
+        if let Some(status) = project.jobs()?.into_iter().find(|status| status.id == *job) {
             let total = status.segments.len();
             for segment in &status.segments {
                 let ended = !matches!(segment.state, SegmentState::Queued | SegmentState::Running { .. });
@@ -195,17 +210,15 @@ fn follow(project: &Project, job: &JobId, output: &mut Output) -> Result<JobStat
                 }
             }
             if told.len() == total {
-                return Ok(status);
-            }
-            // The coordinator was killed: refreshing has marked what it left undone.
-            if seen_active && !status.active && started.elapsed() > Duration::from_secs(5) {
-                project.refresh()?;
+                return Ok((status, cancelled));
             }
         }
-        std::io::stderr().flush().ok();
         std::thread::sleep(POLL);
     }
 }
+
+/// Whether the user cancelled with Ctrl-C.
+type Interrupted = bool;
 
 fn segment_line(segment: &crate::model::job::SegmentStatus, number: usize, total: usize) -> String {
     let span = segment.span.map(|(a, b)| if a == b { format!(" {a}") } else { format!(" {a}..{b}") });
@@ -224,24 +237,34 @@ fn segment_line(segment: &crate::model::job::SegmentStatus, number: usize, total
 
 /// Counts what became of the segments; true if not all is well.
 fn summary(status: &JobStatus, output: &mut Output) -> Result<bool, Error> {
-    let (mut verified, mut unverified, mut diverged, mut failed) = (0, 0, 0, 0);
+    let (mut verified, mut unverified, mut diverged, mut failed, mut cancelled) = (0, 0, 0, 0, 0);
     for segment in &status.segments {
         match &segment.state {
             SegmentState::Done { check } if check.first_difference.is_some() => diverged += 1,
             SegmentState::Done { check } if !check.refused.is_empty() => unverified += 1,
             SegmentState::Done { check } if check.equal_values + check.equal_states == 0 => unverified += 1,
             SegmentState::Done { .. } => verified += 1,
+            SegmentState::Cancelled => cancelled += 1,
             _ => failed += 1,
         }
         if let SegmentState::Failed { traceback: Some(traceback), .. } = &segment.state {
             output.note(traceback);
         }
     }
-    let counts = [("verified", verified), ("unverified", unverified), ("diverged", diverged), ("failed", failed)];
+    let counts = [
+        ("verified", verified),
+        ("unverified", unverified),
+        ("diverged", diverged),
+        ("failed", failed),
+        ("cancelled", cancelled),
+    ];
     let words: Vec<String> =
         counts.iter().filter(|(_, count)| *count > 0).map(|(word, count)| format!("{count} {word}")).collect();
     output.line(&format!("Segments: {}.", words.join(", ")))?;
-    Ok(diverged + failed > 0)
+    if cancelled > 0 {
+        output.note("the replay was cancelled, or its process killed: the same command computes what is left");
+    }
+    Ok(diverged + failed + cancelled > 0)
 }
 
 /// The process that performs a job and outlives its starter.

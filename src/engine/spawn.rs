@@ -11,11 +11,15 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::unistd::Pid;
 
 use crate::base::files::{FileError, at};
 use crate::base::ids::JobId;
@@ -194,6 +198,8 @@ pub fn session(
         }
         Mode::Replay { order } => {
             command.env("AFTERLOG_MODE", "replay").env("AFTERLOG_ORDER", order).env("AFTERLOG_CHECKPOINTS", "off");
+            // Nobody else would end it, should this process be killed.
+            command.env("AFTERLOG_PARENT", std::process::id().to_string());
         }
     }
     if let Some(guard) = session.guard {
@@ -236,7 +242,8 @@ pub fn ask_python(python: &Path, code: &str) -> Result<String, SpawnError> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Starts the process that performs one segment of a job: `afterlog __worker JOB N`. Its messages go to `log`.
+/// Starts the process that performs one segment of a job: `afterlog __worker JOB N`. Its messages go to `log`. It leads a
+/// process group of its own, which everything that it starts belongs to.
 ///
 /// # Errors
 /// If this program cannot be started again.
@@ -244,18 +251,49 @@ pub fn worker(project_root: &Path, job: &JobId, segment: u32, log: &File) -> Res
     let mut command = ourselves(project_root)?;
     let log = log.try_clone().map_err(duplicate)?;
     command.args(["__worker", job.as_str(), &segment.to_string()]);
-    start(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log))
+    start(command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log))
 }
 
 /// Starts the process that performs a job and outlives this one: `afterlog __coordinate JOB`. It calls
 /// [`leave_terminal`] first.
 ///
+/// The job's lock becomes its standard input: so the lock is held from before the process exists until it is gone,
+/// however it ends, and whoever finds it free knows that nobody works on the job any more.
+///
 /// # Errors
 /// If this program cannot be started again.
-pub fn coordinator(project_root: &Path, job: &JobId) -> Result<Child, SpawnError> {
+pub fn coordinator(project_root: &Path, job: &JobId, lock: &File) -> Result<Child, SpawnError> {
     let mut command = ourselves(project_root)?;
+    let lock = lock.try_clone().map_err(duplicate)?;
     command.args(["__coordinate", job.as_str()]);
-    start(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()))
+    start(command.stdin(lock).stdout(Stdio::null()).stderr(Stdio::null()))
+}
+
+/// Has the kernel end this process when the one that started it ends, however that happens.
+pub fn die_with_parent() {
+    // Refused by no system that this runs on; without it a worker goes on until it next talks to its parent.
+    let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
+}
+
+/// Whether a child has ended. Ends what it left behind in its process group, before the group's number can be another's.
+///
+/// # Errors
+/// If it is not a child any more.
+pub fn ended_with_group(child: &mut Child) -> io::Result<Option<std::process::ExitStatus>> {
+    let pid = Pid::from_raw(child.id().cast_signed());
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    if waitid(Id::Pid(pid), flags)? == WaitStatus::StillAlive {
+        return Ok(None);
+    }
+    // Usually nothing but the child itself is left of it.
+    let _ = killpg(pid, Signal::SIGKILL);
+    child.wait().map(Some)
+}
+
+/// Ends a child and its process group.
+pub fn end_group(child: &mut Child) {
+    let _ = killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL);
+    let _ = child.wait();
 }
 
 /// Tries whether a process of this program can have a file system view of its own; gives why not.

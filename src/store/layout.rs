@@ -5,8 +5,6 @@
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::{Flock, FlockArg};
-
 use crate::base::files::{self, FileError};
 use crate::base::ids::{JobId, RunId};
 
@@ -162,8 +160,8 @@ pub mod names {
     pub const WORKER_LOG: &str = "worker.log";
 }
 
-/// An exclusive lock on a file, held until dropped by this process and by every child that inherited it.
-pub struct Lock(Flock<File>);
+/// An exclusive lock on a file, held until every process that inherited it has closed it, or one of them releases it.
+pub struct Lock(File);
 
 impl Lock {
     /// Takes the lock at once, or gives `None` where another process holds it.
@@ -172,19 +170,25 @@ impl Lock {
     /// If the file cannot be made.
     pub fn acquire(path: &Path) -> Result<Option<Self>, FileError> {
         let file = OpenOptions::new().create(true).append(true).open(path).map_err(files::at("lock", path))?;
-        Ok(Flock::lock(file, FlockArg::LockExclusiveNonblock).ok().map(Self))
+        Ok(file.try_lock().is_ok().then_some(Self(file)))
     }
 
     /// The locked file, to be inherited by a child.
     pub fn file(&self) -> &File {
         &self.0
     }
+
+    /// Frees the lock, whoever else inherited it.
+    pub fn release(self) {
+        // Closing the file, at the latest when this process ends, frees it too unless a child still has it.
+        let _ = self.0.unlock();
+    }
 }
 
 /// Whether some process holds the lock on this file.
 pub fn is_held(path: &Path) -> bool {
     let Ok(file) = File::open(path) else { return false };
-    Flock::lock(file, FlockArg::LockSharedNonblock).is_err()
+    file.try_lock_shared().is_err()
 }
 
 #[cfg(test)]
@@ -211,7 +215,14 @@ mod tests {
         let lock = Lock::acquire(&path).expect("file").expect("free");
         assert!(is_held(&path));
         assert!(Lock::acquire(&path).expect("file").is_none());
+        let inherited = lock.file().try_clone().expect("a second handle");
         drop(lock);
+        assert!(is_held(&path), "whoever inherited it holds it still");
+        drop(inherited);
+        assert!(!is_held(&path));
+        let lock = Lock::acquire(&path).expect("file").expect("free");
+        let _inherited = lock.file().try_clone().expect("a second handle");
+        lock.release();
         assert!(!is_held(&path));
     }
 }

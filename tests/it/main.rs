@@ -9,6 +9,7 @@ mod flordb;
 mod ingest;
 mod isolation;
 mod journals;
+mod kill;
 mod picture;
 mod propagate;
 mod record;

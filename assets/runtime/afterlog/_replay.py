@@ -1,10 +1,27 @@
 """Re-executes some iterations of the main loop from checkpoints, as ordered (`SegmentOrder` in src/model/plan.rs)."""
 import json
 import os
+import signal
 import sys
 
 from . import _arguments, _capture, _journal, _snapshot
 from ._session import Session, _length, _scalar
+
+
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent(parent):
+    """Has the kernel end this process when the one that started it is gone: a replay is of no use to anyone then."""
+    try:
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    except (ImportError, OSError, AttributeError):
+        # An interpreter without ctypes: the script goes on until it next needs its states.
+        pass
+    if os.getppid() != parent:
+        os._exit(70)
 
 
 class Replay(Session):

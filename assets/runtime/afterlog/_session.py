@@ -34,6 +34,7 @@ def begin(environment):
     if replay:
         from . import _replay
 
+        _replay.die_with_parent(int(environment["AFTERLOG_PARENT"]))
         with open(environment["AFTERLOG_ORDER"], encoding="utf-8") as file:
             session = _replay.Replay(journal, snapshots, plan, root, json.load(file))
     else:

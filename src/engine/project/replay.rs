@@ -1,5 +1,7 @@
 //! Replay as the front ends see it: what is missing, where it lands, what it costs, starting and cancelling it.
 
+use std::io::ErrorKind;
+
 use crate::base::files;
 use crate::base::ids::{JobId, RunId};
 use crate::engine::checkpoint::StoredCheckpoint;
@@ -9,7 +11,7 @@ use crate::engine::propagate::{self, HindsightStatement, Preview};
 use crate::engine::{Error, spawn};
 use crate::model::plan::ReplayPlan;
 use crate::store::db::SegmentRow;
-use crate::store::layout::names;
+use crate::store::layout::{Lock, names};
 
 impl Project {
     /// The log statements of the working tree that some runs lack.
@@ -55,7 +57,9 @@ impl Project {
         let json =
             serde_json::to_vec(plan).map_err(|error| Error::BadFile { path: path.clone(), what: error.to_string() })?;
         files::write_atomic(&path, &json)?;
-        let mut child = spawn::coordinator(self.root(), &plan.job)?;
+        let path = folder.join(names::LOCK);
+        let lock = Lock::acquire(&path)?.ok_or_else(|| files::at("lock", &path)(ErrorKind::WouldBlock.into()))?;
+        let mut child = spawn::coordinator(self.root(), &plan.job, lock.file())?;
         // Reaped when it ends, if this process is still there; it does not wait for it.
         std::thread::spawn(move || child.wait());
         Ok(plan.job.clone())

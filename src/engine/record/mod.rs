@@ -176,7 +176,8 @@ impl Prepared {
             Some(Err(error)) => problems.push(error.to_string()),
             None => problems.push("the recorder failed".into()),
         }
-        drop(self.lock);
+        // A process that the script left behind may have inherited it.
+        self.lock.release();
         // The journals are written: what the database cannot take now, it takes when it is next opened.
         if let Err(error) = self.project.refresh() {
             problems.push(error.to_string());

@@ -1,6 +1,6 @@
 //! Runs a job's segments, a worker process each, and notes what becomes of them in the job's journal.
 //!
-//! Holds the job's lock for as long as it lives: who sees the lock free knows that nobody works on the job any more.
+//! Holds the job's lock for as long as it lives (see `spawn::coordinator`). Its workers die with it.
 
 use std::fs::OpenOptions;
 use std::process::Child;
@@ -13,7 +13,7 @@ use crate::engine::{Error, spawn};
 use crate::model::job::{CheckReport, SegmentState, SegmentStatus};
 use crate::model::plan::{ReplayPlan, Segment};
 use crate::store::journal::{self, Event, Writer};
-use crate::store::layout::{Layout, Lock, names};
+use crate::store::layout::{Layout, is_held, names};
 
 /// How often finished workers and a wish to cancel are looked for.
 const POLL: Duration = Duration::from_millis(20);
@@ -27,12 +27,26 @@ const MAX_MESSAGE_BYTES: usize = 4000;
 pub fn run(layout: &Layout, job: &JobId) -> Result<(), Error> {
     spawn::leave_terminal();
     let folder = layout.job(job);
-    // Somebody else works on it already.
-    let Some(_lock) = Lock::acquire(&folder.join(names::LOCK))? else { return Ok(()) };
+    sweep(layout);
     let plan = read_plan(layout, job)?;
     let mut coordinator =
         Coordinator { layout, plan: &plan, journal: Writer::open(&folder.join(names::JOB))?, running: Vec::new() };
     coordinator.perform()
+}
+
+/// Removes what jobs left behind whose coordinator was killed.
+fn sweep(layout: &Layout) {
+    for job in layout.job_ids().unwrap_or_default() {
+        if is_held(&layout.job(&job).join(names::LOCK)) {
+            continue;
+        }
+        let segments = std::fs::read_dir(layout.job(&job).join("segments")).into_iter().flatten().flatten();
+        for segment in segments.filter_map(|entry| entry.file_name().to_str()?.parse().ok()) {
+            for folder in worker::leftovers(layout, &job, segment) {
+                let _ = isolation::clear(&folder);
+            }
+        }
+    }
 }
 
 struct Coordinator<'a> {
@@ -86,31 +100,36 @@ impl Coordinator<'_> {
     /// Notes the workers that have ended.
     fn collect(&mut self) -> Result<(), Error> {
         let mut ended = Vec::new();
-        self.running.retain_mut(|(child, status)| match child.try_wait() {
+        self.running.retain_mut(|(child, status)| match spawn::ended_with_group(child) {
             Ok(None) => true,
             Ok(Some(exit)) => {
-                ended.push((spawn::outcome(exit).0, status.clone()));
+                ended.push((spawn::outcome(exit), status.clone()));
                 false
             }
             Err(_) => {
-                ended.push((1, status.clone()));
+                ended.push(((1, None), status.clone()));
                 false
             }
         });
-        for (code, mut status) in ended {
-            // Its mounts vanished with it; what it wrote is nobody's.
-            for folder in worker::leftovers(self.layout, &self.plan.job, status.id) {
-                let _ = isolation::clear(&folder);
-            }
+        for (outcome, mut status) in ended {
+            self.clear(status.id);
             status.ended_ms = Some(now_ms());
-            status.state = self.outcome(status.id, code);
+            status.state = self.outcome(status.id, outcome);
             self.note(&status)?;
         }
         Ok(())
     }
 
-    /// What a worker's exit code and its segment's journal say.
-    fn outcome(&self, segment: u32, code: i32) -> SegmentState {
+    /// Removes what an ended worker's script wrote: it is nobody's, and its mounts have vanished.
+    fn clear(&self, segment: u32) {
+        for folder in worker::leftovers(self.layout, &self.plan.job, segment) {
+            // What cannot be removed now is removed before the next job.
+            let _ = isolation::clear(&folder);
+        }
+    }
+
+    /// What a worker's exit code, or the signal that ended it, and its segment's journal say.
+    fn outcome(&self, segment: u32, (code, signal): (i32, Option<i32>)) -> SegmentState {
         let folder = self.layout.segment(&self.plan.job, segment);
         let ending = ending(&folder.join(names::EVENTS));
         match ending {
@@ -122,17 +141,23 @@ impl Coordinator<'_> {
                 let log = files::read_text(&folder.join(names::WORKER_LOG)).unwrap_or_default();
                 let output = files::read_text(&folder.join(names::OUTPUT)).unwrap_or_default();
                 let what = if log.trim().is_empty() { &output } else { &log };
-                let message = format!("the worker ended with code {code}: {}", tail(what));
-                SegmentState::Failed { message: message.trim_end_matches(": ").to_owned(), traceback: None }
+                let reason = match signal {
+                    Some(signal) => format!("the worker was killed by signal {signal}"),
+                    // As a shell says it: the worker gives the code of its script.
+                    None if code > 128 => format!("the script was killed by signal {}", code - 128),
+                    None => format!("the worker ended with code {code}"),
+                };
+                // Where there is room for one line only, it is the last.
+                let message = format!("{}\n{reason}", tail(what)).trim_start().to_owned();
+                SegmentState::Failed { message, traceback: None }
             }
         }
     }
 
     fn cancel(&mut self, waiting: &[&Segment]) -> Result<(), Error> {
         for (mut child, mut status) in std::mem::take(&mut self.running) {
-            // The worker dies with its child: both are in one process group, or the pipe between them breaks.
-            let _ = child.kill();
-            let _ = child.wait();
+            spawn::end_group(&mut child);
+            self.clear(status.id);
             status.ended_ms = Some(now_ms());
             status.state = SegmentState::Cancelled;
             self.note(&status)?;

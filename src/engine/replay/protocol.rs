@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
+use std::net::Shutdown;
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 
@@ -31,11 +32,20 @@ enum Message {
 /// Places in a shared buffer begin at multiples of this, so that arrays can be read in place.
 const ALIGNMENT: u64 = 64;
 
-/// Answers until Python closes its end.
+/// Answers until Python closes its end, or this process shuts the channel down.
 ///
 /// # Errors
-/// If the channel or the shared memory fails; a checkpoint that cannot be read is an answer, not an error.
+/// If a message makes no sense or the shared memory fails, and then the channel is shut down; a checkpoint that cannot be read is an answer, not an error.
 pub(super) fn serve(control: UnixStream, buffers: &[File; 2], states: &States, order: &SegmentOrder) -> io::Result<()> {
+    let served = answer_all(&control, buffers, states, order);
+    if served.is_err() {
+        // Whoever waits for an answer gets none; a failure here means that the channel is closed already.
+        let _ = control.shutdown(Shutdown::Both);
+    }
+    served
+}
+
+fn answer_all(control: &UnixStream, buffers: &[File; 2], states: &States, order: &SegmentOrder) -> io::Result<()> {
     let mut answers = control.try_clone()?;
     for line in BufReader::new(control).lines() {
         // Python may leave without having read its last answer; that resets the channel and means the same.
@@ -48,7 +58,10 @@ pub(super) fn serve(control: UnixStream, buffers: &[File; 2], states: &States, o
             },
             Message::Compare { checkpoint, capture } => compare(checkpoint, &capture, buffers, order)?,
         };
-        writeln!(answers, "{answer}")?;
+        if writeln!(answers, "{answer}").is_err() {
+            // Python has been killed.
+            break;
+        }
     }
     Ok(())
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
+use std::io;
+use std::net::Shutdown;
 use std::path::{Path, PathBuf};
 
 use crate::analysis::python;
@@ -17,7 +19,7 @@ use crate::model::plan::{Isolation, ReplayPlan, RunPlan, Segment, SegmentOrder};
 use crate::model::run::RunMeta;
 use crate::model::value::Value;
 use crate::store::journal::{self, Event, Writer};
-use crate::store::layout::{Layout, names};
+use crate::store::layout::{Layout, is_held, names};
 use crate::store::versions::Versions;
 
 /// Variables that keep well-known trackers from sending a replay's values anywhere.
@@ -34,6 +36,11 @@ const TRACKERS_OFF: [(&str, &str); 5] = [
 /// # Errors
 /// If the segment cannot be prepared or its process fails. The process must have a single thread when this is called.
 pub fn run(layout: &Layout, job: &JobId, segment: u32) -> Result<i32, Error> {
+    spawn::die_with_parent();
+    if !is_held(&layout.job(job).join(names::LOCK)) {
+        // The coordinator was gone before that took effect: nobody wants this any more.
+        return Ok(1);
+    }
     let plan = read_plan(layout, job)?;
     let missing = |what: &str| Error::BadFile { path: layout.job(job).join(names::PLAN), what: what.to_owned() };
     let segment = plan.segments.iter().find(|s| s.id == segment).ok_or_else(|| missing("no such segment"))?;
@@ -97,6 +104,8 @@ impl<'a> Worker<'a> {
             View { root: self.layout.root(), scratch: &self.scratch, temporary: &self.temporary, absent: &self.absent };
         let place = isolation::enter(self.isolation, &view)
             .map_err(|source| Error::NoIsolation { reason: source.to_string() })?;
+        // Entering a user namespace undoes it.
+        spawn::die_with_parent();
         // The run's folder was the project's or one inside it.
         let cwd = self.meta.cwd.strip_prefix(self.layout.root()).map_or_else(
             |_| self.meta.cwd.clone(),
@@ -129,14 +138,22 @@ impl<'a> Worker<'a> {
         };
         let mut child = spawn::session(&invocation, &session, descriptors)?;
         let Channels { control, buffers } = channels;
-        let served = protocol::serve(control, &buffers, &self.states, &self.order);
-        if served.is_err() {
-            // Without its states the script must not go on.
-            let _ = child.kill();
+        let ours = control.try_clone().map_err(at("serve", &self.folder))?;
+        let (status, served) = std::thread::scope(|scope| {
+            // Closes the channel when it fails: then the script ends too, since it cannot have its states.
+            let server = scope.spawn(|| protocol::serve(control, &buffers, &self.states, &self.order));
+            let status = child.wait();
+            // A process that the script forked may hold its end open.
+            let _ = ours.shutdown(Shutdown::Both);
+            (status, server.join().unwrap_or_else(|_| Err(io::Error::other("the server of states panicked"))))
+        });
+        let status = status.map_err(at("wait for", &self.meta.python))?;
+        let (code, signal) = spawn::outcome(status);
+        // A killed script may have left half a message.
+        if signal.is_none() {
+            served.map_err(at("serve", &self.folder))?;
         }
-        let status = child.wait().map_err(at("wait for", &self.meta.python))?;
-        served.map_err(at("serve", &self.folder))?;
-        Ok(spawn::outcome(status).0)
+        Ok(code)
     }
 }
 
