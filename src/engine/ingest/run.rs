@@ -121,6 +121,7 @@ fn one_stretch(layout: &Layout, writing: &Writing<'_>, meta: &RunMeta, held: boo
         );
     }
     finish(&mut row, &state, held);
+    writing.append_iterations(&meta.id, &state.timed.take_left(&mut row.timings))?;
     writing.set_run(&row)?;
     let json = serde_json::to_string(&state).unwrap_or_default();
     writing.set_journal(&events_source, events.next_offset, &json)?;
@@ -200,7 +201,7 @@ fn take_recorder(row: &mut RunRow, state: &mut State, batch: &Batch, writing: &W
 fn finish(row: &mut RunRow, state: &State, held: bool) {
     state.timed.so_far(&mut row.timings);
     let summary = &mut row.summary;
-    summary.iterations = row.timings.iterations.len() as u64;
+    summary.iterations = state.timed.begun;
     summary.spark = state.spark.points();
     let end = state.script_end.as_ref().or(state.recorder_end.as_ref());
     summary.exit_code = state.recorder_end.as_ref().and_then(|e| e.exit_code).or(end.and_then(|e| e.exit_code));

@@ -15,6 +15,9 @@ pub(super) struct Timed {
     /// Depth of the open main loop and whether it was ever seen.
     main_depth: Option<usize>,
     main_name: Option<u32>,
+    /// Iterations begun.
+    #[serde(default)]
+    pub(super) begun: u64,
     /// Start of the open iteration.
     started_ns: Option<u64>,
     /// Key, start and depth of the open block.
@@ -41,9 +44,10 @@ impl Timed {
                 self.last_ns = *time_ns;
                 if self.main_depth == Some(depth) {
                     self.end_iteration(*time_ns, true, timings);
-                    if timings.iterations.is_empty() {
+                    if self.begun == 0 {
                         timings.prefix_ns = *time_ns;
                     }
+                    self.begun += 1;
                     self.started_ns = Some(*time_ns);
                     timings.iterations.push(IterationTiming::default());
                 }
@@ -68,7 +72,8 @@ impl Timed {
 
     fn entered(&mut self, name: u32, time_ns: u64, depth: usize, key: Option<&str>) {
         let is_main = match (&self.main, key) {
-            (Some(main), Some(key)) => main == key,
+            // Only the first entry counts, as for the runtime: iterations are numbered within it.
+            (Some(main), Some(key)) => main == key && depth == 1 && self.left_ns.is_none(),
             (None, _) => depth == 1 && self.main_name.is_none_or(|main| main == name),
             (Some(_), None) => false,
         };
@@ -92,6 +97,12 @@ impl Timed {
         self.block = None;
     }
 
+    /// Takes out the iterations that were left; an open one stays.
+    pub(super) fn take_left(&self, timings: &mut RunTimings) -> Vec<IterationTiming> {
+        let open = usize::from(self.started_ns.is_some()).min(timings.iterations.len());
+        timings.iterations.drain(..timings.iterations.len() - open).collect()
+    }
+
     /// Writes what is known of the open iteration so far.
     pub(super) fn so_far(&self, timings: &mut RunTimings) {
         if let (Some(started), Some(iteration)) = (self.started_ns, timings.iterations.last_mut()) {
@@ -104,8 +115,41 @@ impl Timed {
         self.last_ns = time_ns.unwrap_or(self.last_ns);
         match self.left_ns {
             Some(left) => timings.suffix_ns = self.last_ns.saturating_sub(left),
-            None if timings.iterations.is_empty() => timings.prefix_ns = self.last_ns,
+            None if self.begun == 0 => timings.prefix_ns = self.last_ns,
             None => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Timed;
+    use crate::model::instrument::InstrumentationPlan;
+    use crate::model::run::RunTimings;
+    use crate::store::journal::{Event, LoopExit};
+
+    #[test]
+    fn iterations_of_the_main_loops_first_entry_are_timed_and_taken_out_once_left() {
+        let plan = InstrumentationPlan { main: Some("main".into()), ..InstrumentationPlan::default() };
+        let (mut timed, mut timings, mut left) = (Timed::new(&plan), RunTimings::default(), Vec::new());
+        let mut time_ns = 0;
+        for entry in 0..2 {
+            let enter = Event::LoopEnter { name: 0, key: Some(1), length: 3, time_ns };
+            timed.take(&enter, 1, Some("main"), &mut timings);
+            for index in 0..3 {
+                time_ns += 10;
+                timed.take(&Event::Iteration { index, time_ns }, 1, None, &mut timings);
+                left.extend(timed.take_left(&mut timings));
+                assert_eq!(
+                    (left.len(), timings.iterations.len()),
+                    if entry == 0 { (usize::try_from(index).expect("small"), 1) } else { (3, 0) }
+                );
+            }
+            time_ns += 10;
+            timed.take(&Event::LoopExit { how: LoopExit::Exhausted, time_ns }, 0, None, &mut timings);
+            left.extend(timed.take_left(&mut timings));
+        }
+        assert_eq!((timed.begun, timings.prefix_ns), (3, 10));
+        assert!(left.iter().all(|iteration| iteration.complete && iteration.total_ns == 10), "{left:?}");
     }
 }

@@ -37,7 +37,9 @@ impl Project {
             // What does not parse was noted on the run when it was ingested.
             let checkpoints = stored.iter().filter_map(|json| serde_json::from_str::<Stored>(json).ok());
             let checkpoints = checkpoints.map(|stored| stored.checkpoint).collect();
-            Ok(RunDetail { summary: row.summary, meta: row.meta, timings: row.timings, checkpoints })
+            let mut timings = row.timings;
+            timings.iterations.splice(0..0, db.left_iterations(id)?);
+            Ok(RunDetail { summary: row.summary, meta: row.meta, timings, checkpoints })
         })
     }
 

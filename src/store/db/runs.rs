@@ -5,12 +5,15 @@ use rusqlite::{OptionalExtension, params};
 use super::{Db, DbError, Writing, blob};
 use crate::base::ids::RunId;
 use crate::model::column::Column;
-use crate::model::run::{RunMeta, RunSummary, RunTimings};
+use crate::model::run::{IterationTiming, RunMeta, RunSummary, RunTimings};
 
 /// Rows of a column in one chunk at most, so that a window can be read without the rest.
 const CHUNK_ROWS: usize = 65_536;
 /// A last chunk with fewer rows is rewritten when rows come.
 const SMALL_ROWS: i64 = 4096;
+
+/// A last stretch of fewer iterations is rewritten when iterations come.
+const SMALL_ITERATIONS: i64 = 256;
 
 /// A run as kept.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +22,7 @@ pub struct RunRow {
     pub settled: bool,
     pub summary: RunSummary,
     pub meta: RunMeta,
+    /// Of the iterations only the one that is open: see [`Db::left_iterations`].
     pub timings: RunTimings,
 }
 
@@ -46,6 +50,19 @@ impl Db {
     /// If the database cannot be read.
     pub fn run(&self, id: &RunId) -> Result<Option<RunRow>, DbError> {
         read_run(&self.connection, id, || self.failed("read"), |what| self.damaged(what))
+    }
+
+    /// Timings of the main-loop iterations that a run has left, in order.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub fn left_iterations(&self, id: &RunId) -> Result<Vec<IterationTiming>, DbError> {
+        let stretches = self.texts("SELECT timings FROM iteration WHERE run = ?1 ORDER BY seq", [id.as_str()])?;
+        let mut all = Vec::new();
+        for stretch in stretches {
+            all.extend(self.parse::<Vec<IterationTiming>>(&stretch)?);
+        }
+        Ok(all)
     }
 
     /// Ids of the runs that need not be looked at again.
@@ -163,6 +180,35 @@ impl Writing<'_> {
         )
     }
 
+    /// Appends timings of iterations that a run has left.
+    ///
+    /// # Errors
+    /// If the database cannot be written or holds a stretch that does not parse.
+    pub fn append_iterations(&self, id: &RunId, left: &[IterationTiming]) -> Result<(), DbError> {
+        if left.is_empty() {
+            return Ok(());
+        }
+        let last = "SELECT seq, rows, timings FROM iteration WHERE run = ?1 ORDER BY seq DESC LIMIT 1";
+        let row =
+            |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, String>(2)?));
+        let (seq, mut stretch) = match self.transaction.query_row(last, [id.as_str()], row).optional() {
+            Ok(None) => (0, Vec::new()),
+            Ok(Some((seq, rows, _))) if rows >= SMALL_ITERATIONS => (seq + 1, Vec::new()),
+            Ok(Some((seq, _, json))) => {
+                let damaged =
+                    |error: serde_json::Error| DbError::Damaged { path: self.path.to_owned(), what: error.to_string() };
+                (seq, serde_json::from_str::<Vec<IterationTiming>>(&json).map_err(damaged)?)
+            }
+            Err(error) => return Err(self.failed()(error)),
+        };
+        stretch.extend_from_slice(left);
+        let rows = i64::try_from(stretch.len()).unwrap_or(i64::MAX);
+        self.execute(
+            "INSERT OR REPLACE INTO iteration (run, seq, rows, timings) VALUES (?1, ?2, ?3, ?4)",
+            params![id.as_str(), seq, rows, json(&stretch)],
+        )
+    }
+
     /// Appends values to a source's columns. A small last chunk is rewritten with the new rows behind its own, so
     /// that live ingestion leaves few chunks.
     ///
@@ -237,4 +283,35 @@ impl Writing<'_> {
 pub(super) fn json<T: serde::Serialize>(value: &T) -> String {
     // Serialising plain data of ours cannot fail.
     serde_json::to_string(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::base::ids::RunId;
+    use crate::model::run::IterationTiming;
+    use crate::store::db::{Db, DbError};
+    use crate::store::layout::Layout;
+
+    #[test]
+    fn iterations_appended_bit_by_bit_come_back_whole_in_few_stretches() {
+        let dir = tempfile::tempdir().expect("folder");
+        let mut db = Db::open(&Layout::create(dir.path()).expect("a store")).expect("opens");
+        let (run, other): (RunId, RunId) = ("000000000a".parse().expect("id"), "000000000b".parse().expect("id"));
+        let all: Vec<IterationTiming> = (0..1500)
+            .map(|total_ns| IterationTiming { total_ns, blocks: vec![("b".into(), 1)], complete: true })
+            .collect();
+        let mut rest = &all[..];
+        for size in [0, 1, 2, 700, 1, 400, 1, 1].into_iter().chain([0; 3]).chain([1; 394]) {
+            let (now, later) = rest.split_at(size);
+            db.write(|writing| writing.append_iterations(&run, now)).expect("appends");
+            rest = later;
+        }
+        assert!(rest.is_empty());
+        assert_eq!(db.left_iterations(&run).expect("reads"), all);
+        assert!(db.left_iterations(&other).expect("reads").is_empty());
+        let stretches = db.texts("SELECT timings FROM iteration", []).expect("reads").len();
+        assert!((2..=6).contains(&stretches), "{stretches}");
+        db.write(|writing| writing.clear()).map_err(|error: DbError| error).expect("clears");
+        assert!(db.left_iterations(&run).expect("reads").is_empty());
+    }
 }

@@ -2,7 +2,8 @@
 
 use super::{Db, DbError};
 
-const MIGRATIONS: [&str; 1] = [r"
+const MIGRATIONS: [&str; 2] = [
+    r"
     -- How far each journal has been read, and the reader's state there (JSON).
     CREATE TABLE journal (source TEXT PRIMARY KEY, offset INTEGER NOT NULL, state TEXT) WITHOUT ROWID;
     -- A run as listed and as detailed (JSON of model::run). `settled`: its process has ended and all was read.
@@ -23,10 +24,21 @@ const MIGRATIONS: [&str; 1] = [r"
         job TEXT NOT NULL, id INTEGER NOT NULL, run TEXT NOT NULL, probe_hash TEXT NOT NULL, names TEXT NOT NULL,
         wanted TEXT NOT NULL, status TEXT NOT NULL, report TEXT, PRIMARY KEY (job, id)) WITHOUT ROWID;
     CREATE INDEX segment_run ON segment (run);
-"];
+",
+    r"
+    -- Timings of main-loop iterations that were left, a stretch of them a row (JSON list), so that a live run's are
+    -- written once. `run.timings` holds the rest.
+    CREATE TABLE iteration (
+        run TEXT NOT NULL, seq INTEGER NOT NULL, rows INTEGER NOT NULL, timings TEXT NOT NULL,
+        PRIMARY KEY (run, seq)) WITHOUT ROWID;
+    -- Emptied, the database is filled again from the journals.
+    DELETE FROM journal; DELETE FROM run; DELETE FROM chunk; DELETE FROM job; DELETE FROM checkpoint;
+    DELETE FROM segment;
+",
+];
 
 /// Every table, for emptying them all.
-pub(super) const TABLES: [&str; 6] = ["journal", "run", "chunk", "checkpoint", "job", "segment"];
+pub(super) const TABLES: [&str; 7] = ["journal", "run", "iteration", "chunk", "checkpoint", "job", "segment"];
 
 /// Brings the database to the newest schema.
 pub(super) fn prepare(db: &Db) -> Result<(), DbError> {
