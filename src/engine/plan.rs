@@ -161,7 +161,7 @@ fn plan_one(
     }
     let sources =
         sources::of_version(&project.versions()?, &plan.version, &plan.script, Some(&preview.propagation.text))?;
-    let instrumentation = python::instrument(&plan.script, &sources);
+    let instrumentation = python::instrument(&plan.script, &sources, &plan.inserted);
     plan.reach = python::reach(&plan.script, &sources, &preview.propagation.inserted);
     let main_loop = instrumentation.main.as_ref().and_then(|key| instrumentation.find(key));
     let main_name = main_loop.map(|main| main.name.clone()).unwrap_or_default();

@@ -181,3 +181,45 @@ for epoch in afterlog.loop("epoch", range(3)):
     assert_eq!(replayed.code, Some(0), "{replayed:?}");
     assert!(!replayed.stderr.contains("diverged"), "{replayed:?}");
 }
+
+#[test]
+fn a_loop_added_in_hindsight_is_not_taken_for_the_runs_own_of_the_same_name() {
+    let script = r#"
+import afterlog
+total = 0
+for epoch in afterlog.loop("epoch", range(4)):
+    # here
+    for step in afterlog.loop("step", range(3)):
+        total += step + epoch
+    afterlog.log("total", total)
+"#;
+    let added = "for step in afterlog.loop('step', range(2)):\n        afterlog.log('twice', 100 * total + step)";
+    let (project, replayed) = replay_elsewhere(script, added, "full", "full", &ALL);
+    assert_eq!(replayed.code, Some(0), "{replayed:?}");
+    assert!(replayed.stdout.contains("4 nested loops skipped"), "the run's own loop need not run: {replayed:?}");
+    assert!(verdicts(&project).iter().all(|verdict| verdict == "verified"), "{replayed:?}");
+    let grid = project.afterlog(&["grid", "twice", "--format", "csv"]).ok();
+    let values: Vec<&str> = grid.lines().skip(1).map(|line| line.rsplit_once(',').expect("a value").1).collect();
+    assert_eq!(values, ["0", "1", "300", "301", "900", "901", "1800", "1801"]);
+}
+
+#[test]
+fn generators_that_nobody_draws_from_vouch_for_nothing() {
+    let script = r#"
+import afterlog
+total = 0
+for epoch in afterlog.loop("epoch", range(3)):
+    for step in afterlog.loop("step", range(3)):
+        total += len(open("mode").read())
+        # probe
+    # here
+"#;
+    let project = TestProject::git();
+    project.write("mode", "full");
+    project.write("train.py", script);
+    project.afterlog(&["run", "--checkpoints", "all", "train.py"]).ok();
+    project.write("train.py", script.replace("# probe", "afterlog.log('twice', total)"));
+    let replayed = project.afterlog(&["replay", "twice", "--yes"]);
+    assert_eq!(replayed.code, Some(0), "{replayed:?}");
+    assert!(verdicts(&project).iter().all(|verdict| verdict == "unverified"), "{replayed:?}");
+}

@@ -15,11 +15,12 @@ use crate::model::instrument::{InstrumentationPlan, LoopPlan, Variable, Variable
 use crate::model::source::SourceFile;
 
 /// Finds the loops of a script that our API names, and what they change. `files` are the script and the project's
-/// modules that it imports; without the script among them the plan is empty.
-pub fn instrument(script: &str, files: &[SourceFile]) -> InstrumentationPlan {
+/// modules that it imports; without the script among them the plan is empty. Loops on `inserted` lines of the script
+/// (1-based, inclusive) have keys of their own: those of all others are what they are without them.
+pub fn instrument(script: &str, files: &[SourceFile], inserted: &[(u32, u32)]) -> InstrumentationPlan {
     let modules = parse(script, files);
     let program = program(&modules);
-    let loops = find_loops(&program);
+    let loops = find_loops(&program, inserted);
     let main = main_loop(&program, &loops);
     let mut plan = InstrumentationPlan::default();
     for (file, module) in program.files.iter().zip(modules.iter().map(|(_, module)| module)) {
@@ -63,6 +64,8 @@ pub(super) struct FoundLoop<'a> {
     pub(super) name: String,
     pub(super) lines: (u32, u32),
     call: &'a ExprCall,
+    /// On an inserted line.
+    inserted: bool,
     /// Inside a `with checkpointing(…)`, directly or deeper.
     checkpointed: bool,
 }
@@ -74,19 +77,26 @@ impl FoundLoop<'_> {
 
     pub(super) fn key(&self, program: &Program<'_>, loops: &[FoundLoop<'_>]) -> String {
         let unit = &program.units[self.unit];
-        let same = |other: &&FoundLoop<'_>| other.unit == self.unit && other.name == self.name;
+        let same = |other: &&FoundLoop<'_>| {
+            other.unit == self.unit && other.name == self.name && other.inserted == self.inserted
+        };
         let number = loops.iter().filter(same).take_while(|other| other.lines != self.lines).count();
-        format!("{}::{}::{}#{number}", program.files[unit.file].path, unit.scope, self.name)
+        let mark = if self.inserted { "+" } else { "" };
+        format!("{}::{}::{}#{mark}{number}", program.files[unit.file].path, unit.scope, self.name)
     }
 }
 
-pub(super) fn find_loops<'a>(program: &Program<'a>) -> Vec<FoundLoop<'a>> {
+/// All loops; `inserted` are lines of the script, the first file.
+pub(super) fn find_loops<'a>(program: &Program<'a>, inserted: &[(u32, u32)]) -> Vec<FoundLoop<'a>> {
     let mut loops = Vec::new();
     for (number, unit) in program.units.iter().enumerate() {
         let file = &program.files[unit.file];
         let mut finder =
             LoopFinder { unit: number, module: file.module, api: &file.api, checkpointed: false, loops: &mut loops };
         unit.body.iter().for_each(|stmt| finder.visit_stmt(stmt));
+    }
+    for found in loops.iter_mut().filter(|found| program.units[found.unit].file == 0) {
+        found.inserted = inserted.iter().any(|(first, last)| (*first..=*last).contains(&found.lines.0));
     }
     loops
 }
@@ -124,6 +134,7 @@ impl<'a> Visitor<'a> for LoopFinder<'_, 'a> {
                         name: name.to_owned(),
                         lines: self.module.span(stmt),
                         call,
+                        inserted: false,
                         checkpointed: self.checkpointed,
                     });
                 }
@@ -154,7 +165,7 @@ impl<'a> Visitor<'a> for CallFinder<'_, 'a> {
 }
 
 /// The main loop: the outermost loop inside `checkpointing`, else the outermost with loops inside, else the first
-/// outermost. A loop reached from another one is not outermost.
+/// outermost. A loop reached from another one is not outermost; inserted ones do not count, since the run had none.
 fn main_loop(program: &Program<'_>, loops: &[FoundLoop<'_>]) -> Option<usize> {
     let calls = Calls::new(program);
     let reached: Vec<BTreeSet<usize>> =
@@ -163,7 +174,7 @@ fn main_loop(program: &Program<'_>, loops: &[FoundLoop<'_>]) -> Option<usize> {
         let same = loops[outer].unit == loops[inner].unit && loops[outer].holds(&loops[inner]);
         outer != inner && (same || reached[outer].contains(&loops[inner].unit))
     };
-    let all = 0..loops.len();
+    let all = (0..loops.len()).filter(|at| !loops[*at].inserted);
     let outermost = |at: &usize| !all.clone().any(|other| inside(other, *at));
     let candidates: Vec<usize> = all.clone().filter(outermost).collect();
     let first = |test: &dyn Fn(&usize) -> bool| candidates.iter().copied().find(|at| test(at));

@@ -86,10 +86,10 @@ fn mentioned(body: &[Stmt]) -> BTreeSet<String> {
 
 /// Where the inserted lines of the script (1-based, inclusive) can run. True where unsure.
 pub fn reach(script: &str, files: &[SourceFile], inserted: &[(u32, u32)]) -> Reach {
-    let plan = instrument::instrument(script, files);
+    let plan = instrument::instrument(script, files, inserted);
     let modules = instrument::parse(script, files);
     let program = instrument::program(&modules);
-    let loops = find_loops(&program);
+    let loops = find_loops(&program, inserted);
     let Some(main) = plan.main.as_ref().and_then(|key| loops.iter().find(|found| found.key(&program, &loops) == *key))
     else {
         return Reach { before: true, after: true, ..Reach::default() };

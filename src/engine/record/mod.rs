@@ -121,7 +121,7 @@ impl Prepared {
         let path = folder.join(names::LOCK);
         let lock = Lock::acquire(&path)?.ok_or_else(|| at("lock", &path)(std::io::ErrorKind::WouldBlock.into()))?;
         let committed = Versions::open(layout)?.commit_worktree(&id)?;
-        let instrumentation = python::instrument(&script, &sources::of_worktree(project.root(), &script));
+        let instrumentation = python::instrument(&script, &sources::of_worktree(project.root(), &script), &[]);
         let json = serde_json::to_vec(&instrumentation).unwrap_or_default();
         files::write_atomic(&folder.join(names::INSTRUMENTATION), &json)?;
         let runtime = runtime::unpack(layout)?;

@@ -77,7 +77,7 @@ impl<'a> Worker<'a> {
         files::write_atomic(&script, probed.as_bytes())?;
 
         let sources = sources::of_version(&versions, &run_plan.version, &run_plan.script, Some(probed))?;
-        let instrumentation = python::instrument(&run_plan.script, &sources);
+        let instrumentation = python::instrument(&run_plan.script, &sources, &run_plan.inserted);
         write_json(&folder.join(names::INSTRUMENTATION), &instrumentation)?;
         let order = SegmentOrder {
             run: segment.run.clone(),
