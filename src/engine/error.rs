@@ -28,6 +28,8 @@ pub enum Error {
     BadFile { path: PathBuf, what: String },
     #[error("no log statement of the working tree's scripts logs '{name}'")]
     UnknownStatement { name: String, similar: Vec<String> },
+    #[error("{}", not_a_main_loop(name, *is_inner))]
+    NotAMainLoop { name: String, is_inner: bool, main: Vec<String> },
     #[error("replay cannot be isolated from your files here: {reason}")]
     NoIsolation { reason: String },
     #[error("no Python was found: {looked_for}")]
@@ -81,6 +83,7 @@ impl Error {
             | Self::AmbiguousRun { .. }
             | Self::UnknownName { .. }
             | Self::UnknownStatement { .. }
+            | Self::NotAMainLoop { .. }
             | Self::NoIsolation { .. }
             | Self::NoPython { .. }
             | Self::NoScript { .. }
@@ -116,6 +119,9 @@ impl Error {
             Self::UnknownStatement { name, similar } if similar.is_empty() => {
                 Some(format!("add it to the script as it is today: afterlog.log(\"{name}\", …)"))
             }
+            Self::NotAMainLoop { main, .. } => {
+                Some(format!("iterations are chosen by the main loop: {}", main.join(" or ")))
+            }
             Self::NoPython { .. } => Some("put python3 on PATH or activate a virtual environment".into()),
             Self::NoScript { near, .. } => near.as_ref().map(|name| format!("did you mean {name}?")),
             Self::OutsideProject { .. } => Some("start afterlog in the folder that holds the script".into()),
@@ -139,5 +145,13 @@ impl Error {
             | Self::Journal(_)
             | Self::Versions(_) => None,
         }
+    }
+}
+
+fn not_a_main_loop(name: &str, is_inner: bool) -> String {
+    if is_inner {
+        format!("'{name}' is a loop inside the main loop, whose iterations are replayed whole")
+    } else {
+        format!("no version has a main loop '{name}'")
     }
 }

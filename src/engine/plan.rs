@@ -10,7 +10,7 @@ use crate::engine::project::Project;
 use crate::engine::propagate::{self, Preview};
 use crate::engine::replay::isolation;
 use crate::engine::{Error, sources};
-use crate::model::instrument::Reach;
+use crate::model::instrument::{InstrumentationPlan, Reach};
 use crate::model::job::SegmentState;
 use crate::model::plan::{Isolation, ReplayPlan, RunPlan, RunPlanState, Segment};
 use crate::model::probe::PlacementStatus;
@@ -76,6 +76,33 @@ impl FromStr for Iterations {
     }
 }
 
+impl Iterations {
+    /// What of it a run with `count` iterations of its main loop cannot give, in words.
+    fn not_there(&self, main_loop: &str, count: u64) -> Option<String> {
+        if self.loop_name != main_loop {
+            return Some(match main_loop {
+                "" => format!("it has no main loop, and so no iterations of {}", self.loop_name),
+                main => format!("its main loop is {main}, and so it has no iterations of {}", self.loop_name),
+            });
+        }
+        let Choice::Ranges(ranges) = &self.choice else { return None };
+        let beyond: Vec<String> = ranges
+            .iter()
+            .filter(|(_, last)| *last >= count)
+            .map(|(first, last)| match (count.max(*first), *last) {
+                (first, last) if first == last => first.to_string(),
+                (first, last) => format!("{first}..{last}"),
+            })
+            .collect();
+        let there = match count {
+            0 => "none".to_owned(),
+            1 => "only 0".to_owned(),
+            _ => format!("only 0..{}", count - 1),
+        };
+        (!beyond.is_empty()).then(|| format!("{main_loop} {} was asked for, the run has {there}", beyond.join(", ")))
+    }
+}
+
 impl Choice {
     fn holds(&self, index: u64, count: u64) -> bool {
         match self {
@@ -106,13 +133,17 @@ pub fn plan(project: &Project, request: &ReplayRequest) -> Result<ReplayPlan, Er
         makespan_ns: (0, 0),
         isolation: Isolation::default(),
     };
+    let mut loops = Loops::default();
     for preview in propagate::preview(project, &request.names, &runs)? {
-        let (run_plan, segments) = plan_one(project, request, preview, workers, &chunks)?;
+        let (run_plan, segments) = plan_one(project, request, preview, workers, &chunks, &mut loops)?;
         plan.runs.push(run_plan);
         for mut segment in segments {
             segment.id = u32::try_from(plan.segments.len()).unwrap_or(u32::MAX);
             plan.segments.push(segment);
         }
+    }
+    if let Some(iterations) = &request.iterations {
+        loops.check(&iterations.loop_name)?;
     }
     if !plan.segments.is_empty() {
         plan.isolation = isolation::choose(project.layout())?;
@@ -129,6 +160,7 @@ fn plan_one(
     preview: Preview,
     workers: usize,
     chunks: &ChunkStore,
+    loops: &mut Loops,
 ) -> Result<(RunPlan, Vec<Segment>), Error> {
     let detail = project.run_detail(&preview.run)?;
     let placed = preview.propagation.placements.iter().any(|placement| placement.status.is_placed());
@@ -165,7 +197,15 @@ fn plan_one(
     plan.reach = python::reach(&plan.script, &sources, &preview.propagation.inserted);
     let main_loop = instrumentation.main.as_ref().and_then(|key| instrumentation.find(key));
     let main_name = main_loop.map(|main| main.name.clone()).unwrap_or_default();
+    loops.add(&instrumentation, &main_name);
     plan.wanted = wanted(&detail, request, &main_name);
+    if let Some(iterations) = &request.iterations {
+        let count = detail.timings.iterations.len() as u64;
+        plan.notes.extend(iterations.not_there(&main_name, count));
+        if plan.wanted.is_empty() {
+            return Ok((plan, Vec::new()));
+        }
+    }
     let done = known(project, &plan, &detail)?;
     plan.known = plan.wanted.iter().copied().filter(|at| done.iterations.contains(at)).collect();
     let open: Vec<u64> = plan.wanted.iter().copied().filter(|at| !done.iterations.contains(at)).collect();
@@ -191,8 +231,34 @@ fn plan_one(
 /// The iterations that the request asks for, of those that the run began.
 fn wanted(detail: &RunDetail, request: &ReplayRequest, main_loop: &str) -> Vec<u64> {
     let count = detail.timings.iterations.len() as u64;
-    let choice = request.iterations.as_ref().filter(|iterations| iterations.loop_name == main_loop);
-    (0..count).filter(|at| choice.is_none_or(|iterations| iterations.choice.holds(*at, count))).collect()
+    let asked_for = |at: &u64| match &request.iterations {
+        Some(iterations) => iterations.loop_name == main_loop && iterations.choice.holds(*at, count),
+        None => true,
+    };
+    (0..count).filter(asked_for).collect()
+}
+
+/// Names of the loops of the versions that are replayed.
+#[derive(Default)]
+struct Loops {
+    main: BTreeSet<String>,
+    all: BTreeSet<String>,
+}
+
+impl Loops {
+    fn add(&mut self, instrumentation: &InstrumentationPlan, main: &str) {
+        self.main.extend((!main.is_empty()).then(|| main.to_owned()));
+        self.all.extend(instrumentation.loops.iter().map(|known| known.name.clone()));
+    }
+
+    /// Whether iterations can be chosen by this loop. Without any version to replay there is nothing to choose from.
+    fn check(self, name: &str) -> Result<(), Error> {
+        if self.main.is_empty() || self.main.contains(name) {
+            return Ok(());
+        }
+        let is_inner = self.all.contains(name);
+        Err(Error::NotAMainLoop { name: name.to_owned(), is_inner, main: self.main.into_iter().collect() })
+    }
 }
 
 /// What earlier replays of the same version and statements have filled.
@@ -231,6 +297,17 @@ fn readable(project: &Project, detail: &RunDetail, chunks: &ChunkStore) -> Resul
 #[cfg(test)]
 mod tests {
     use super::{Choice, Iterations};
+
+    #[test]
+    fn what_a_run_does_not_have_is_said() {
+        let said = |text: &str, count| text.parse::<Iterations>().expect("iterations").not_there("epoch", count);
+        for (text, count) in [("epoch=0,2", 3), ("epoch=all", 0), ("epoch=last", 3)] {
+            assert_eq!(said(text, count), None, "{text}");
+        }
+        assert_eq!(said("epoch=1..4,9", 3).as_deref(), Some("epoch 3..4, 9 was asked for, the run has only 0..2"));
+        assert_eq!(said("epoch=0", 0).as_deref(), Some("epoch 0 was asked for, the run has none"));
+        assert!(said("step=0", 3).is_some_and(|text| text.contains("its main loop is epoch")));
+    }
 
     #[test]
     fn iterations_are_read_as_written() {

@@ -95,6 +95,24 @@ fn a_replay_asks_before_it_runs_and_refuses_without_a_terminal() {
 }
 
 #[test]
+fn iterations_of_a_loop_that_is_not_the_main_loop_are_refused() {
+    let project = recorded();
+    project.write("train.py", format!("{SCRIPT}    afterlog.log('twice', 2 * epoch)\n"));
+    let replay = |iterations: &str| project.afterlog(&["replay", "twice", "--iters", iterations, "--yes"]);
+    fails(&replay("epochs=0"), 1, &["'epochs'", "the main loop: epoch"]);
+    fails(&replay("step=1"), 1, &["'step' is a loop inside the main loop", "the main loop: epoch"]);
+    assert!(!project.path().join(".afterlog/jobs").read_dir().is_ok_and(|mut jobs| jobs.next().is_some()));
+    let beyond = replay("epoch=7");
+    assert_eq!(beyond.code, Some(4), "{beyond:?}");
+    assert!(beyond.stdout.contains("epoch 7 was asked for, the run has only 0..2"), "{beyond:?}");
+    let partly = replay("epoch=2..9").ok();
+    assert!(partly.contains("epoch 3..9 was asked for") && partly.contains("1 verified"), "{partly}");
+    let csv = project.afterlog(&["grid", "twice", "--format", "csv"]).ok();
+    // Those before it may have led up to it.
+    assert!(csv.lines().last().is_some_and(|line| line.ends_with(",2,4")), "{csv}");
+}
+
+#[test]
 fn a_name_logged_with_two_types_keeps_both() {
     let project = TestProject::git();
     project.write("train.py", "import afterlog\nfor epoch in afterlog.loop('epoch', range(2)):\n    afterlog.log('x', 1.5 if epoch else 'n/a')\n");
