@@ -180,7 +180,12 @@ pub fn session(
     let mut command = Command::new(invocation.python);
     command.args(invocation.flags).arg(session.runtime.join("launch.py")).arg(invocation.script).args(invocation.args);
     command.envs(session.environment);
-    command.env("PYTHONHASHSEED", session.hash_seed).env("PYTHONPATH", python_path(session.runtime));
+    let users_path = match session.mode {
+        Mode::Record { .. } => std::env::var_os("PYTHONPATH"),
+        // The run's own, whatever the shell has now.
+        Mode::Replay { .. } => session.environment.get("PYTHONPATH").map(OsString::from),
+    };
+    command.env("PYTHONHASHSEED", session.hash_seed).env("PYTHONPATH", python_path(session.runtime, users_path));
     command.env("AFTERLOG_DIR", session.directory).env("AFTERLOG_ROOT", session.project_root);
     command.env("AFTERLOG_PLAN", session.directory.join(names::INSTRUMENTATION));
     command.env("AFTERLOG_SEED", session.entropy_seed.to_string());
@@ -221,7 +226,7 @@ pub fn plain_python(invocation: &Invocation<'_>, runtime: Option<&Path>) -> Resu
     let mut command = Command::new(invocation.python);
     command.args(invocation.flags).arg(invocation.script).args(invocation.args);
     if let Some(runtime) = runtime {
-        command.env("PYTHONPATH", python_path(runtime));
+        command.env("PYTHONPATH", python_path(runtime, std::env::var_os("PYTHONPATH")));
     }
     // Silences the inert calls' advice to do what was just tried.
     command.env("AFTERLOG_CHILD", "1");
@@ -341,9 +346,9 @@ fn duplicate(source: io::Error) -> SpawnError {
 }
 
 /// The runtime first, then what the user had.
-fn python_path(runtime: &Path) -> OsString {
+fn python_path(runtime: &Path, users: Option<OsString>) -> OsString {
     let mut path = OsString::from(runtime);
-    if let Some(users) = std::env::var_os("PYTHONPATH").filter(|users| !users.is_empty()) {
+    if let Some(users) = users.filter(|users| !users.is_empty()) {
         path.push(OsStr::new(":"));
         path.push(users);
     }

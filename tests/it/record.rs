@@ -164,6 +164,27 @@ fn interpreter_and_flags_before_the_script_are_taken() {
 }
 
 #[test]
+fn the_users_python_path_is_kept_for_the_run_and_for_its_replay() {
+    let project = TestProject::git();
+    project.write("lib/mine.py", "value = 7\n");
+    let script =
+        "import afterlog, mine\nfor epoch in afterlog.loop('epoch', range(2)):\n    afterlog.log('v', mine.value)\n";
+    project.write("train.py", script);
+    let mut command = project.afterlog_command(&["run", "train.py"]);
+    let output = command.env("PYTHONPATH", project.path().join("lib")).output().expect("runs");
+    assert!(output.status.success(), "{output:?}");
+    project.write("train.py", format!("{script}    afterlog.log('twice', 2 * mine.value)\n"));
+    let replayed = project.afterlog(&["replay", "twice", "--yes"]).ok();
+    assert!(replayed.contains("verified"), "{replayed}");
+    for words in [&["run", "python3", "-Im", "train"][..], &["run", "python3", "-E", "train.py"], &["run", "-"]] {
+        let refused = project.afterlog(words);
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert!(refused.stderr.contains("cannot be recorded"), "{refused:?}");
+    }
+    assert_eq!(project.run_ids().len(), 1, "what is refused leaves no run behind");
+}
+
+#[test]
 fn a_signal_sent_to_afterlog_reaches_the_script() {
     for signal in [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1] {
         let project = TestProject::plain();

@@ -31,12 +31,7 @@ pub fn parse(words: &[OsString], cwd: &Path) -> Result<Command, Error> {
     let mut flags = Vec::new();
     while let Some(flag) = words.next_if(|word| word.to_str().is_some_and(|word| word.starts_with('-'))) {
         let flag = flag.to_string_lossy().into_owned();
-        if flag == "-m" || flag == "-c" {
-            return Err(Error::Unsupported {
-                what: format!("python {flag} cannot be recorded"),
-                instead: "name the script file: afterlog run path/to/train.py".into(),
-            });
-        }
+        refuse(&flag)?;
         let value = WITH_VALUE.contains(&flag.as_str()).then(|| words.next()).flatten();
         flags.push(flag);
         flags.extend(value.map(|value| value.to_string_lossy().into_owned()));
@@ -50,6 +45,39 @@ pub fn parse(words: &[OsString], cwd: &Path) -> Result<Command, Error> {
         return Err(Error::NoScript { near: near(&path), path: script });
     }
     Ok(Command { python, flags, script, args: words.cloned().collect() })
+}
+
+/// Refuses flags with which Python runs something other than a script file, or does not see the runtime's variables.
+fn refuse(flag: &str) -> Result<(), Error> {
+    let unsupported = |what, instead: &str| Err(Error::Unsupported { what, instead: instead.to_owned() });
+    if flag == "-" {
+        return unsupported(
+            "a script from standard input cannot be recorded".into(),
+            "save it to a file: afterlog run path/to/train.py",
+        );
+    }
+    if flag.starts_with("--") || WITH_VALUE.iter().any(|with_value| flag.starts_with(with_value)) {
+        return Ok(());
+    }
+    // Letters may be joined, and the rest after -m and -c is their value: -um module, -cCODE.
+    for letter in flag.chars().skip(1) {
+        match letter {
+            'm' | 'c' => {
+                return unsupported(
+                    format!("python -{letter} cannot be recorded"),
+                    "name the script file: afterlog run path/to/train.py",
+                );
+            }
+            'E' | 'I' => {
+                return unsupported(
+                    format!("python -{letter} cannot be recorded: it ignores the variables that recording needs"),
+                    "leave it out; -s and PYTHONPATH= do most of the same",
+                );
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Whether a word means a Python interpreter: `python`, `python3`, `python3.11`, with or without a folder.
@@ -141,6 +169,13 @@ mod tests {
         assert_eq!(command.args, words("-u lr=1"));
         let missing = parse(&words("trian.py"), dir.path());
         assert!(matches!(missing, Err(Error::NoScript { near: Some(near), .. }) if near == "train.py"));
-        assert!(matches!(parse(&words("python3 -m x"), dir.path()), Err(Error::Unsupported { .. })));
+        for refused in ["-m x", "-mx", "-um x", "-c 1", "-cprint(1)", "-", "-I train.py", "-E train.py", "-uE train.py"]
+        {
+            let parsed = parse(&words(&format!("python3 {refused}")), dir.path());
+            assert!(matches!(parsed, Err(Error::Unsupported { .. })), "{refused}");
+        }
+        for accepted in ["-Ximporttime train.py", "-Werror::ImportWarning train.py", "-B train.py - -m -c"] {
+            assert!(parse(&words(&format!("python3 {accepted}")), dir.path()).is_ok(), "{accepted}");
+        }
     }
 }

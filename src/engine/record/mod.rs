@@ -227,7 +227,7 @@ fn selected_environment() -> BTreeMap<String, String> {
     const WHOLE: [&str; 5] = ["LANG", "TZ", "VIRTUAL_ENV", "CONDA_PREFIX", "KMP_AFFINITY"];
     const SECRETS: [&str; 6] = ["TOKEN", "KEY", "SECRET", "PASSWORD", "PASS", "CREDENTIAL"];
     // Set for each session anew.
-    const OURS: [&str; 2] = ["PYTHONPATH", "PYTHONHASHSEED"];
+    const OURS: [&str; 1] = ["PYTHONHASHSEED"];
     std::env::vars_os()
         .filter_map(|(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .filter(|(name, _)| BEGINNINGS.iter().any(|start| name.starts_with(start)) || WHOLE.contains(&name.as_str()))
