@@ -185,6 +185,32 @@ fn the_users_python_path_is_kept_for_the_run_and_for_its_replay() {
 }
 
 #[test]
+fn what_was_lost_is_said_once_at_the_end_and_shown_on_the_run() {
+    let project = TestProject::git();
+    let script = "import afterlog\nclass Bad:\n    def __repr__(self):\n        raise ValueError('no text')\n";
+    project.write("train.py", format!("{script}for i in range(3):\n    afterlog.log('bad', Bad())\n"));
+    let finished = project.afterlog(&["run", "train.py"]);
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert_eq!(finished.stderr.matches("a value of bad was not logged").count(), 1, "{finished:?}");
+    assert!(project.afterlog(&["show", "last"]).ok().contains("a value of bad was not logged"));
+}
+
+#[test]
+fn a_python_that_does_not_start_leaves_a_run_that_says_why() {
+    use std::os::unix::fs::PermissionsExt;
+    let project = TestProject::git();
+    project.write("train.py", "print('ran')\n");
+    project.write("bin/python3", "#!/nonexistent/interpreter\n");
+    let python = project.path().join("bin/python3");
+    std::fs::set_permissions(&python, std::fs::Permissions::from_mode(0o755)).expect("executable");
+    let finished = project.afterlog(&["run", "bin/python3", "train.py"]);
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    assert!(finished.stderr.contains("cannot start"), "{finished:?}");
+    assert_eq!(status(&project), "failed");
+    assert!(project.afterlog(&["show", "last"]).ok().contains("cannot start"));
+}
+
+#[test]
 fn a_signal_sent_to_afterlog_reaches_the_script() {
     for signal in [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1] {
         let project = TestProject::plain();

@@ -6,7 +6,7 @@ mod interpreter;
 mod recorder;
 mod signals;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
@@ -153,7 +153,7 @@ impl Prepared {
         Ok(Self { project, meta, folder, runtime, lock, descriptors, channels, journal })
     }
 
-    fn run(self, request: &Request) -> Result<Recorded, Error> {
+    fn run(mut self, request: &Request) -> Result<Recorded, Error> {
         let session = Session {
             mode: Mode::Record { checkpoints: request.checkpoints },
             runtime: &self.runtime,
@@ -165,7 +165,15 @@ impl Prepared {
             streams: Streams::Inherited,
             guard: None,
         };
-        let mut child = spawn::session(&invocation(&request.command), &session, self.descriptors)?;
+        let mut child = match spawn::session(&invocation(&request.command), &session, self.descriptors) {
+            Ok(child) => child,
+            Err(error) => {
+                // The run is there already: it says why nothing came of it, with the code that shells give.
+                let ending = serde_json::json!({ "exit_code": 127, "unix_ms": now_ms() }).to_string();
+                let _ = self.journal.append(&[Event::Note(error.to_string()), Event::End(ending)]);
+                return Err(error.into());
+            }
+        };
         let recorder =
             recorder::start(self.project.layout().clone(), self.meta.id.clone(), self.channels, self.journal);
         let (exit_code, signal) = wait(&mut child, &request.command.python)?;
@@ -182,6 +190,11 @@ impl Prepared {
         if let Err(error) = self.project.refresh() {
             problems.push(error.to_string());
         }
+        // What the script's side could not log or capture stands in its journal.
+        let noted = self.project.run_detail(&self.meta.id).map(|detail| detail.summary.notes).unwrap_or_default();
+        problems.extend(noted);
+        let mut told = BTreeSet::new();
+        problems.retain(|problem| told.insert(problem.clone()));
         Ok(Recorded { run: Some(self.meta.id), exit_code, problems })
     }
 }
