@@ -8,7 +8,7 @@ import sys
 
 
 def _begin():
-    """Starts recording or replaying, as the environment asks; gives what to call when the script has ended."""
+    """Starts recording or replaying, as the environment asks; gives what compiles the script, and what to call at its end."""
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
     try:
         import afterlog._session as session
@@ -16,7 +16,7 @@ def _begin():
         return session.begin(dict(os.environ))
     except Exception as error:  # noqa: BLE001 - training goes on whatever is wrong with us
         sys.stderr.write("afterlog: not recording: %s: %s\n" % (type(error).__name__, error))
-        return lambda *ending: None
+        return _compile, lambda *ending: None
     finally:
         del sys.path[0]
         for name in [name for name in os.environ if name.startswith("AFTERLOG_")]:
@@ -31,7 +31,7 @@ def _main():
     written = sys.argv[1]
     # The session knows the script's code by this name.
     script = sys.argv[1] = _file_name(written)
-    end = _begin()
+    compiled, end = _begin()
     sys.argv = [written] + sys.argv[2:]
     # A script finds its own folder first and the runtime after it, as if the runtime were installed.
     sys.path[0] = os.path.dirname(os.path.realpath(script))
@@ -40,14 +40,13 @@ def _main():
     sys.modules["__main__"] = main
     try:
         with open(script, "rb") as file:
-            code = compile(file.read(), script, "exec", dont_inherit=True)
+            code = compiled(file.read(), script)
         exec(code, main.__dict__)
     except SystemExit as leaving:
         end(leaving.code, None, None)
         raise
     except BaseException as error:  # noqa: BLE001 - reported exactly as python reports it, then the same exit code
-        # The frames above the script's own are ours.
-        trace = error.__traceback__.tb_next
+        trace = _of_script(error.__traceback__)
         end(1, error, trace)
         sys.excepthook(type(error), error.with_traceback(trace), trace)
         if isinstance(error, KeyboardInterrupt):
@@ -56,6 +55,23 @@ def _main():
             raise
         sys.exit(1)
     end(0, None, None)
+
+
+def _compile(source, script):
+    return compile(source, script, "exec", dont_inherit=True)
+
+
+def _of_script(trace):
+    """A traceback without our own frames: those above the script's, and of loops that stand between."""
+    ours = os.path.dirname(os.path.abspath(__file__)) + os.sep
+    kept = []
+    while trace is not None:
+        if not trace.tb_frame.f_code.co_filename.startswith(ours):
+            kept.append(trace)
+        trace = trace.tb_next
+    for entry, following in zip(kept, kept[1:] + [None]):
+        entry.tb_next = following
+    return kept[0] if kept else None
 
 
 def _file_name(script):

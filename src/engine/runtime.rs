@@ -17,6 +17,7 @@ const FILES: &[(&str, &str)] = &[
     ("afterlog/_flordb.py", include_str!("../../assets/runtime/afterlog/_flordb.py")),
     ("afterlog/_frames.py", include_str!("../../assets/runtime/afterlog/_frames.py")),
     ("afterlog/_guard.py", include_str!("../../assets/runtime/afterlog/_guard.py")),
+    ("afterlog/_handsfree.py", include_str!("../../assets/runtime/afterlog/_handsfree.py")),
     ("afterlog/_inert.py", include_str!("../../assets/runtime/afterlog/_inert.py")),
     ("afterlog/_journal.py", include_str!("../../assets/runtime/afterlog/_journal.py")),
     ("afterlog/_kinds.py", include_str!("../../assets/runtime/afterlog/_kinds.py")),

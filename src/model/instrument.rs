@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The loops of a script and of the project's modules that it imports.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstrumentationPlan {
-    /// Every loop that our API names, in source order.
+    /// Every loop that our API names, in source order; of a script that names none those that matter.
     pub loops: Vec<LoopPlan>,
     /// Key of the main loop, if the analysis found one.
     pub main: Option<String>,
@@ -23,7 +23,7 @@ impl InstrumentationPlan {
 }
 
 /// One `for … in …loop("name", …)` statement, wherever the call stands in the iterable's expression
-/// (`enumerate(afterlog.loop(…))`, `tqdm(afterlog.loop(…))`).
+/// (`enumerate(afterlog.loop(…))`, `tqdm(afterlog.loop(…))`); or a `for` statement that is wrapped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoopPlan {
     /// `file::scope::name#n`: the n-th loop of that name in that scope. Stable when log statements are added.
@@ -50,6 +50,21 @@ pub struct LoopPlan {
     pub never_skip: Option<String>,
     /// Whether the main loop's iterable may be entered at any index: `range`, list, tuple literals and names bound to them.
     pub jumpable: bool,
+    /// Where the runtime makes this a loop of ours, in a script that names none.
+    #[serde(default)]
+    pub wrap: Option<Wrap>,
+}
+
+/// An expression that the runtime wraps, so that it is told of a loop that the script does not name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wrap {
+    /// First line and column, last line and the column after it. Columns count UTF-8 bytes from 0, as Python's syntax
+    /// trees do.
+    pub span: [u32; 4],
+    /// Whether each iteration is noted. Where nothing is logged there is no need to, and the loop runs as fast as ever.
+    pub has_positions: bool,
+    /// Whether the version, without what a replay adds to it, logs nothing in the loop.
+    pub was_silent: bool,
 }
 
 /// A variable of a change set.

@@ -13,6 +13,14 @@ def of_file(files, depth):
     return frame
 
 
+def is_running(frame):
+    """Whether the frame is among this thread's callers."""
+    caller = sys._getframe(1)
+    while caller is not None and caller is not frame:
+        caller = caller.f_back
+    return caller is frame
+
+
 def read(frame, scope, name):
     """A variable's value or UNBOUND. ``scope`` is local, nonlocal or global."""
     names = frame.f_globals if scope == "global" else frame.f_locals

@@ -75,6 +75,11 @@ class Journal:
     def exit(self, how):
         self.append(_exit(5, how, self.now()))
 
+    def passed(self, name, key, start, end):
+        """A loop of which no iteration is kept, told when it has ended."""
+        entered = _enter(2, self.intern(name), self.intern(key), -1, start)
+        self.append(entered + _exit(5, EXHAUSTED, end))
+
     def log(self, name, value_bytes):
         self.append(_named(6, self.intern(name)) + value_bytes)
 

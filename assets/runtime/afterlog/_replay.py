@@ -5,7 +5,7 @@ import signal
 import sys
 
 from . import _arguments, _capture, _journal, _snapshot
-from ._session import Session, _length, _scalar
+from ._session import SKIP, Session, _length, _scalar
 
 
 _PR_SET_PDEATHSIG = 1
@@ -73,7 +73,7 @@ class Replay(Session):
         finally:
             self._leave_main(how)
 
-    def _block(self, name, iterable, plan, frame):
+    def _enter_block(self, plan, frame):
         main, step = self._main, self._step
         key = plan["key"]
         occurrence = main.blocks.get(key, 0)
@@ -87,17 +87,20 @@ class Replay(Session):
 
         skip, expect = wanted(step["skip"]), wanted(step["expect"])
         if skip is None and expect is None:
-            yield from self._iterate(name, iterable, key)
-            return
+            return None
         entries = _capture.walk(value for _, value in self._roots(plan, frame))
         tables = [("b", entries), ("m", main.entries)]
-        if skip is not None:
-            self._journal.enter(str(name), key, _length(iterable))
-            self._load(skip["checkpoint"], {"": main.frame, "block": frame}, tables)
-            self._journal.exit(_journal.SKIPPED)
-            return
-        yield from self._iterate(name, iterable, key)
-        self._compare(expect, self._roots(plan, frame), tables)
+        if skip is None:
+            return expect, tables
+        self._journal.enter(str(plan["name"]), key, -1)
+        self._load(skip["checkpoint"], {"": main.frame, "block": frame}, tables)
+        self._journal.exit(_journal.SKIPPED)
+        return SKIP
+
+    def _end_block(self, plan, frame, state):
+        if state is not None:
+            expect, tables = state
+            self._compare(expect, self._roots(plan, frame), tables)
 
     def _compare(self, expect, roots, tables):
         message = {"t": "compare", "checkpoint": expect["checkpoint"]}

@@ -3,6 +3,7 @@
 ``Session`` records; ``_replay.Replay`` derives from it and enters the main loop where it is told to.
 """
 import atexit
+import itertools
 import json
 import os
 import struct
@@ -12,15 +13,20 @@ import time
 import traceback
 from contextlib import contextmanager
 
-from . import _activate, _arguments, _buffers, _capture, _flordb, _frames, _journal, _output, _seeds, _snapshot, _values
+from . import _activate, _arguments, _buffers, _capture, _flordb, _frames, _handsfree
+from . import _journal, _output, _seeds, _snapshot, _values
 
 _MAX_TRACEBACK = 20_000
 #: Snapshots may stall the training thread for this share of the time.
 _TOLERANCE = 0.01
+#: A block that nobody marked is no block if it ran this often in less than this time each.
+_CALLS_TO_JUDGE, _CHEAP_NS = 3, 500_000
+#: The state of a block whose end was restored.
+SKIP = object()
 
 
 def begin(environment):
-    """Starts the session that the environment asks for; gives what to call with the script's ending."""
+    """Starts the session that the environment asks for; gives what compiles the script, and what to call at its end."""
     fds = json.loads(environment["AFTERLOG_FDS"])
     for fd in [fds["events"], fds["output"], fds["control"], *fds["buffers"], *fds.get("keep", [])]:
         os.set_inheritable(fd, False)
@@ -60,7 +66,8 @@ def begin(environment):
         from . import _guard
 
         _guard.install(environment["AFTERLOG_GUARD"], session.refused)
-    return session.end
+    hands_free = _handsfree.HandsFree(plan, root, sys.argv[1], session.enter_wrapped)
+    return hands_free.compile, session.end
 
 
 def make_log(journal):
@@ -121,6 +128,10 @@ class Session:
         self._main = None
         self._main_was = False
         self._arguments = {}
+        #: The block that runs without its iterations being kept: its plan and frame.
+        self._silent = None
+        #: Of such blocks: how often they ran and how long in all.
+        self._times = {}
         self._adaptive = Adaptive(checkpoints)
         self._said = set()
         self._script_files = {}
@@ -232,7 +243,7 @@ class Session:
             self._note_once("no checkpoints: %s: %s" % (type(error).__name__, error))
 
     def _leave_main(self, how):
-        self._main = None
+        self._main = self._silent = None
         self._stack.clear()
         self._journal.exit(how)
 
@@ -240,23 +251,92 @@ class Session:
         """Captures the state before the item of iteration ``index`` is fetched, if this iteration is materialised."""
         main = self._main
         main.iteration, main.blocks = index, {}
+        self._silent = None
         self._adaptive.begin_iteration(self._snapshots)
         # The first iteration's start is what the script does before the loop; replay executes that.
         if index > 0 and main.entries is not None:
             self._capture({"at": "iteration_start"}, lambda: self._roots(), [("m", main.entries)])
 
+    def enter_wrapped(self, plan, frame, iterable):
+        """What is iterated over in place of ``iterable`` in a loop that the script does not name."""
+        if threading.get_ident() != self._thread or os.getpid() != self._pid:
+            return iterable
+        name, positions = plan["name"], plan["wrap"]["has_positions"]
+        self._close_block()
+        if plan["is_main"] and not self._stack and not self._main_was:
+            self._main_was = True
+            generator = self._main_loop(name, iterable, plan, frame)
+        elif plan["is_block"] and self._main is not None and len(self._stack) == 1 and self._silent is None:
+            if not positions:
+                return self._silent_block(name, iterable, plan, frame)
+            generator = self._block(name, iterable, plan, frame)
+        elif positions:
+            generator = self._iterate(name, iterable, plan["key"])
+        else:
+            return iterable
+        return _handsfree.Sized(generator, iterable)
+
     def _block(self, name, iterable, plan, frame):
+        state = self._enter_block(plan, frame)
+        if state is SKIP:
+            return
+        yield from self._iterate(name, iterable, plan["key"])
+        # Reached only when the iterable is exhausted: a block that was left early has no end to restore.
+        self._end_block(plan, frame, state)
+
+    def _silent_block(self, name, iterable, plan, frame):
+        """A block of which no iteration is kept: its iterable is iterated over by the script itself, as fast as ever."""
+        state = self._enter_block(plan, frame)
+        if state is SKIP:
+            return iter(())
+        start = self._journal.now()
+        self._silent = (plan, frame)
+
+        def end():
+            self._silent = None
+            ran = self._journal.now() - start
+            self._journal.passed(str(name), plan["key"], start, start + ran)
+            times = self._times.setdefault(plan["key"], [0, 0])
+            times[0] += 1
+            times[1] += ran
+            self._end_block(plan, frame, state)
+            yield from ()
+
+        return itertools.chain(iterable, end())
+
+    def _close_block(self):
+        """Forgets a silent block that was left early."""
+        if self._silent is not None:
+            plan, frame = self._silent
+            inside = plan["first_line"] <= frame.f_lineno <= plan["last_line"]
+            if not (inside and _frames.is_running(frame)):
+                self._silent = None
+
+    def _enter_block(self, plan, frame):
+        """What `_end_block` needs at the block's end; SKIP if it was restored and is not to be executed."""
         main = self._main
         occurrence = main.blocks.get(plan["key"], 0)
         main.blocks[plan["key"]] = occurrence + 1
         entries = None
-        if self._adaptive.materialise and main.entries is not None and plan["never_skip"] is None:
+        if (
+            self._adaptive.materialise
+            and main.entries is not None
+            and plan["never_skip"] is None
+            and not self._is_cheap(plan)
+        ):
             entries = self._adaptive.timed(lambda: self._walk_block(plan, frame))
-        yield from self._iterate(name, iterable, plan["key"])
-        # Reached only when the iterable is exhausted: a block that was left early has no end to restore.
+        return occurrence, entries
+
+    def _is_cheap(self, plan):
+        """Whether to execute the block again costs less than to restore its end."""
+        calls, ran = self._times.get(plan["key"], (0, 0))
+        return calls >= _CALLS_TO_JUDGE and ran < calls * _CHEAP_NS
+
+    def _end_block(self, plan, frame, state):
+        occurrence, entries = state
         if entries is not None:
             kind = {"at": "block_end", "block": plan["key"], "occurrence": occurrence}
-            self._capture(kind, lambda: self._roots(plan, frame), [("b", entries), ("m", main.entries)])
+            self._capture(kind, lambda: self._roots(plan, frame), [("b", entries), ("m", self._main.entries)])
 
     def _walk_block(self, plan, frame):
         try:

@@ -32,6 +32,7 @@ fn loops(live: &[&str], never_skip: bool, jumpable: bool) -> InstrumentationPlan
         live: live.iter().map(|name| format!("local:{name}")).collect(),
         never_skip: never_skip.then(|| "for … else".to_owned()),
         jumpable,
+        wrap: None,
     };
     let main = "t.py::<module>::epoch#0";
     InstrumentationPlan {

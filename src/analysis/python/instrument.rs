@@ -7,40 +7,59 @@ use ruff_python_ast::{Expr, ExprCall, Stmt, StmtFor};
 
 use crate::analysis::python::api::{Api, ApiNames};
 use crate::analysis::python::effects::{Analyser, Effects};
+use crate::analysis::python::handsfree::{self, Choice, Inserted};
 use crate::analysis::python::liveness;
 use crate::analysis::python::parse::Module;
 use crate::analysis::python::program::Program;
 use crate::analysis::python::reach::Calls;
-use crate::model::instrument::{InstrumentationPlan, LoopPlan, Variable, VariableScope};
+use crate::model::instrument::{InstrumentationPlan, LoopPlan, Variable, VariableScope, Wrap};
 use crate::model::source::SourceFile;
 
-/// Finds the loops of a script that our API names, and what they change. `files` are the script and the project's
-/// modules that it imports; without the script among them the plan is empty. Loops on `inserted` lines of the script
-/// (1-based, inclusive) have keys of their own: those of all others are what they are without them.
-pub fn instrument(script: &str, files: &[SourceFile], inserted: &[(u32, u32)]) -> InstrumentationPlan {
+/// Finds the loops of a script that our API names, or where it names none those that look like training, and what they
+/// change. `files` are the script and the project's modules that it imports; without the script among them the plan is
+/// empty. Loops on `inserted` lines of the script (1-based, inclusive) have keys of their own: those of all others are what
+/// they are without them, and so is everything that is chosen.
+pub fn instrument(script: &str, files: &[SourceFile], inserted: Inserted<'_>) -> InstrumentationPlan {
     let modules = parse(script, files);
     let program = program(&modules);
     let loops = find_loops(&program, inserted);
-    let main = main_loop(&program, &loops);
+    let calls = Calls::new(&program, inserted);
+    let hands_free = loops.iter().any(|found| matches!(found.sequence, Sequence::Wrapped { .. }));
+    let choice = if hands_free { handsfree::choose(&program, &calls, &loops, inserted) } else { Choice::default() };
+    let main = if hands_free { choice.main } else { main_loop(&program, &calls, &loops) };
     let mut plan = InstrumentationPlan::default();
     for (file, module) in program.files.iter().zip(modules.iter().map(|(_, module)| module)) {
         plan.problems.extend(module.problems.iter().map(|problem| format!("{}: {problem}", file.path)));
     }
-    let calls = Calls::new(&program);
+    let all_calls = Calls::new(&program, &[]);
     let mut analyser = Analyser::new(&program);
-    let inside = main.map(|main| calls.reached_from(&[Stmt::For(loops[main].stmt.clone())])).unwrap_or_default();
+    let inside = main.map(|main| loops[main].reaches(&program, &calls)).unwrap_or_default();
     for (number, found) in loops.iter().enumerate() {
         let is_main = main == Some(number);
+        if let Sequence::Wrapped { expr, .. } = found.sequence {
+            let is_block = choice.blocks.contains(&number);
+            // Of an added loop too, that its values have a place.
+            let has_positions = is_main || handsfree::logs(&program, &all_calls, found, &[]);
+            if is_main || is_block || has_positions {
+                let mut plan_of = describe(&program, &mut analyser, &loops, number, is_main, is_block);
+                plan_of.wrap = Some(Wrap {
+                    span: program.files[program.units[found.unit].file].module.columns(expr),
+                    has_positions,
+                    was_silent: !is_main && !handsfree::logs(&program, &calls, found, inserted),
+                });
+                plan.loops.push(plan_of);
+            }
+            continue;
+        }
         let within = |main: &FoundLoop<'_>| main.unit == found.unit && main.holds(found);
         let is_block = !is_main && main.is_some_and(|main| within(&loops[main]) || inside.contains(&found.unit));
         plan.loops.push(describe(&program, &mut analyser, &loops, number, is_main, is_block));
     }
-    if let Some(main) = main {
-        plan.main = Some(plan.loops[main].key.clone());
-        if let Some(reason) = plan.loops[main].never_skip.take() {
-            plan.problems
-                .push(format!("the loop '{}' can only be entered at its beginning: {reason}", loops[main].name));
-            plan.loops[main].jumpable = false;
+    if let Some(main) = plan.loops.iter_mut().find(|found| found.is_main) {
+        plan.main = Some(main.key.clone());
+        if let Some(reason) = main.never_skip.take() {
+            plan.problems.push(format!("the loop '{}' can only be entered at its beginning: {reason}", main.name));
+            main.jumpable = false;
         }
     }
     plan
@@ -57,22 +76,36 @@ pub(super) fn program<'a>(modules: &'a [(&'a str, Module)]) -> Program<'a> {
     Program::new(&files)
 }
 
-/// A `for` over a call of `loop`.
+/// A `for` statement that is a loop to us.
 pub(super) struct FoundLoop<'a> {
     pub(super) unit: usize,
     pub(super) stmt: &'a StmtFor,
     pub(super) name: String,
     pub(super) lines: (u32, u32),
-    call: &'a ExprCall,
+    pub(super) sequence: Sequence<'a>,
     /// On an inserted line.
-    inserted: bool,
+    pub(super) inserted: bool,
     /// Inside a `with checkpointing(…)`, directly or deeper.
-    checkpointed: bool,
+    pub(super) checkpointed: bool,
+}
+
+/// What is iterated over.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Sequence<'a> {
+    /// A call of `loop` somewhere in the iterable's expression.
+    Named(&'a ExprCall),
+    /// An expression that the runtime wraps, in a script that names no loops.
+    Wrapped { expr: &'a Expr, within_while: bool },
 }
 
 impl FoundLoop<'_> {
     pub(super) fn holds(&self, other: &Self) -> bool {
         self.lines.0 <= other.lines.0 && other.lines.1 <= self.lines.1 && self.lines != other.lines
+    }
+
+    /// Units that it can get to.
+    pub(super) fn reaches(&self, program: &Program<'_>, calls: &Calls<'_>) -> BTreeSet<usize> {
+        calls.reached_from(program.units[self.unit].file, &[Stmt::For(self.stmt.clone())])
     }
 
     pub(super) fn key(&self, program: &Program<'_>, loops: &[FoundLoop<'_>]) -> String {
@@ -86,8 +119,8 @@ impl FoundLoop<'_> {
     }
 }
 
-/// All loops; `inserted` are lines of the script, the first file.
-pub(super) fn find_loops<'a>(program: &Program<'a>, inserted: &[(u32, u32)]) -> Vec<FoundLoop<'a>> {
+/// The loops that the API names; of a version that names none all. `inserted` are lines of the script, the first file.
+pub(super) fn find_loops<'a>(program: &Program<'a>, inserted: Inserted<'_>) -> Vec<FoundLoop<'a>> {
     let mut loops = Vec::new();
     for (number, unit) in program.units.iter().enumerate() {
         let file = &program.files[unit.file];
@@ -95,10 +128,19 @@ pub(super) fn find_loops<'a>(program: &Program<'a>, inserted: &[(u32, u32)]) -> 
             LoopFinder { unit: number, module: file.module, api: &file.api, checkpointed: false, loops: &mut loops };
         unit.body.iter().for_each(|stmt| finder.visit_stmt(stmt));
     }
-    for found in loops.iter_mut().filter(|found| program.units[found.unit].file == 0) {
-        found.inserted = inserted.iter().any(|(first, last)| (*first..=*last).contains(&found.lines.0));
+    let is_inserted =
+        |found: &FoundLoop<'_>| program.units[found.unit].file == 0 && handsfree::holds(inserted, found.lines.0);
+    loops.iter_mut().for_each(|found| found.inserted = is_inserted(found));
+    if loops.iter().any(|found| !found.inserted) {
+        return loops;
     }
-    loops
+    let named =
+        |found: &FoundLoop<'_>| loops.iter().any(|other| (other.unit, other.lines) == (found.unit, found.lines));
+    let mut all = handsfree::find_loops(program);
+    all.retain(|found| !named(found));
+    all.iter_mut().for_each(|found| found.inserted = is_inserted(found));
+    all.append(&mut loops);
+    all
 }
 
 struct LoopFinder<'f, 'a> {
@@ -133,7 +175,7 @@ impl<'a> Visitor<'a> for LoopFinder<'_, 'a> {
                         stmt: each,
                         name: name.to_owned(),
                         lines: self.module.span(stmt),
-                        call,
+                        sequence: Sequence::Named(call),
                         inserted: false,
                         checkpointed: self.checkpointed,
                     });
@@ -166,10 +208,8 @@ impl<'a> Visitor<'a> for CallFinder<'_, 'a> {
 
 /// The main loop: the outermost loop inside `checkpointing`, else the outermost with loops inside, else the first
 /// outermost. A loop reached from another one is not outermost; inserted ones do not count, since the run had none.
-fn main_loop(program: &Program<'_>, loops: &[FoundLoop<'_>]) -> Option<usize> {
-    let calls = Calls::new(program);
-    let reached: Vec<BTreeSet<usize>> =
-        loops.iter().map(|found| calls.reached_from(&[Stmt::For(found.stmt.clone())])).collect();
+fn main_loop(program: &Program<'_>, calls: &Calls<'_>, loops: &[FoundLoop<'_>]) -> Option<usize> {
+    let reached: Vec<BTreeSet<usize>> = loops.iter().map(|found| found.reaches(program, calls)).collect();
     let inside = |outer: usize, inner: usize| {
         let same = loops[outer].unit == loops[inner].unit && loops[outer].holds(&loops[inner]);
         outer != inner && (same || reached[outer].contains(&loops[inner].unit))
@@ -211,6 +251,7 @@ fn describe(
         changes,
         never_skip: effects.opaque,
         jumpable: is_main && jumpable(program, found),
+        wrap: None,
     }
 }
 
@@ -308,21 +349,13 @@ impl<'a> Visitor<'a> for Outside<'_, 'a> {
 /// Whether iteration `n` gets item `n` of a sequence wherever the loop is entered: nothing but a progress bar may stand
 /// between the call of `loop` and the `for`, and the sequence must be one that is always the same.
 fn jumpable(program: &Program<'_>, found: &FoundLoop<'_>) -> bool {
-    let direct = match &*found.stmt.iter {
-        Expr::Call(call) if std::ptr::eq(call, found.call) => true,
-        Expr::Call(call) => {
-            let name = call.func.as_name_expr().map(|name| name.id.as_str());
-            let bar = name == Some("tqdm") || call.func.as_attribute_expr().is_some_and(|a| a.attr.as_str() == "tqdm");
-            bar && call
-                .arguments
-                .args
-                .first()
-                .and_then(Expr::as_call_expr)
-                .is_some_and(|inner| std::ptr::eq(inner, found.call))
-        }
-        _ => false,
+    let call = match found.sequence {
+        Sequence::Named(call) => call,
+        Sequence::Wrapped { expr, .. } => return is_sequence(program, found.unit, expr, 3),
     };
-    let Some(iterable) = found.call.arguments.find_argument_value("iterable", 1) else { return false };
+    let is_call = |expr: &Expr| expr.as_call_expr().is_some_and(|found| std::ptr::eq(found, call));
+    let direct = is_call(&found.stmt.iter) || handsfree::bar(&found.stmt.iter).is_some_and(is_call);
+    let Some(iterable) = call.arguments.find_argument_value("iterable", 1) else { return false };
     direct && is_sequence(program, found.unit, iterable, 3)
 }
 

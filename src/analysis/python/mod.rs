@@ -6,6 +6,7 @@
 
 mod api;
 mod effects;
+mod handsfree;
 mod instrument;
 mod liveness;
 pub mod parse;

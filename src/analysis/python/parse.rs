@@ -50,6 +50,16 @@ impl Module {
         &self.lines
     }
 
+    /// A node's first line and column, its last line and the column after it; columns in bytes from 0.
+    pub fn columns(&self, node: &impl Ranged) -> [u32; 4] {
+        let at = |offset: usize| {
+            let line = self.lines.line(offset);
+            [line, u32::try_from(offset - self.lines.start(line)).unwrap_or(u32::MAX)]
+        };
+        let ([first, from], [last, to]) = (at(node.start().into()), at(node.end().into()));
+        [first, from, last, to]
+    }
+
     /// First and last line of a node, 1-based.
     pub fn span(&self, node: &impl Ranged) -> (u32, u32) {
         self.lines.span(node.range())

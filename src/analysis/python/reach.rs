@@ -5,13 +5,18 @@ use std::collections::BTreeSet;
 use ruff_python_ast::visitor::{Visitor, walk_expr, walk_stmt};
 use ruff_python_ast::{Expr, Stmt};
 
+use crate::analysis::python::handsfree::{Inserted, holds};
 use crate::analysis::python::instrument::{self, FoundLoop, find_loops};
+use crate::analysis::python::parse::Module;
 use crate::analysis::python::program::Program;
 use crate::model::instrument::Reach;
 use crate::model::source::SourceFile;
 
 /// Which functions mention which names. By name alone: a method of any class, a function handed on as a value.
-pub(super) struct Calls {
+pub(super) struct Calls<'a> {
+    /// The script, and lines of it that do not count.
+    script: &'a Module,
+    except: Inserted<'a>,
     /// Per unit: what it mentions.
     mentions: Vec<BTreeSet<String>>,
     /// Per unit: the names by which it can be called.
@@ -21,9 +26,12 @@ pub(super) struct Calls {
 /// Methods that run without their name being written.
 const IMPLICIT: [&str; 6] = ["forward", "training_step", "validation_step", "collate_fn", "on_epoch_end", "closure"];
 
-impl Calls {
-    pub(super) fn new(program: &Program<'_>) -> Self {
-        let mentions = program.units.iter().map(|unit| mentioned(unit.body)).collect();
+impl<'a> Calls<'a> {
+    /// What a program's functions mention on other lines of the script than `except`.
+    pub(super) fn new(program: &Program<'a>, except: Inserted<'a>) -> Self {
+        let script = program.files[0].module;
+        let mentions = program.units.iter().map(|unit| mentioned(unit.body, script, skipped(unit.file, except)));
+        let mentions = mentions.collect();
         let called_as = program
             .units
             .iter()
@@ -35,14 +43,30 @@ impl Calls {
                 names
             })
             .collect();
-        Self { mentions, called_as }
+        Self { script, except, mentions, called_as }
     }
 
-    /// Units that these statements can get to. A method that runs without being named is taken to be reached wherever
+    /// Every name and attribute in a body.
+    pub(super) fn mentioned(&self, file: usize, body: &[Stmt]) -> BTreeSet<String> {
+        mentioned(body, self.script, skipped(file, self.except))
+    }
+
+    /// What a unit's body mentions.
+    pub(super) fn mentions(&self, unit: usize) -> &BTreeSet<String> {
+        &self.mentions[unit]
+    }
+
+    /// Units that go by one of these names.
+    pub(super) fn named_by(&self, names: &BTreeSet<String>) -> BTreeSet<usize> {
+        let called = |unit: &usize| self.called_as[*unit].iter().any(|name| names.contains(name));
+        (0..self.called_as.len()).filter(called).collect()
+    }
+
+    /// Units that these statements of a file can get to. A method that runs without being named is taken to be reached wherever
     /// anything is called.
-    pub(super) fn reached_from(&self, body: &[Stmt]) -> BTreeSet<usize> {
+    pub(super) fn reached_from(&self, file: usize, body: &[Stmt]) -> BTreeSet<usize> {
         let mut reached = BTreeSet::new();
-        let mut waiting = mentioned(body);
+        let mut waiting = self.mentioned(file, body);
         loop {
             let found: Vec<usize> = (0..self.called_as.len())
                 .filter(|unit| {
@@ -60,12 +84,18 @@ impl Calls {
     }
 }
 
-/// Every name and attribute that stands in some code, nested functions left out.
-fn mentioned(body: &[Stmt]) -> BTreeSet<String> {
-    struct Mentions(BTreeSet<String>);
-    impl<'a> Visitor<'a> for Mentions {
+/// Only the script, the first file, has lines that do not count.
+fn skipped(file: usize, except: Inserted<'_>) -> Inserted<'_> {
+    if file == 0 { except } else { &[] }
+}
+
+/// Every name and attribute that stands in some code, nested functions and these lines left out.
+fn mentioned(body: &[Stmt], module: &Module, except: Inserted<'_>) -> BTreeSet<String> {
+    struct Mentions<'m>(BTreeSet<String>, &'m Module, Inserted<'m>);
+    impl<'a> Visitor<'a> for Mentions<'_> {
         fn visit_stmt(&mut self, stmt: &'a Stmt) {
-            if !matches!(stmt, Stmt::FunctionDef(_) | Stmt::ClassDef(_)) {
+            let left_out = !self.2.is_empty() && holds(self.2, self.1.span(stmt).0);
+            if !left_out && !matches!(stmt, Stmt::FunctionDef(_) | Stmt::ClassDef(_)) {
                 walk_stmt(self, stmt);
             }
         }
@@ -79,7 +109,7 @@ fn mentioned(body: &[Stmt]) -> BTreeSet<String> {
             walk_expr(self, expr);
         }
     }
-    let mut mentions = Mentions(BTreeSet::new());
+    let mut mentions = Mentions(BTreeSet::new(), module, except);
     body.iter().for_each(|stmt| mentions.visit_stmt(stmt));
     mentions.0
 }
@@ -99,7 +129,7 @@ pub fn reach(script: &str, files: &[SourceFile], inserted: &[(u32, u32)]) -> Rea
         .map(|found| (found, found.key(&program, &loops)))
         .filter(|(_, key)| plan.find(key).is_some_and(|block| block.is_block))
         .collect();
-    let calls = Calls::new(&program);
+    let calls = Calls::new(&program, &[]);
     let mut reach = Reach::default();
     for lines in inserted {
         add(&program, &calls, main, &blocks, *lines, &mut reach);
@@ -111,7 +141,7 @@ pub fn reach(script: &str, files: &[SourceFile], inserted: &[(u32, u32)]) -> Rea
 
 fn add(
     program: &Program<'_>,
-    calls: &Calls,
+    calls: &Calls<'_>,
     main: &FoundLoop<'_>,
     blocks: &[(&FoundLoop<'_>, String)],
     lines: (u32, u32),
@@ -142,7 +172,8 @@ fn add(
         return;
     }
     reach.blocks.extend(around.into_iter().cloned());
-    let reaches = |body: &[Stmt]| calls.reached_from(body).contains(&unit);
+    // Of what these lines mention nothing is left out, so that the file they are in does not matter.
+    let reaches = |body: &[Stmt]| calls.reached_from(0, body).contains(&unit);
     // A method that runs unnamed may run wherever anything is called.
     let function = &program.units[unit];
     let anywhere = function.class.is_some() && (function.name.starts_with("__") || IMPLICIT.contains(&function.name));
@@ -159,7 +190,7 @@ fn add(
     reach.after |= anywhere || after.iter().any(|stmt| reaches(std::slice::from_ref(*stmt)));
     if main.unit != program.files[0].unit {
         for stmt in module {
-            let calls_holder = calls.reached_from(std::slice::from_ref(stmt)).contains(&main.unit);
+            let calls_holder = calls.reached_from(0, std::slice::from_ref(stmt)).contains(&main.unit);
             if !calls_holder && reaches(std::slice::from_ref(stmt)) {
                 reach.before = true;
                 reach.after = true;
@@ -169,10 +200,10 @@ fn add(
 }
 
 /// Whether a line of module code is after (`true`) or before (`false`) the statement that runs the main loop.
-fn calls_main(program: &Program<'_>, calls: &Calls, main: &FoundLoop<'_>, line: u32) -> Option<bool> {
+fn calls_main(program: &Program<'_>, calls: &Calls<'_>, main: &FoundLoop<'_>, line: u32) -> Option<bool> {
     let file = &program.files[0];
     let body = program.units[file.unit].body;
-    let call = body.iter().find(|stmt| calls.reached_from(std::slice::from_ref(stmt)).contains(&main.unit))?;
+    let call = body.iter().find(|stmt| calls.reached_from(0, std::slice::from_ref(stmt)).contains(&main.unit))?;
     let (first, last) = file.module.span(call);
     if line > last {
         Some(true)

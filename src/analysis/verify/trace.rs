@@ -23,6 +23,8 @@ pub enum LoopRole {
     Main,
     /// Came with the statements added for the replay: the run has nothing like it.
     Added,
+    /// The run kept none of its iterations, since it logged nothing in them.
+    Silent,
     Other,
 }
 
@@ -63,6 +65,7 @@ struct Open {
     name: Rc<str>,
     entry: u32,
     index: Option<u64>,
+    silent: bool,
     /// How often each loop was entered within the iteration.
     inner: HashMap<Rc<str>, u32>,
 }
@@ -105,7 +108,7 @@ impl Trace {
             Happening::Iterate(index) => return self.iterate(*index),
             Happening::Exit(end) => return self.exit(*end),
             Happening::IteratedValue(value) => {
-                if let Some(name) = self.open.last().map(|open| open.name.clone()) {
+                if let Some(name) = self.open.last().filter(|open| !open.silent).map(|open| open.name.clone()) {
                     self.push(Kind::Iterated, name, value);
                 }
             }
@@ -134,12 +137,16 @@ impl Trace {
 
     fn enter(&mut self, name: &str, role: LoopRole) -> Option<Unit> {
         let name = self.name(name);
+        if role == LoopRole::Silent {
+            self.open.push(Open { name, entry: 0, index: None, silent: true, inner: HashMap::new() });
+            return None;
+        }
         let is_main = role == LoopRole::Main && self.open.is_empty() && self.main_is_open.is_none();
         let counts = self.open.last_mut().map_or(&mut self.outermost, |open| &mut open.inner);
         let count = counts.entry(name.clone()).or_default();
         let entry = *count;
         *count += 1;
-        self.open.push(Open { name: name.clone(), entry, index: None, inner: HashMap::new() });
+        self.open.push(Open { name: name.clone(), entry, index: None, silent: false, inner: HashMap::new() });
         is_main.then(|| {
             let level = Level { name: name.clone(), entry, index: 0 };
             self.unit.push(Kind::Loop, name, [level].into(), Value::Text("entered".into()));
@@ -154,7 +161,7 @@ impl Trace {
         self.path = None;
         let outermost = self.open.len() == 1;
         // Without an open loop its entry was lost to damage.
-        let innermost = self.open.last_mut()?;
+        let innermost = self.open.last_mut().filter(|open| !open.silent)?;
         innermost.index = Some(index);
         innermost.inner.clear();
         if !outermost || self.main_is_open != Some(true) {
@@ -173,7 +180,7 @@ impl Trace {
         if self.open.len() == 1 && self.main_is_open == Some(true) {
             return self.exit_main(end);
         }
-        let left = self.open.pop()?;
+        let left = self.open.pop().filter(|open| !open.silent)?;
         let mut path = self.levels();
         path.push(Level { name: left.name.clone(), entry: left.entry, index: 0 });
         if end == LoopEnd::Skipped {

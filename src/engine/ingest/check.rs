@@ -57,6 +57,8 @@ impl<'a> Added<'a> {
             LoopRole::Added
         } else if plan.is_main {
             LoopRole::Main
+        } else if plan.wrap.as_ref().is_some_and(|wrap| wrap.was_silent) {
+            LoopRole::Silent
         } else {
             LoopRole::Other
         }

@@ -1,0 +1,270 @@
+//! Finds the loops of a script that marks none: the main loop, the blocks in it, and the loops in which something is
+//! logged. After Flor's hands-free mode (Garcia et al., VLDB 2021, section 5), told by what loops look like: a wrong
+//! guess costs time, never a wrong value, since whatever is skipped later is skipped on the same conditions as ever.
+//!
+//! Statements that were added for a replay change nothing of the choice: only loops that the version has are found.
+
+use std::collections::BTreeSet;
+
+use ruff_python_ast::visitor::{Visitor, walk_expr, walk_stmt};
+use ruff_python_ast::{Expr, Stmt};
+
+use crate::analysis::python::api::{Api, ApiNames};
+use crate::analysis::python::instrument::{FoundLoop, Sequence};
+use crate::analysis::python::parse::Module;
+use crate::analysis::python::program::Program;
+use crate::analysis::python::reach::Calls;
+
+/// Functions that hold blocks are called by the main loop's body, or by functions that it calls, this many deep.
+const MAX_CALL_DEPTH: usize = 3;
+/// A loop that scores less looks like something else than training.
+const LEAST_SCORE: u32 = 4;
+
+/// Lines (1-based, inclusive) of the script that were added to its version.
+pub(super) type Inserted<'i> = &'i [(u32, u32)];
+
+/// What the loops of a script are; numbers of loops.
+#[derive(Debug, Default)]
+pub(super) struct Choice {
+    pub(super) main: Option<usize>,
+    pub(super) blocks: BTreeSet<usize>,
+}
+
+/// Every `for` statement of the program.
+pub(super) fn find_loops<'a>(program: &Program<'a>) -> Vec<FoundLoop<'a>> {
+    let mut loops = Vec::new();
+    for (number, unit) in program.units.iter().enumerate() {
+        let module = program.files[unit.file].module;
+        let mut finder = Finder { unit: number, module, whiles: 0, loops: &mut loops };
+        unit.body.iter().for_each(|stmt| finder.visit_stmt(stmt));
+    }
+    loops
+}
+
+struct Finder<'f, 'a> {
+    unit: usize,
+    module: &'a Module,
+    /// How many `while` statements are around.
+    whiles: usize,
+    loops: &'f mut Vec<FoundLoop<'a>>,
+}
+
+impl<'a> Visitor<'a> for Finder<'_, 'a> {
+    fn visit_stmt(&mut self, stmt: &'a Stmt) {
+        match stmt {
+            Stmt::FunctionDef(_) | Stmt::ClassDef(_) => return,
+            Stmt::While(_) => {
+                self.whiles += 1;
+                walk_stmt(self, stmt);
+                self.whiles -= 1;
+                return;
+            }
+            Stmt::For(each) if !each.is_async => {
+                self.loops.push(FoundLoop {
+                    unit: self.unit,
+                    stmt: each,
+                    name: name_of(&each.target).unwrap_or("iteration").to_owned(),
+                    lines: self.module.span(stmt),
+                    sequence: Sequence::Wrapped { expr: inside_bar(&each.iter), within_while: self.whiles > 0 },
+                    inserted: false,
+                    checkpointed: false,
+                });
+            }
+            _ => {}
+        }
+        walk_stmt(self, stmt);
+    }
+
+    fn visit_expr(&mut self, _: &'a Expr) {}
+}
+
+pub(super) fn holds(lines: Inserted<'_>, line: u32) -> bool {
+    lines.iter().any(|(first, last)| (*first..=*last).contains(&line))
+}
+
+/// `for epoch in …` is `epoch`; with `enumerate` the index, else the first name of several.
+fn name_of(target: &Expr) -> Option<&str> {
+    let name = match target {
+        Expr::Name(name) => name.id.as_str(),
+        Expr::Tuple(tuple) => return tuple.elts.iter().find_map(name_of),
+        Expr::List(list) => return list.elts.iter().find_map(name_of),
+        _ => return None,
+    };
+    (name.trim_matches('_') != "").then_some(name)
+}
+
+/// A progress bar is left around: it shall still know how long the sequence is.
+fn inside_bar(iter: &Expr) -> &Expr {
+    match bar(iter) {
+        Some(inner) => inner,
+        None => iter,
+    }
+}
+
+/// What a call of `tqdm` goes over.
+pub(super) fn bar(expr: &Expr) -> Option<&Expr> {
+    let call = expr.as_call_expr()?;
+    let named = |name: &str| name == "tqdm";
+    let is_bar = match &*call.func {
+        Expr::Name(name) => named(&name.id),
+        Expr::Attribute(attribute) => named(&attribute.attr),
+        _ => false,
+    };
+    let first = call.arguments.args.first()?;
+    (is_bar && !first.is_starred_expr()).then_some(first)
+}
+
+/// The main loop among loops that nobody marked, and its blocks.
+pub(super) fn choose(
+    program: &Program<'_>,
+    calls: &Calls<'_>,
+    loops: &[FoundLoop<'_>],
+    inserted: Inserted<'_>,
+) -> Choice {
+    let reached: Vec<BTreeSet<usize>> = loops.iter().map(|found| found.reaches(program, calls)).collect();
+    let own = (0..loops.len()).filter(|at| !loops[*at].inserted);
+    let inside = |outer: usize, inner: usize| {
+        let same = loops[outer].unit == loops[inner].unit && loops[outer].holds(&loops[inner]);
+        outer != inner && (same || reached[outer].contains(&loops[inner].unit))
+    };
+    let in_while = reached_from_whiles(program, calls);
+    let outermost = |at: usize| {
+        let within_while = matches!(loops[at].sequence, Sequence::Wrapped { within_while: true, .. });
+        !within_while && !in_while.contains(&loops[at].unit) && !own.clone().any(|other| inside(other, at))
+    };
+    let score = |at: usize| {
+        let found = &loops[at];
+        let mut words = calls.mentioned(program.units[found.unit].file, &found.stmt.body);
+        words.extend(reached[at].iter().flat_map(|unit| calls.mentions(*unit).iter().cloned()));
+        let has = |names: &[&str]| names.iter().any(|name| words.contains(*name));
+        let epochs = found.name.to_lowercase().contains("epoch");
+        let trains = has(&["backward", "zero_grad", "step", "train", "fit", "optimizer", "apply_gradients"]);
+        let nests = own.clone().any(|other| inside(at, other));
+        4 * u32::from(epochs) + 3 * u32::from(trains) + 2 * u32::from(nests) + u32::from(has(&["log", "print"]))
+    };
+    let candidates = own.clone().filter(|at| outermost(*at)).map(|at| (score(at), at));
+    let best =
+        candidates.filter(|(score, _)| *score >= LEAST_SCORE).max_by_key(|(score, at)| (*score, usize::MAX - at));
+    let Some((_, main)) = best else { return Choice::default() };
+    Choice { main: Some(main), blocks: blocks(program, calls, loops, main, inserted) }
+}
+
+/// Units that run within some `while` loop.
+fn reached_from_whiles(program: &Program<'_>, calls: &Calls<'_>) -> BTreeSet<usize> {
+    struct Whiles<'c>(&'c Calls<'c>, usize, BTreeSet<usize>);
+    impl<'a> Visitor<'a> for Whiles<'_> {
+        fn visit_stmt(&mut self, stmt: &'a Stmt) {
+            match stmt {
+                Stmt::FunctionDef(_) | Stmt::ClassDef(_) => {}
+                Stmt::While(repeated) => self.2.extend(self.0.reached_from(self.1, &repeated.body)),
+                _ => walk_stmt(self, stmt),
+            }
+        }
+
+        fn visit_expr(&mut self, _: &'a Expr) {}
+    }
+    let mut whiles = Whiles(calls, 0, BTreeSet::new());
+    for unit in &program.units {
+        whiles.1 = unit.file;
+        whiles.visit_body(unit.body);
+    }
+    whiles.2
+}
+
+/// The outermost loops in the main loop's body, and in the functions that it calls outside of loops.
+fn blocks(
+    program: &Program<'_>,
+    calls: &Calls<'_>,
+    loops: &[FoundLoop<'_>],
+    main: usize,
+    inserted: Inserted<'_>,
+) -> BTreeSet<usize> {
+    let plain = |at: &usize| matches!(loops[*at].sequence, Sequence::Wrapped { within_while: false, .. });
+    let outermost_of = |unit: usize, within: Option<usize>| -> Vec<usize> {
+        let here: Vec<usize> = (0..loops.len())
+            .filter(|at| loops[*at].unit == unit && *at != main && !loops[*at].inserted)
+            .filter(|at| within.is_none_or(|main| loops[main].holds(&loops[*at])))
+            .collect();
+        let outermost = |at: &usize| !here.iter().any(|other| loops[*other].holds(&loops[*at]));
+        here.iter().copied().filter(outermost).filter(plain).collect()
+    };
+    let mut found: BTreeSet<usize> = outermost_of(loops[main].unit, Some(main)).into_iter().collect();
+    let mut units = BTreeSet::from([loops[main].unit]);
+    let mut called = calls.named_by(&outside_loops(program, loops[main].unit, &loops[main].stmt.body, inserted));
+    for _ in 0..MAX_CALL_DEPTH {
+        let new: Vec<usize> = called.into_iter().filter(|unit| units.insert(*unit)).collect();
+        found.extend(new.iter().flat_map(|unit| outermost_of(*unit, None)));
+        called = new
+            .iter()
+            .flat_map(|unit| calls.named_by(&outside_loops(program, *unit, program.units[*unit].body, inserted)))
+            .collect();
+    }
+    found
+}
+
+/// Names and attributes that stand in a body, but in none of its loops.
+fn outside_loops(program: &Program<'_>, unit: usize, body: &[Stmt], inserted: Inserted<'_>) -> BTreeSet<String> {
+    struct Outside<'m>(BTreeSet<String>, &'m Module, Inserted<'m>);
+    impl<'a> Visitor<'a> for Outside<'_> {
+        fn visit_stmt(&mut self, stmt: &'a Stmt) {
+            let nested = matches!(stmt, Stmt::For(_) | Stmt::While(_) | Stmt::FunctionDef(_) | Stmt::ClassDef(_));
+            if !nested && !holds(self.2, self.1.span(stmt).0) {
+                walk_stmt(self, stmt);
+            }
+        }
+
+        fn visit_expr(&mut self, expr: &'a Expr) {
+            match expr {
+                Expr::Call(call) => match &*call.func {
+                    Expr::Name(name) => drop(self.0.insert(name.id.to_string())),
+                    Expr::Attribute(attribute) => drop(self.0.insert(attribute.attr.to_string())),
+                    _ => {}
+                },
+                // What is called there is called often.
+                Expr::ListComp(_) | Expr::SetComp(_) | Expr::DictComp(_) | Expr::Generator(_) | Expr::Lambda(_) => {
+                    return;
+                }
+                _ => {}
+            }
+            walk_expr(self, expr);
+        }
+    }
+    let file = program.units[unit].file;
+    let inserted = if file == 0 { inserted } else { &[] };
+    let mut outside = Outside(BTreeSet::new(), program.files[file].module, inserted);
+    outside.visit_body(body);
+    outside.0
+}
+
+/// Whether something is logged in a loop, there or in what it calls; without the lines of the script in `except`.
+pub(super) fn logs(program: &Program<'_>, calls: &Calls<'_>, found: &FoundLoop<'_>, except: Inserted<'_>) -> bool {
+    let within = |unit: usize, body: &[Stmt]| {
+        let file = &program.files[program.units[unit].file];
+        let except = if program.units[unit].file == 0 { except } else { &[] };
+        let mut logs = Logs { module: file.module, api: &file.api, except, found: false };
+        logs.visit_body(body);
+        logs.found
+    };
+    within(found.unit, &found.stmt.body)
+        || found.reaches(program, calls).into_iter().any(|unit| within(unit, program.units[unit].body))
+}
+
+struct Logs<'f> {
+    module: &'f Module,
+    api: &'f ApiNames,
+    except: Inserted<'f>,
+    found: bool,
+}
+
+impl<'a> Visitor<'a> for Logs<'_> {
+    fn visit_stmt(&mut self, stmt: &'a Stmt) {
+        if !matches!(stmt, Stmt::FunctionDef(_) | Stmt::ClassDef(_)) && !holds(self.except, self.module.span(stmt).0) {
+            walk_stmt(self, stmt);
+        }
+    }
+
+    fn visit_expr(&mut self, expr: &'a Expr) {
+        self.found |= expr.as_call_expr().is_some_and(|call| self.api.function(&call.func) == Some(Api::Log));
+        walk_expr(self, expr);
+    }
+}
