@@ -7,6 +7,7 @@ use crate::cli::error::Error;
 use crate::cli::output::Output;
 use crate::cli::project;
 use crate::cli::runs::{arguments, summary_json};
+use crate::model::instrument::InstrumentationPlan;
 use crate::model::run::{CheckpointKind, RunDetail};
 
 /// Show all that is known of one run.
@@ -30,7 +31,7 @@ pub(super) fn run(args: &ShowArgs, output: &mut Output) -> Result<ExitCode, Erro
     if args.json {
         output.line(&in_json(&detail))?;
     } else {
-        in_words(&detail, output)?;
+        in_words(&detail, &project.instrumentation(&detail.summary.id), output)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -43,7 +44,15 @@ fn in_json(detail: &RunDetail) -> String {
     object.to_string()
 }
 
-fn in_words(detail: &RunDetail, output: &mut Output) -> Result<(), Error> {
+fn main_loop(plan: &InstrumentationPlan) -> String {
+    let Some(main) = plan.loops.iter().find(|found| found.is_main) else {
+        return "none found: name it with afterlog.loop to have checkpoints".into();
+    };
+    let how = if main.wrap.is_some() { "found" } else { "named" };
+    format!("{} ({how}, {} line {})", main.name, main.file, main.first_line)
+}
+
+fn in_words(detail: &RunDetail, plan: &InstrumentationPlan, output: &mut Output) -> Result<(), Error> {
     let RunDetail { summary, meta, timings, checkpoints } = detail;
     let nanoseconds = u64::try_from(summary.duration_ms).unwrap_or(0).saturating_mul(1_000_000);
     let exit = summary.exit_code.map(|code| format!(", exit code {code}")).unwrap_or_default();
@@ -56,6 +65,7 @@ fn in_words(detail: &RunDetail, output: &mut Output) -> Result<(), Error> {
         ("arguments", arguments(summary)),
         ("version", summary.version.short().to_owned()),
         ("host", meta.hostname.clone()),
+        ("main loop", main_loop(plan)),
         ("iterations", summary.iterations.to_string()),
         ("names", summary.names.join(" ")),
         ("checkpoints", format!("{} ({})", summary.checkpoints, bytes(summary.checkpoint_bytes))),

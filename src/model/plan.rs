@@ -163,4 +163,6 @@ pub struct SegmentOrder {
     pub entropy_seed: u64,
     pub steps: Vec<ReplayStep>,
     pub stop: Stop,
+    /// Lines of the script (1-based, inclusive) that the version does not have.
+    pub inserted: Vec<(u32, u32)>,
 }

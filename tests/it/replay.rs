@@ -2,67 +2,15 @@
 //! touched. Recorded without the statement, replayed with it, compared with a run that had it.
 
 use crate::env::TestProject;
-
-/// A log statement to be added: after the line that holds `after`, with that line's own or `deeper` indentation.
-struct Added {
-    after: &'static str,
-    statement: &'static str,
-    /// Levels of indentation beyond that of the line it follows.
-    deeper: usize,
-}
-
-impl Added {
-    fn to(&self, script: &str) -> String {
-        let mut out = String::new();
-        let mut done = false;
-        for line in script.lines() {
-            out.push_str(line);
-            out.push('\n');
-            if !done && line.contains(self.after) {
-                let indent = line.len() - line.trim_start().len() + 4 * self.deeper;
-                out.push_str(&format!("{}{}\n", " ".repeat(indent), self.statement));
-                done = true;
-            }
-        }
-        assert!(done, "no line holds {:?}", self.after);
-        out
-    }
-}
-
-/// The columns of a grid of these names without the run's id.
-fn values(project: &TestProject, names: &[&str]) -> Vec<String> {
-    let csv = project.afterlog(&[&["grid"][..], names, &["--format", "csv"]].concat()).ok();
-    csv.lines().skip(1).map(|line| line.split_once(',').expect("a run's id").1.to_owned()).collect()
-}
+use crate::truth::{Added, Case, values};
 
 /// Records the script, adds the statement, replays, and compares with a full run of the script with the statement.
 #[track_caller]
 fn check(torch: bool, script: &str, added: &Added, name: &str, run: &[&str]) {
-    let new = || if torch { TestProject::git().with_torch() } else { TestProject::git() };
     let with_statement = added.to(script);
-
-    let full = new();
-    full.write("train.py", &with_statement);
-    full.afterlog(&[&["run"][..], run].concat()).ok();
-    let expected = values(&full, &[name]);
-    assert!(!expected.is_empty(), "the full run logs {name}");
-
-    let project = new();
-    project.write("train.py", script);
-    project.write("data/table.csv", "1,2\n");
-    project.commit("start");
-    project.afterlog(&[&["run"][..], run].concat()).ok();
-    project.write("train.py", &with_statement);
-    let before = project.fingerprint();
-    let replayed = project.afterlog(&["replay", name, "--yes"]);
-    assert_eq!(replayed.code, Some(0), "{name}: {replayed:?}");
-    assert_eq!(before, project.fingerprint(), "the project is untouched");
-    assert_eq!(values(&project, &[name]), expected, "{name} {replayed:?}");
-    let verdicts = project.afterlog(&["grid", name, "--verdicts", "--format", "csv"]).ok();
+    let case = Case { torch, others: &[("data/table.csv", "1,2\n")], script, with_statement: &with_statement };
+    let verdicts = case.check(name, run);
     assert!(!verdicts.contains("diverged") && verdicts.contains("verified"), "{verdicts}");
-    // What is known is not computed again.
-    let again = project.afterlog(&["replay", name, "--yes"]);
-    assert!(again.stdout.contains("Nothing to replay"), "{again:?}");
 }
 
 const MLP: &str = include_str!("../fixtures/scripts/torch_mlp.py");
@@ -276,6 +224,31 @@ for epoch in afterlog.loop("epoch", range(4)):
 "#;
     let added = Added { after: "        total += next(items)", statement: "afterlog.log('t', total)", deeper: 0 };
     check(false, script, &added, "t", &PURE_ALL);
+}
+
+/// The run's own call of `evaluate` holds a block, and its end is stored; the added call runs the same loop before it.
+#[test]
+fn a_statement_that_runs_a_loop_of_the_scripts_own_gets_its_own_result() {
+    let script = "\
+import random, afterlog
+random.seed(3)
+train = [random.random() for _ in range(20)]
+held_out = [random.random() for _ in range(10)]
+w = 0.0
+def evaluate(data):
+    hits = 0.0
+    for x in afterlog.loop('batch', data):
+        hits += x * w
+    return hits / len(data)
+for epoch in afterlog.loop('epoch', range(4)):
+    for x in afterlog.loop('step', train):
+        w += 0.01 * x
+    # here
+    accuracy = evaluate(held_out)
+    afterlog.log('accuracy', accuracy)
+";
+    let added = Added { after: "# here", statement: "afterlog.log('train_accuracy', evaluate(train))", deeper: 0 };
+    check(false, script, &added, "train_accuracy", &["--checkpoints", "all", "train.py"]);
 }
 
 #[test]

@@ -30,6 +30,7 @@ class Replay(Session):
     def __init__(self, journal, snapshots, plan, root, order):
         super().__init__(journal, snapshots, plan, root, "off")
         self._order = order
+        self._script = sys.argv[1]
         self._recorded = {name: _value(value) for name, value in order["args"]}
         self._step = None
 
@@ -72,6 +73,18 @@ class Replay(Session):
             how = _journal.EXHAUSTED
         finally:
             self._leave_main(how)
+
+    def _is_added(self, frame):
+        inserted, last = self._order["inserted"], None if self._main is None else self._main.frame
+        while frame is not None:
+            if frame.f_code.co_filename == self._script:
+                line = frame.f_lineno
+                if any(first <= line <= end for first, end in inserted):
+                    return True
+            if frame is last:
+                return False
+            frame = frame.f_back
+        return False
 
     def _enter_block(self, plan, frame):
         main, step = self._main, self._step

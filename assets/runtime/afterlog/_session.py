@@ -21,6 +21,8 @@ _MAX_TRACEBACK = 20_000
 _TOLERANCE = 0.01
 #: A block that nobody marked is no block if it ran this often in less than this time each.
 _CALLS_TO_JUDGE, _CHEAP_NS = 3, 500_000
+#: Ends the key of a loop that only a statement added for a replay runs.
+_ADDED = "+"
 #: The state of a block whose end was restored.
 SKIP = object()
 
@@ -155,6 +157,8 @@ class Session:
         if plan is not None and plan["is_main"] and not self._stack and not self._main_was:
             self._main_was = True
             yield from self._main_loop(name, iterable, plan, frame)
+        elif plan is not None and self._is_added(frame):
+            yield from self._iterate(name, iterable, plan["key"] + _ADDED)
         elif plan is not None and plan["is_block"] and self._main is not None and len(self._stack) == 1:
             yield from self._block(name, iterable, plan, frame)
         else:
@@ -262,6 +266,8 @@ class Session:
         if threading.get_ident() != self._thread or os.getpid() != self._pid:
             return iterable
         name, positions = plan["name"], plan["wrap"]["has_positions"]
+        if self._is_added(frame):
+            return self._iterate(name, iterable, plan["key"] + _ADDED) if positions else iterable
         self._close_block()
         if plan["is_main"] and not self._stack and not self._main_was:
             self._main_was = True
@@ -275,6 +281,10 @@ class Session:
         else:
             return iterable
         return _handsfree.Sized(generator, iterable)
+
+    def _is_added(self, frame):
+        """Whether a statement that the run did not have leads to this frame. In a record there is none."""
+        return False
 
     def _block(self, name, iterable, plan, frame):
         state = self._enter_block(plan, frame)

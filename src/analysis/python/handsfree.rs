@@ -90,7 +90,7 @@ fn name_of(target: &Expr) -> Option<&str> {
         Expr::List(list) => return list.elts.iter().find_map(name_of),
         _ => return None,
     };
-    (name.trim_matches('_') != "").then_some(name)
+    (!name.trim_matches('_').is_empty()).then_some(name)
 }
 
 /// A progress bar is left around: it shall still know how long the sequence is.

@@ -1,4 +1,5 @@
-//! Executions are written as text: `loss=3` logs, `step{` enters a loop (`epoch*{` the main loop, `new+{` an added one),
+//! Executions are written as text: `loss=3` logs, `step{` enters a loop (`epoch*{` the main loop, `new+{` an added one, `row-{` a
+//! silent one),
 //! `0` begins an iteration, `:7` is what it iterates over, `}` ends a loop (`}!` early, `}~` skipped by the replay).
 
 use std::collections::BTreeSet;
@@ -27,9 +28,10 @@ fn units(text: &str, ending: Ending) -> Vec<Unit> {
             let role = match name.chars().last() {
                 Some('*') => LoopRole::Main,
                 Some('+') => LoopRole::Added,
+                Some('-') => LoopRole::Silent,
                 _ => LoopRole::Other,
             };
-            Happening::Enter { name: name.trim_end_matches(['*', '+']), role }
+            Happening::Enter { name: name.trim_end_matches(['*', '+', '-']), role }
         } else if let Some((name, text)) = token.split_once('=') {
             value = number(text);
             Happening::Log { name, value: &value }
@@ -132,6 +134,22 @@ fn what_was_added_may_log_more_but_never_less() {
     ] {
         let (equal, difference) = expected;
         let report = report((run, Ending::Own), (replayed, Ending::Own), &["norm", "loss"]);
+        assert_eq!(outcome(&report), (equal, difference.to_owned()), "{replayed}");
+    }
+}
+
+#[test]
+fn a_loop_whose_iterations_the_run_did_not_keep_is_passed_over() {
+    let run = "epoch*{ 0 row-{ } loss=1 row{ 0 x=2 } 1 row-{ } loss=3 row{ 0 x=4 } }";
+    for (replayed, expected) in [
+        (run, (4, "")),
+        // With the added statement in it its iterations are kept; left early it is not even told of in the record.
+        ("epoch*{ 0 row-{ 0 :7 g=5 1 g=6 } loss=1 row{ 0 x=2 } }~", (2, "")),
+        ("epoch*{ 0 loss=1 row{ 0 x=2 } 1 row-{ 0 }! loss=3 row{ 0 x=4 } }~", (4, "")),
+        ("epoch*{ 1 row-{ }~ loss=3 row{ 0 x=5 } }~", (1, "x [epoch=1/row=0] 4 5")),
+    ] {
+        let (equal, difference) = expected;
+        let report = report((run, Ending::Own), (replayed, Ending::Own), &["g"]);
         assert_eq!(outcome(&report), (equal, difference.to_owned()), "{replayed}");
     }
 }

@@ -119,7 +119,12 @@ impl<'a> Units<'a> {
     }
 
     fn role(&self, key: Option<u32>) -> LoopRole {
-        let plan = key.and_then(|key| self.context.name(key)).and_then(|key| self.instrumentation.find(key));
+        let key = key.and_then(|key| self.context.name(key));
+        // The run's own loop, but run by an added statement.
+        if key.is_some_and(|key| key.ends_with('+')) {
+            return LoopRole::Added;
+        }
+        let plan = key.and_then(|key| self.instrumentation.find(key));
         plan.map_or(LoopRole::Other, |plan| self.added.role(plan))
     }
 

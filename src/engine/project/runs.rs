@@ -5,10 +5,11 @@ use std::io::{Read, Seek, SeekFrom};
 
 use serde::Deserialize;
 
-use crate::base::files::at;
+use crate::base::files::{self, at};
 use crate::base::ids::RunId;
 use crate::engine::Error;
 use crate::engine::project::Project;
+use crate::model::instrument::InstrumentationPlan;
 use crate::model::run::{Checkpoint, RunDetail, RunSummary};
 use crate::store::layout::names;
 
@@ -57,6 +58,12 @@ impl Project {
     /// If the file cannot be read.
     pub fn output(&self, id: &RunId, max_bytes: u64) -> Result<String, Error> {
         tail(&self.layout().run(id).join(names::OUTPUT), max_bytes)
+    }
+
+    /// The plan that the run was recorded with; an empty one if its file is gone or damaged.
+    pub fn instrumentation(&self, id: &RunId) -> InstrumentationPlan {
+        let json = files::read(&self.layout().run(id).join(names::INSTRUMENTATION)).ok();
+        json.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default()
     }
 }
 

@@ -85,6 +85,7 @@ impl<'a> Worker<'a> {
             entropy_seed: meta.entropy_seed,
             steps: segment.steps.clone(),
             stop: segment.stop,
+            inserted: run_plan.inserted.clone(),
         };
         write_json(&folder.join(names::ORDER), &order)?;
         let here = versions.list_files(&run_plan.version)?;
