@@ -103,7 +103,7 @@ fn a_main_loop_in_an_imported_class_is_replayed_from_the_middle() {
     project.write("train.py", script);
     project.afterlog(&["run", "--checkpoints", "all", "train.py"]).ok();
     let shown = project.afterlog(&["show", "last"]).ok();
-    assert!(shown.contains("epoch (found, trainer.py line 32)") && shown.contains("iterations   5"), "{shown}");
+    assert!(shown.contains("epoch (found, trainer.py line 30)") && shown.contains("iterations   5"), "{shown}");
     let with_statement = with(script, "trainer.fit", "afterlog.log('best', trainer.best)");
     let case = Case { torch: false, others: &[("trainer.py", TRAINER)], script, with_statement: &with_statement };
     case.check("best", &["--checkpoints", "all", "train.py"]);
