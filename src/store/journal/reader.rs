@@ -123,7 +123,13 @@ fn parse(path: &Path, bytes: &[u8], offset: u64, whole_file: bool) -> Result<Bat
                 }
             }
             Framed::Damaged { length } => {
-                let length = frame::find_sound(&bytes[at + 1..]).map_or(length, |skipped| skipped + 1);
+                let rest = &bytes[at..];
+                let length = match frame::find_sound(&rest[1..]) {
+                    Some(skipped) => skipped + 1,
+                    // The last frame, told too short.
+                    None if whole_file && frame::has_wrong_length(rest) => rest.len(),
+                    None => length,
+                };
                 batch.damaged(position, length, "wrong checksum");
                 at += length;
             }
