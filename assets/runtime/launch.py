@@ -11,6 +11,8 @@ def _begin():
     """Starts recording or replaying, as the environment asks; gives what compiles the script, and what to call at its end."""
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
     try:
+        if sys.version_info < (3, 8):
+            raise ImportError("Python 3.8 or newer is needed, this is %d.%d" % sys.version_info[:2])
         import afterlog._session as session
 
         return session.begin(dict(os.environ))

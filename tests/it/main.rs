@@ -13,6 +13,7 @@ mod journals;
 mod kill;
 mod picture;
 mod propagate;
+mod pythons;
 mod record;
 mod replay;
 mod terminal;
