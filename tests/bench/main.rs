@@ -24,8 +24,9 @@ pub(crate) struct Row {
 
 type Benchmark = (&'static str, fn() -> Vec<Row>);
 
-const BENCHMARKS: [Benchmark; 5] = [
+const BENCHMARKS: [Benchmark; 6] = [
     ("record", record::record_against_plain_run),
+    ("handsfree", record::hands_free_against_plain_run),
     ("log", record::log_call),
     ("replay", replay::replay_against_full_run),
     ("grid", grid::million_values),
