@@ -45,6 +45,7 @@ pub enum Command {
     Isolate(crate::cli::replay::IsolateArgs),
     Propagate(crate::cli::propagate::PropagateArgs),
     Diff(crate::cli::diff::DiffArgs),
+    Explain(crate::cli::explain::ExplainArgs),
     Demo(crate::cli::demo::DemoArgs),
     Fsck(crate::cli::fsck::FsckArgs),
     Rebuild(crate::cli::rebuild::RebuildArgs),

@@ -8,6 +8,7 @@ pub mod args;
 mod demo;
 mod diff;
 pub mod error;
+mod explain;
 mod fsck;
 mod grid;
 mod install_runtime;
@@ -74,6 +75,7 @@ fn dispatch(command: Command, plain: bool, output: &mut Output) -> Result<ExitCo
         Command::Isolate(args) => replay::isolate(&args, output),
         Command::Propagate(args) => propagate::run(&args, output),
         Command::Diff(args) => diff::run(&args, output),
+        Command::Explain(args) => explain::run(&args, output),
         Command::Demo(args) => demo::run(&args, plain, output),
         Command::Fsck(args) => fsck::run(&args, output),
         Command::Rebuild(args) => rebuild::run(&args, output),

@@ -4,12 +4,39 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::analysis::python;
+use crate::base::files::at;
 use crate::engine::Error;
+use crate::engine::project::root_of;
+use crate::model::instrument::InstrumentationPlan;
 use crate::model::source::{SourceFile, VersionId};
 use crate::store::versions::Versions;
 
 /// More modules than any training script imports from its own project.
 const MAX_FILES: usize = 500;
+
+/// A file's path in the project.
+///
+/// # Errors
+/// If it is not there or lies outside.
+pub fn relative_to(root: &Path, path: &Path) -> Result<String, Error> {
+    let outside = || Error::OutsideProject { path: path.to_owned(), root: root.to_owned() };
+    let real = path.canonicalize().map_err(at("find", path))?;
+    let root = root.canonicalize().map_err(at("find", root))?;
+    let relative = real.strip_prefix(&root).map_err(|_| outside())?;
+    relative.to_str().map(str::to_owned).ok_or_else(outside)
+}
+
+/// What recording a script would do: its sources, itself first, and the plan.
+///
+/// # Errors
+/// If it is not there, or lies outside the project that `start` lies in.
+pub fn explain(start: &Path, script: &Path) -> Result<(Vec<SourceFile>, InstrumentationPlan), Error> {
+    let root = root_of(start);
+    let script = relative_to(&root, &start.join(script))?;
+    let files = of_worktree(&root, &script);
+    let plan = python::instrument(&script, &files, &[]);
+    Ok((files, plan))
+}
 
 /// The sources of a script as they are in the project now.
 pub fn of_worktree(root: &Path, script: &str) -> Vec<SourceFile> {

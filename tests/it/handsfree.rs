@@ -183,3 +183,21 @@ if __name__ == '__main__':
     assert_eq!(own, plain.stderr);
     assert_eq!(recorded.code, plain.code);
 }
+
+#[test]
+fn explain_tells_which_loops_are_found_without_recording_anything() {
+    let project = TestProject::plain();
+    project.write("trainer.py", TRAINER);
+    project.write("train.py", SCRIPT);
+    let told = project.afterlog(&["explain", "train.py"]).ok();
+    for expected in ["main loop epoch: can be entered at any iteration", "block row", "trainer.py", "best, history"] {
+        assert!(told.contains(expected), "{expected}: {told}");
+    }
+    let json = project.afterlog(&["explain", "train.py", "--format", "json"]).ok();
+    let plan: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(plan["main"], "train.py::main::epoch#0");
+    project.write("other.py", "print(1)\n");
+    assert!(project.afterlog(&["explain", "other.py"]).ok().contains("No main loop"));
+    assert_eq!(project.afterlog(&["explain", "nowhere.py"]).code, Some(1));
+    assert!(!project.path().join(".afterlog").exists());
+}

@@ -145,7 +145,17 @@ pub(super) fn choose(
     let candidates = own.clone().filter(|at| outermost(*at)).map(|at| (score(at), at));
     let best =
         candidates.filter(|(score, _)| *score >= LEAST_SCORE).max_by_key(|(score, at)| (*score, usize::MAX - at));
-    let Some((_, main)) = best else { return Choice::default() };
+    best.map_or_else(Choice::default, |(_, main)| with_main(program, calls, loops, main, inserted))
+}
+
+/// The choice where the main loop is known.
+pub(super) fn with_main(
+    program: &Program<'_>,
+    calls: &Calls<'_>,
+    loops: &[FoundLoop<'_>],
+    main: usize,
+    inserted: Inserted<'_>,
+) -> Choice {
     Choice { main: Some(main), blocks: blocks(program, calls, loops, main, inserted) }
 }
 
@@ -266,5 +276,94 @@ impl<'a> Visitor<'a> for Logs<'_> {
     fn visit_expr(&mut self, expr: &'a Expr) {
         self.found |= expr.as_call_expr().is_some_and(|call| self.api.function(&call.func) == Some(Api::Log));
         walk_expr(self, expr);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::analysis::python::instrument;
+    use crate::model::instrument::InstrumentationPlan;
+    use crate::model::source::SourceFile;
+
+    fn plan(text: &str, inserted: &[(u32, u32)]) -> InstrumentationPlan {
+        instrument("t.py", &[SourceFile { path: "t.py".into(), text: text.into() }], inserted)
+    }
+
+    /// The main loop's and the blocks' names and first lines.
+    fn found(plan: &InstrumentationPlan) -> String {
+        let told = plan.loops.iter().map(|found| {
+            let what = if found.is_main {
+                "main"
+            } else if found.is_block {
+                "block"
+            } else {
+                "loop"
+            };
+            format!("{what} {} {}", found.name, found.first_line)
+        });
+        told.collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn the_loop_over_epochs_and_the_loops_in_it_are_found_wherever_they_stand() {
+        for (text, expected) in [
+            ("for epoch in range(3):\n  for x in data:\n    o.step()\n", "main epoch 1, block x 2"),
+            ("for i in range(3):\n  for x in data:\n    o.step()\n", "main i 1, block x 2"),
+            ("for _ in range(3):\n  for x in data:\n    loss.backward()\n", "main iteration 1, block x 2"),
+            ("for i, (x, y) in enumerate(data):\n  loss.backward()\n  print(i)\n", "main i 1"),
+            ("def go():\n  for epoch in tqdm(range(3)):\n    pass\ngo()\n", "main epoch 2"),
+            // Over folds: then all that is inside belongs to it.
+            ("for fold in folds:\n  for epoch in e:\n    for x in d:\n      o.step()\n", "main fold 1, block epoch 2"),
+            // A function is looked into where the loop itself calls it, not where a loop in it does.
+            (
+                "def train(d):\n  for x in d:\n    help(x)\ndef help(x):\n  for k in x:\n    k()\n\
+                 for epoch in range(3):\n  train(d)\n",
+                "main epoch 7, block x 2",
+            ),
+            ("for row in rows:\n  print(row)\n", ""),
+            ("while True:\n  for x in data:\n    o.step()\n", ""),
+            ("async def f():\n  async for epoch in g():\n    o.step()\n", ""),
+        ] {
+            assert_eq!(found(&plan(text, &[])), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn comments_choose_the_main_loop_and_forbid_skipping() {
+        let text = "for epoch in range(3):\n  for x in data:\n    o.step()\n\
+                    # afterlog: main-loop\nfor row in rows:\n  for y in row:  # afterlog: no-skip\n    print(y)\n";
+        let plan = plan(text, &[]);
+        assert_eq!(found(&plan), "main row 5, block y 6");
+        assert!(plan.loops[1].never_skip.is_some());
+    }
+
+    #[test]
+    fn added_lines_change_neither_the_choice_nor_a_key() {
+        let text =
+            "def check(d):\n  for y in d:\n    y()\nfor i in range(3):\n  print(i)\n  for x in data:\n    f(x)\n";
+        assert_eq!(found(&plan(text, &[])), "");
+        // What would make it look like training is added: a step, and a call of a function with a loop.
+        let added = text.replace("  print(i)\n", "  print(i)\n  log(o.step(), check(d))\n");
+        assert_eq!(found(&plan(&added, &[(6, 6)])), "");
+        let text = text.replace("range(3)", "epochs").replace("for i", "for epoch");
+        let before = plan(&text, &[]);
+        let added = text.replace("  print(i)\n", "  print(i)\n  for x in check(d):\n    afterlog.log('x', x)\n");
+        let after = plan(&format!("import afterlog\n{added}"), &[(1, 1), (7, 8)]);
+        assert_eq!(found(&after), "main epoch 5, loop x 7, block x 9");
+        let own = |plan: &InstrumentationPlan| -> Vec<String> {
+            plan.loops.iter().map(|found| found.key.clone()).filter(|key| !key.contains('+')).collect()
+        };
+        assert_eq!(own(&after), own(&before));
+    }
+
+    #[test]
+    fn only_what_logs_keeps_its_iterations() {
+        let text = "import afterlog\nfor epoch in range(3):\n  for x in data:\n    o.step()\n  for y in data:\n    afterlog.log('y', y)\n";
+        let kept: Vec<(bool, bool)> = plan(text, &[(6, 6)])
+            .loops
+            .iter()
+            .filter_map(|found| found.wrap.as_ref().map(|wrap| (wrap.has_positions, wrap.was_silent)))
+            .collect();
+        assert_eq!(kept, [(true, false), (false, true), (true, true)]);
     }
 }

@@ -26,7 +26,13 @@ pub fn instrument(script: &str, files: &[SourceFile], inserted: Inserted<'_>) ->
     let calls = Calls::new(&program, inserted);
     let hands_free = loops.iter().any(|found| matches!(found.sequence, Sequence::Wrapped { .. }));
     let choice = if hands_free { handsfree::choose(&program, &calls, &loops, inserted) } else { Choice::default() };
-    let main = if hands_free { choice.main } else { main_loop(&program, &calls, &loops) };
+    let directed = |found: &FoundLoop<'_>| !found.inserted && found.directed(&program, "main-loop");
+    let named = loops.iter().position(directed);
+    let choice = match named {
+        Some(main) if hands_free => handsfree::with_main(&program, &calls, &loops, main, inserted),
+        _ => choice,
+    };
+    let main = named.or_else(|| if hands_free { choice.main } else { main_loop(&program, &calls, &loops) });
     let mut plan = InstrumentationPlan::default();
     for (file, module) in program.files.iter().zip(modules.iter().map(|(_, module)| module)) {
         plan.problems.extend(module.problems.iter().map(|problem| format!("{}: {problem}", file.path)));
@@ -101,6 +107,11 @@ pub(super) enum Sequence<'a> {
 impl FoundLoop<'_> {
     pub(super) fn holds(&self, other: &Self) -> bool {
         self.lines.0 <= other.lines.0 && other.lines.1 <= self.lines.1 && self.lines != other.lines
+    }
+
+    /// Whether a comment on the loop says so.
+    fn directed(&self, program: &Program<'_>, directive: &str) -> bool {
+        program.files[program.units[self.unit].file].module.directs(self.lines.0, directive)
     }
 
     /// Units that it can get to.
@@ -249,7 +260,7 @@ fn describe(
         is_block,
         live: changes.iter().map(Variable::key).filter(|key| live.contains(key)).collect(),
         changes,
-        never_skip: effects.opaque,
+        never_skip: if found.directed(program, "no-skip") { Some("the script says so".into()) } else { effects.opaque },
         jumpable: is_main && jumpable(program, found),
         wrap: None,
     }

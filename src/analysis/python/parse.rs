@@ -17,6 +17,8 @@ const MAX_BYTES: usize = 16 << 20;
 pub struct Module {
     parsed: Parsed<ModModule>,
     lines: LineIndex,
+    /// Comments `# afterlog: …`: their line and what they say.
+    directives: Vec<(u32, String)>,
     /// What could not be parsed, in words, with its line.
     pub problems: Vec<String>,
 }
@@ -26,13 +28,21 @@ impl Module {
     pub fn parse(text: &str) -> Self {
         let lines = LineIndex::new(text);
         if let Some(problem) = refuse(text) {
-            return Self { parsed: parse_unchecked_source("", PySourceType::Python), lines, problems: vec![problem] };
+            let parsed = parse_unchecked_source("", PySourceType::Python);
+            return Self { parsed, lines, directives: Vec::new(), problems: vec![problem] };
         }
         let parsed = parse_unchecked_source(text, PySourceType::Python);
         let problems =
             parsed.errors().iter().map(|e| format!("line {}: {}", lines.line(e.location.start().into()), e.error));
         let problems = problems.collect();
-        Self { parsed, lines, problems }
+        let comments = parsed.tokens().iter().filter(|token| token.kind() == TokenKind::Comment);
+        let said = comments.filter_map(|token| {
+            let said = text.get(token.range().to_std_range())?.trim_start_matches('#').trim_start();
+            let said = said.strip_prefix("afterlog:")?.trim().to_owned();
+            Some((lines.line(token.start().into()), said))
+        });
+        let directives = said.collect();
+        Self { parsed, lines, directives, problems }
     }
 
     /// The module's statements.
@@ -48,6 +58,11 @@ impl Module {
     /// Lines of the text.
     pub fn lines(&self) -> &LineIndex {
         &self.lines
+    }
+
+    /// Whether a comment `# afterlog: DIRECTIVE` stands on a statement's first line or the one above.
+    pub fn directs(&self, line: u32, directive: &str) -> bool {
+        self.directives.iter().any(|(at, said)| said == directive && (*at == line || *at + 1 == line))
     }
 
     /// A node's first line and column, its last line and the column after it; columns in bytes from 0.

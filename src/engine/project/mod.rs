@@ -121,7 +121,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// The root of the project that `start` lies in: the git work tree's, else the nearest folder with a store, else `start`.
-fn root_of(start: &Path) -> PathBuf {
+pub(in crate::engine) fn root_of(start: &Path) -> PathBuf {
     if let Some(root) = versions::work_tree_root(start) {
         return root;
     }

@@ -54,7 +54,7 @@ pub struct Request {
 pub fn record(request: &Request, warn: &mut dyn FnMut(&str)) -> Result<Recorded, Error> {
     let command = &request.command;
     let prepared = Project::open_or_create(&request.cwd).and_then(|project| {
-        let script = relative_script(&project, request)?;
+        let script = sources::relative_to(project.root(), &request.cwd.join(&request.command.script))?;
         Prepared::new(project, request, script)
     });
     match prepared {
@@ -65,16 +65,6 @@ pub fn record(request: &Request, warn: &mut dyn FnMut(&str)) -> Result<Recorded,
             Ok(Recorded { run: None, exit_code: unrecorded(command)?, problems: Vec::new() })
         }
     }
-}
-
-/// The script's path in the project.
-fn relative_script(project: &Project, request: &Request) -> Result<String, Error> {
-    let path = request.cwd.join(&request.command.script);
-    let outside = || Error::OutsideProject { path: path.clone(), root: project.root().to_owned() };
-    let real = path.canonicalize().map_err(at("find", &path))?;
-    let root = project.root().canonicalize().map_err(at("find", project.root()))?;
-    let relative = real.strip_prefix(&root).map_err(|_| outside())?;
-    relative.to_str().map(str::to_owned).ok_or_else(outside)
 }
 
 /// Runs the script with the runtime importable and nothing recorded.
