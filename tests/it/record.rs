@@ -236,7 +236,9 @@ fn ctrl_c_reaches_the_script_once_and_afterlog_waits_for_it() {
     let project = TestProject::plain();
     project.write(
         "train.py",
-        "import time
+        "import signal, time
+# Tests that run in the background inherit that it is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 try:
     print('ready', flush=True)
     time.sleep(50)

@@ -201,7 +201,7 @@ for epoch in afterlog.loop("epoch", range(3)):
     project.write("train.py", format!("{script}    afterlog.log('order', list(names))\n"));
     let replayed = project.afterlog(&["replay", "order", "--yes"]);
     assert_eq!(replayed.code, Some(0), "{replayed:?}");
-    assert!(replayed.stdout.contains("1 verified"), "{replayed:?}");
+    assert!(replayed.stdout.contains(" verified.") && !replayed.stdout.contains("unverified"), "{replayed:?}");
 }
 
 #[test]
