@@ -16,6 +16,14 @@ fn scaled(n: u64, base: u64, units: &[&str]) -> String {
     if unit > 0 && whole < 10 { format!("{whole}.{tenth} {}", units[unit]) } else { format!("{whole} {}", units[unit]) }
 }
 
+/// `1 value`, `12 values`: a number of things whose name takes an s.
+pub fn counted(n: impl Into<u64>, thing: &str) -> String {
+    match n.into() {
+        1 => format!("1 {thing}"),
+        n => format!("{n} {thing}s"),
+    }
+}
+
 /// `340 ms`, `12.3 s`, `4m07s`, `2h05m`.
 pub fn duration_ns(ns: u64) -> String {
     let ms = ns / 1_000_000;
@@ -41,10 +49,11 @@ pub fn age_ms(ms: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{age_ms, bytes, duration_ns};
+    use super::{age_ms, bytes, counted, duration_ns};
 
     #[test]
     fn quantities_read_well() {
+        assert_eq!([counted(0_u64, "value"), counted(1_u64, "value")], ["0 values", "1 value"]);
         assert_eq!(bytes(999), "999 B");
         assert_eq!(bytes(1_540_000), "1.5 MB");
         assert_eq!(bytes(15_400_000), "15 MB");

@@ -11,7 +11,7 @@ use signal_hook::consts::SIGINT;
 use signal_hook::flag;
 
 use crate::base::ids::JobId;
-use crate::base::units::duration_ns;
+use crate::base::units::{counted, duration_ns};
 use crate::cli::error::{DIVERGED, Error, INTERRUPTED};
 use crate::cli::output::Output;
 use crate::cli::project;
@@ -20,6 +20,7 @@ use crate::engine::project::Project;
 use crate::engine::replay::{coordinator, isolation, worker};
 use crate::model::job::{JobStatus, SegmentState};
 use crate::model::plan::{ReplayPlan, RunPlan, RunPlanState, Stop};
+use crate::model::verdict::Verdict;
 
 /// Compute the values of log statements of today's script for past runs, from their checkpoints.
 ///
@@ -148,11 +149,9 @@ pub(super) fn show_plan(plan: &ReplayPlan, output: &mut Output) -> Result<(), Er
     }
     let (low, high) = plan.makespan_ns;
     output.line(&format!(
-        "{} segment{} on {} worker{}, about {} to {}.",
-        plan.segments.len(),
-        if plan.segments.len() == 1 { "" } else { "s" },
-        plan.workers,
-        if plan.workers == 1 { "" } else { "s" },
+        "{} on {}, about {} to {}.",
+        counted(plan.segments.len() as u64, "segment"),
+        counted(plan.workers as u64, "worker"),
         duration_ns(low),
         duration_ns(high)
     ))
@@ -165,18 +164,21 @@ fn headline(plan: &ReplayPlan, run: &RunPlan) -> String {
         RunPlanState::Replay => {
             let segments: Vec<_> = plan.segments.iter().filter(|segment| segment.run == run.run).collect();
             let steps = segments.iter().flat_map(|segment| &segment.steps);
-            let (mut executed, mut skipped, mut restored) = (0, 0, 0);
+            let (mut executed, mut skipped, mut restored) = (0_u64, 0_u64, 0_u64);
             for step in steps {
                 executed += 1;
-                skipped += step.skip.len();
-                restored += usize::from(step.restore.is_some());
+                skipped += step.skip.len() as u64;
+                restored += u64::from(step.restore.is_some());
             }
             let cost = segments.iter().map(|segment| segment.cost.total_ns()).sum();
             let only_prefix = segments.iter().all(|segment| segment.stop == Stop::AtMainLoop);
             let what = if only_prefix {
                 "runs up to the main loop".to_owned()
             } else {
-                format!("{executed} iterations, {restored} restored, {skipped} nested loops skipped")
+                let from = if restored > 0 { format!(", {restored} from a checkpoint") } else { String::new() };
+                let without =
+                    if skipped > 0 { format!(", {} skipped", counted(skipped, "nested loop")) } else { String::new() };
+                format!("{}{from}{without}", counted(executed, "iteration"))
             };
             format!("{what}, about {}", duration_ns(cost))
         }
@@ -223,12 +225,7 @@ type Interrupted = bool;
 fn segment_line(segment: &crate::model::job::SegmentStatus, number: usize, total: usize) -> String {
     let span = segment.span.map(|(a, b)| if a == b { format!(" {a}") } else { format!(" {a}..{b}") });
     let outcome = match &segment.state {
-        SegmentState::Done { check } => match &check.first_difference {
-            Some(difference) => format!("diverged: {} at {}", difference.name, difference.position),
-            None if !check.refused.is_empty() => format!("unverified: it was refused to {}", check.refused.join(", ")),
-            None if check.equal_values + check.equal_states == 0 => "done, nothing to compare with".into(),
-            None => format!("verified: {} values and {} states equal", check.equal_values, check.equal_states),
-        },
+        SegmentState::Done { check } => check.words(),
         SegmentState::Failed { message, .. } => format!("failed: {}", message.lines().last().unwrap_or_default()),
         other => other.word().to_owned(),
     };
@@ -240,10 +237,11 @@ fn summary(status: &JobStatus, output: &mut Output) -> Result<bool, Error> {
     let (mut verified, mut unverified, mut diverged, mut failed, mut cancelled) = (0, 0, 0, 0, 0);
     for segment in &status.segments {
         match &segment.state {
-            SegmentState::Done { check } if check.first_difference.is_some() => diverged += 1,
-            SegmentState::Done { check } if !check.refused.is_empty() => unverified += 1,
-            SegmentState::Done { check } if check.equal_values + check.equal_states == 0 => unverified += 1,
-            SegmentState::Done { .. } => verified += 1,
+            SegmentState::Done { check } => match check.verdict() {
+                Verdict::Diverged => diverged += 1,
+                Verdict::Unverified => unverified += 1,
+                Verdict::Verified | Verdict::Recorded => verified += 1,
+            },
             SegmentState::Cancelled => cancelled += 1,
             _ => failed += 1,
         }

@@ -3,9 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::base::ids::{JobId, RunId};
+use crate::base::units::counted;
 use crate::model::plan::{Isolation, ReplayPlan, Segment};
 use crate::model::position::Position;
 use crate::model::value::Value;
+use crate::model::verdict::Verdict;
 
 /// How a segment stands. Legal transitions: `Queued → Running → {Done, Failed, Cancelled}`, `Queued → Cancelled`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,6 +44,40 @@ pub struct CheckReport {
     /// What the replay was not allowed to do to the user's files, and went on without.
     #[serde(default)]
     pub refused: Vec<String>,
+}
+
+impl CheckReport {
+    /// How far the values of a segment can be trusted that did all it was to do.
+    pub fn verdict(&self) -> Verdict {
+        if self.first_difference.is_some() {
+            Verdict::Diverged
+        } else if !self.refused.is_empty() || self.equal_values + self.equal_states == 0 {
+            // What the script did without may be what an unlogged value depends on.
+            Verdict::Unverified
+        } else {
+            Verdict::Verified
+        }
+    }
+
+    /// The verdict and why, in words for a line.
+    pub fn words(&self) -> String {
+        let verdict = self.verdict().word();
+        let why = match &self.first_difference {
+            Some(difference) => format!("{} at {}", difference.name, difference.position),
+            None if !self.refused.is_empty() => format!("it was refused to {}", self.refused.join(", ")),
+            None => {
+                let equal = [(self.equal_values, "value"), (self.equal_states, "state")]
+                    .map(|(n, what)| (n > 0).then(|| counted(n, what)));
+                let equal: Vec<String> = equal.into_iter().flatten().collect();
+                if equal.is_empty() {
+                    "nothing was logged again to compare".into()
+                } else {
+                    format!("{} equal the record", equal.join(" and "))
+                }
+            }
+        };
+        format!("{verdict}: {why}")
+    }
 }
 
 /// The first thing in which a replay differs from its run.

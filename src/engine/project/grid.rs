@@ -8,8 +8,8 @@ use crate::base::ids::{JobId, RunId};
 use crate::engine::Error;
 use crate::engine::project::Project;
 use crate::model::grid::Grid;
-use crate::model::instrument::{InstrumentationPlan, Reach};
-use crate::model::job::SegmentState;
+use crate::model::instrument::Reach;
+use crate::model::job::{CheckReport, SegmentState};
 use crate::model::plan::ReplayPlan;
 use crate::model::verdict::Verdict;
 use crate::store::db::{Db, SegmentRow};
@@ -82,23 +82,17 @@ impl Project {
 
     /// The name of a run's main loop.
     fn main_loop(&self, run: &RunId) -> Option<String> {
-        let path = self.layout().run(run).join(names::INSTRUMENTATION);
-        let plan: InstrumentationPlan = serde_json::from_slice(&files::read(&path).ok()?).ok()?;
+        let plan = self.instrumentation(run);
         Some(plan.find(plan.main.as_ref()?)?.name.clone())
     }
 }
 
 /// How far a segment's values can be trusted.
 fn verdict(segment: &SegmentRow) -> Verdict {
+    let verdict = segment.report.as_ref().map_or(Verdict::Unverified, CheckReport::verdict);
     let done = matches!(segment.status.state, SegmentState::Done { .. });
-    match &segment.report {
-        Some(report) if report.first_difference.is_some() => Verdict::Diverged,
-        // What the script did without may be what an unlogged value depends on.
-        Some(report) if !report.refused.is_empty() => Verdict::Unverified,
-        // What failed or was stopped did not do all that its run did: so far it was equal, and no more is known.
-        Some(report) if done && report.equal_values + report.equal_states > 0 => Verdict::Verified,
-        _ => Verdict::Unverified,
-    }
+    // What failed or was stopped did not do all that its run did: so far it was equal, and no more is known.
+    if verdict == Verdict::Verified && !done { Verdict::Unverified } else { verdict }
 }
 
 /// Plans of the jobs that still owe values, each read once.

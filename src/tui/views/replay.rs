@@ -6,6 +6,7 @@ use crate::base::units::duration_ns;
 use crate::model::job::{SegmentState, SegmentStatus};
 use crate::model::plan::{RunPlan, RunPlanState, Segment};
 use crate::model::probe::{Placement, PlacementStatus};
+use crate::model::verdict::Verdict;
 use crate::tui::app::App;
 use crate::tui::app::layout::Areas;
 use crate::tui::app::replay::Stage;
@@ -251,8 +252,11 @@ fn segment_look(glyphs: &Glyphs, segment: &SegmentStatus) -> (&'static str, Role
     match &segment.state {
         SegmentState::Queued => (glyphs.queued, Role::Dim),
         SegmentState::Running { .. } => (glyphs.running, Role::Running),
-        SegmentState::Done { check } if check.first_difference.is_some() => (glyphs.diverged, Role::Bad),
-        SegmentState::Done { .. } => (glyphs.finished, Role::Good),
+        SegmentState::Done { check } => match check.verdict() {
+            Verdict::Diverged => (glyphs.diverged, Role::Bad),
+            Verdict::Unverified => (glyphs.unverified, Role::Warning),
+            Verdict::Verified | Verdict::Recorded => (glyphs.finished, Role::Good),
+        },
         SegmentState::Failed { .. } => (glyphs.failed, Role::Bad),
         SegmentState::Cancelled => (glyphs.cancelled, Role::Warning),
     }
@@ -267,10 +271,12 @@ fn segment_row(app: &App, pen: &mut Pen<'_>, line: Rect, position: usize) {
     let span = segment.span.map_or("prefix".into(), |(a, b)| if a == b { a.to_string() } else { format!("{a}-{b}") });
     pen.put(x + 19, y, 9, &span, Role::Text);
     let (glyph, role) = segment_look(pen.glyphs(), segment);
-    let differs = matches!(&segment.state, SegmentState::Done { check } if check.first_difference.is_some());
-    let word = if differs { "diverged" } else { segment.state.word() };
-    pen.pieces(x + 29, y, 11, &[(glyph, role), (" ", role), (word, role)]);
-    pen.bar(x + 41, y, 12.min(line.width.saturating_sub(42)), done_steps(segment), segment.steps.max(1));
+    let word = match &segment.state {
+        SegmentState::Done { check } => check.verdict().word(),
+        other => other.word(),
+    };
+    pen.pieces(x + 29, y, 12, &[(glyph, role), (" ", role), (word, role)]);
+    pen.bar(x + 42, y, 11.min(line.width.saturating_sub(43)), done_steps(segment), segment.steps.max(1));
     pen.put(x + 54, y, line.width.saturating_sub(54), &timing(app, segment), Role::Dim);
 }
 
@@ -367,10 +373,10 @@ fn segment_lines(app: &App) -> Vec<(String, Role)> {
     }
     match &segment.state {
         SegmentState::Done { check } => match &check.first_difference {
-            None => lines.push((
-                format!("checked: {} values and {} states equal the record", check.equal_values, check.equal_states),
-                Role::Good,
-            )),
+            None => {
+                let role = if check.verdict() == Verdict::Verified { Role::Good } else { Role::Warning };
+                lines.push((check.words(), role));
+            }
             Some(d) => {
                 let value =
                     |v: &Option<crate::model::value::Value>| v.as_ref().map_or("nothing".into(), ToString::to_string);
