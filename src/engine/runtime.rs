@@ -11,7 +11,9 @@ use crate::store::layout::Layout;
 const FILES: &[(&str, &str)] = &[
     ("launch.py", include_str!("../../assets/runtime/launch.py")),
     ("afterlog/__init__.py", include_str!("../../assets/runtime/afterlog/__init__.py")),
+    ("afterlog/_adaptive.py", include_str!("../../assets/runtime/afterlog/_adaptive.py")),
     ("afterlog/_arguments.py", include_str!("../../assets/runtime/afterlog/_arguments.py")),
+    ("afterlog/_audit.py", include_str!("../../assets/runtime/afterlog/_audit.py")),
     ("afterlog/_buffers.py", include_str!("../../assets/runtime/afterlog/_buffers.py")),
     ("afterlog/_capture.py", include_str!("../../assets/runtime/afterlog/_capture.py")),
     ("afterlog/_flordb.py", include_str!("../../assets/runtime/afterlog/_flordb.py")),

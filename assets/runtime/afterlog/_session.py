@@ -9,18 +9,20 @@ import os
 import struct
 import sys
 import threading
-import time
 import traceback
 from contextlib import contextmanager
 
-from . import _activate, _arguments, _buffers, _capture, _flordb, _frames, _handsfree
+from . import _activate, _arguments, _audit, _buffers, _capture, _flordb, _frames, _handsfree
 from . import _journal, _output, _seeds, _snapshot, _values
+from ._adaptive import Adaptive
 
 _MAX_TRACEBACK = 20_000
-#: Snapshots may stall the training thread for this share of the time.
-_TOLERANCE = 0.01
 #: A block that nobody marked is no block if it ran this often in less than this time each.
 _CALLS_TO_JUDGE, _CHEAP_NS = 3, 500_000
+#: So many ends of a block are taken in an iteration whatever they cost.
+_ALWAYS_TAKEN = 2
+#: So many variables are named in a note.
+_NAMED = 3
 #: Ends the key of a loop that only a statement added for a replay runs.
 _ADDED = "+"
 #: The state of a block whose end was restored.
@@ -104,6 +106,8 @@ class Main:
         self.plan = plan
         self.frame = frame
         self.entries = None
+        #: What the audit saw when the loop began.
+        self.before = None
         self.iteration = 0
         #: How often each block ran in this iteration.
         self.blocks = {}
@@ -135,6 +139,7 @@ class Session:
         #: Of such blocks: how often they ran and how long in all.
         self._times = {}
         self._adaptive = Adaptive(checkpoints)
+        self._audit = _audit.Audit(root)
         self._said = set()
         self._script_files = {}
 
@@ -257,8 +262,12 @@ class Session:
         main.iteration, main.blocks = index, {}
         self._silent = None
         self._adaptive.begin_iteration(self._snapshots)
+        if not self._adaptive.materialise or main.entries is None:
+            return
         # The first iteration's start is what the script does before the loop; replay executes that.
-        if index > 0 and main.entries is not None:
+        if index == 0:
+            main.before = self._look([(main.plan, main.frame)], [main.entries])
+        elif self._is_seen([(main.plan, main.frame)], [main.entries], main.before):
             self._capture({"at": "iteration_start"}, lambda: self._roots(), [("m", main.entries)])
 
     def enter_wrapped(self, plan, frame, iterable):
@@ -327,15 +336,18 @@ class Session:
         main = self._main
         occurrence = main.blocks.get(plan["key"], 0)
         main.blocks[plan["key"]] = occurrence + 1
-        entries = None
+        entries = before = None
         if (
             self._adaptive.materialise
             and main.entries is not None
             and plan["never_skip"] is None
             and not self._is_cheap(plan)
+            and (occurrence < _ALWAYS_TAKEN or self._adaptive.has_room())
         ):
             entries = self._adaptive.timed(lambda: self._walk_block(plan, frame))
-        return occurrence, entries
+            if entries is not None:
+                before = self._look([(main.plan, main.frame), (plan, frame)], [entries, main.entries])
+        return occurrence, entries, before
 
     def _is_cheap(self, plan):
         """Whether to execute the block again costs less than to restore its end."""
@@ -343,10 +355,34 @@ class Session:
         return calls >= _CALLS_TO_JUDGE and ran < calls * _CHEAP_NS
 
     def _end_block(self, plan, frame, state):
-        occurrence, entries = state
-        if entries is not None:
+        occurrence, entries, before = state
+        loops = [(self._main.plan, self._main.frame), (plan, frame)]
+        if entries is not None and self._is_seen(loops, [entries, self._main.entries], before):
             kind = {"at": "block_end", "block": plan["key"], "occurrence": occurrence}
             self._capture(kind, lambda: self._roots(plan, frame), [("b", entries), ("m", self._main.entries)])
+
+    def _look(self, loops, entries):
+        """What the audit sees beside the change sets; None if there is nothing to hold against it later."""
+        if self._audit.has_failed(loops[-1][0]["key"]):
+            return None
+        try:
+            return self._adaptive.timed(lambda: self._audit.look(loops, entries))
+        except Exception as error:  # noqa: BLE001 - then there is no checkpoint, and training goes on
+            self._note_once("a checkpoint was not taken: %s: %s" % (type(error).__name__, error))
+            return None
+
+    def _is_seen(self, loops, entries, before):
+        """Whether the innermost of the loops has changed nothing but its change set since the audit saw ``before``."""
+        plan = loops[-1][0]
+        after = None if before is None else self._look(loops, entries)
+        if after is None:
+            return False
+        changed = self._audit.changed(plan["key"], before, after)
+        if changed:
+            names = ", ".join(changed[:_NAMED]) + " and others" * (len(changed) > _NAMED)
+            then = "begin at the first iteration" if plan["is_main"] else "always execute it"
+            self._note_once("%s changes %s, which its code does not show: replays %s" % (plan["name"], names, then))
+        return not changed
 
     def _walk_block(self, plan, frame):
         try:
@@ -428,42 +464,6 @@ class Session:
             self._journal.flush()
         except Exception:  # noqa: BLE001, S110 - the recorder sees from the exit status how it ended
             pass
-
-
-class Adaptive:
-    """Decides which iterations are materialised, by what snapshots have cost against the time that passed.
-
-    After Flor (Garcia et al., VLDB 2021, section 4.2): a checkpoint is taken if its cost stays within the tolerated
-    share of the time. The first iteration is always materialised, since nothing is known before.
-    """
-
-    def __init__(self, mode):
-        self.always = mode == "all"
-        self._never = mode == "off"
-        self.materialise = False
-        self._start = self._spent = self._unit = self._unit_start = self._last = 0
-
-    def enter(self):
-        self._start = self._last = time.perf_counter_ns()
-
-    def begin_iteration(self, snapshots):
-        now = time.perf_counter_ns()
-        if self.materialise:
-            self._unit = self._spent - self._unit_start
-        elapsed, expected = now - self._start, now - self._last
-        within = self._spent + self._unit <= _TOLERANCE * (elapsed + expected)
-        possible = not (self._never or snapshots.gone or snapshots.stopped)
-        self.materialise = possible and (self.always or self._spent == 0 or within)
-        self._last, self._unit_start = now, self._spent
-
-    def add(self, stall_ns):
-        self._spent += stall_ns
-
-    def timed(self, work):
-        start = time.perf_counter_ns()
-        result = work()
-        self.add(time.perf_counter_ns() - start)
-        return result
 
 
 def _length(iterable):

@@ -1,0 +1,251 @@
+"""Holds what a loop changes against its change set, while the run goes on.
+
+A checkpoint holds the change set that was read off the code. What the loop changes beside it, through code that cannot be
+read (``exec``, a dispatch table, a C extension), is in no checkpoint, and a replay that skipped the loop would go on without
+it. So before a checkpoint is kept, all other variables of the project are held against what they were when the loop was
+entered, and where one has changed, the checkpoint is not taken. Data beyond some size is sampled: see `_WHOLE`.
+"""
+import collections
+import functools
+import itertools
+import os
+import sys
+import types
+
+from . import _kinds
+
+#: Containers and arrays of more items than this are judged by their length and `_SAMPLE` items evenly apart.
+_WHOLE, _SAMPLE = 4096, 256
+#: Values that are looked at in one variable, and in all together.
+_MOST_IN_ONE, _MOST = 20_000, 100_000
+#: A loop that failed so often is not looked at again: it has no checkpoints from then on.
+_FAILURES = 3
+_MISSING = object()
+
+
+class Audit:
+    """Of one run: which modules are the project's, which loops failed."""
+
+    def __init__(self, root):
+        self._root = os.path.realpath(root) + os.sep
+        self._is_project = {}
+        self._failures = collections.Counter()
+
+    def has_failed(self, key):
+        """Whether the loop was found so often to change what cannot be seen that it gets no checkpoints any more."""
+        return self._failures[key] >= _FAILURES
+
+    def look(self, loops, entries):
+        """Fingerprints of all variables but the change sets of ``loops``, [(plan, frame)], the main loop first.
+
+        ``entries`` are tables of the objects that the change sets lead to: those may change.
+        """
+        look = _Look(entries, {id(names) for _, names in self._modules()})
+        fingerprints = {}
+        for place, names, changes in self._namespaces(loops):
+            for name, value in list(names.items()):
+                if name not in changes and not name.startswith("__"):
+                    fingerprints[place + name] = look.at(value)
+        return fingerprints
+
+    def changed(self, key, before, after):
+        """Names of the variables that are not what they were; notes a failure of the loop if there are any."""
+        names = sorted(name for name in {*before, *after} if before.get(name, _MISSING) != after.get(name, _MISSING))
+        self._failures[key] += bool(names)
+        return names
+
+    def _namespaces(self, loops):
+        """[(prefix of the names, variables, names that are in a change set)] of the loops' frames and the project."""
+        found = []
+        (_, main), (_, frame) = loops[0], loops[-1]
+        between = set()
+        while frame is not None and frame is not main:
+            between.add(frame)
+            frame = frame.f_back
+        frames = {frame: set() for _, frame in loops}
+        modules = {id(names): (prefix, names, set()) for prefix, names in self._modules()}
+        for plan, frame in loops:
+            modules.setdefault(id(frame.f_globals), ("", frame.f_globals, set()))
+            for variable in plan["changes"]:
+                is_global = variable["scope"] == "global" or frame.f_locals is frame.f_globals
+                (modules[id(frame.f_globals)][2] if is_global else frames[frame]).add(variable["name"])
+        for frame in {**frames, **dict.fromkeys(between)}:
+            # Frames of libraries hold what their functions do, not the script's state.
+            if id(frame.f_globals) in modules and frame.f_locals is not frame.f_globals:
+                found.append((frame.f_code.co_name + ".", frame.f_locals, frames.get(frame, ())))
+        return found + list(modules.values())
+
+    def _modules(self):
+        found = []
+        for name, module in list(sys.modules.items()):
+            is_project = self._is_project.get(name)
+            if is_project is None:
+                is_project = self._is_project[name] = self._is_of_project(module)
+            if is_project:
+                found.append(("" if name == "__main__" else name + ".", vars(module)))
+        return found
+
+    def _is_of_project(self, module):
+        path = getattr(module, "__file__", None)
+        if not isinstance(path, str) or not isinstance(module, types.ModuleType):
+            return False
+        path = os.path.realpath(path)
+        inside = path.startswith(self._root) and not path.startswith(os.path.realpath(os.path.dirname(__file__)))
+        # A virtual environment may lie in the project.
+        return inside and "site-packages" not in path and "dist-packages" not in path
+
+
+class _Look:
+    """Fingerprints of values: equal as long as nothing that they lead to has changed. Good within one process only."""
+
+    def __init__(self, entries, project):
+        self._entries = entries
+        #: ids of the namespaces of the project's modules.
+        self._project = project
+        self._seen = {}
+        self._left = _MOST
+
+    def at(self, value):
+        tokens, stack = [], [value]
+        while stack and len(tokens) < _MOST_IN_ONE and self._left > 0:
+            self._left -= 1
+            value = stack.pop()
+            if type(value) in _kinds.ATOMS:
+                # By text: 0.0 and -0.0 are equal, and NaN equals nothing.
+                tokens.append((type(value), repr(value) if isinstance(value, (float, complex)) else value))
+            elif id(value) in self._seen or self._may_change(value):
+                tokens.append(("known", id(value)))
+            else:
+                # Kept, so that no other object gets the same id meanwhile.
+                self._seen[id(value)] = value
+                try:
+                    token, children = self._one(value)
+                except Exception:  # noqa: BLE001 - a property of the user's may raise anything
+                    token, children = ("opaque", id(value)), ()
+                tokens.append((type(value), token))
+                stack.extend(reversed(children))
+        return hash(tuple(tokens))
+
+    def _may_change(self, value):
+        return any(table.number_of(value) is not None for table in self._entries)
+
+    def _one(self, value):
+        """What an object is by itself, and what it leads to."""
+        if _kinds.is_tensor(value):
+            return _tensor(value), [value.grad] if value.is_leaf else []
+        if _kinds.is_array(value):
+            return _array(value)
+        state = _kinds.generator_state(value)
+        if state is not None:
+            return repr(state.tolist() if hasattr(state, "tolist") else state), ()
+        if isinstance(value, types.FunctionType):
+            return id(value), self._function(value)
+        if isinstance(value, functools._lru_cache_wrapper):
+            return value.cache_info().currsize, [value.__wrapped__]
+        if isinstance(value, types.MethodType):
+            return id(value.__func__), [value.__self__]
+        if isinstance(value, type):
+            return id(value), self._class(value)
+        if isinstance(value, (staticmethod, classmethod)):
+            return None, [value.__func__]
+        if isinstance(value, (types.GeneratorType, enumerate, itertools.count)):
+            return _iterator(value)
+        if _kinds.is_sink(value) or isinstance(value, _kinds.CODE + _kinds.LIVE):
+            return (id(value), _hint(value)), ()
+        return _object(value)
+
+    def _function(self, value):
+        if id(value.__globals__) not in self._project:
+            return []
+        cells = [cell.cell_contents for cell in value.__closure__ or () if _is_bound(cell)]
+        return [value.__defaults__, value.__kwdefaults__, dict(value.__dict__), *cells]
+
+    def _class(self, value):
+        module = sys.modules.get(value.__module__)
+        if module is None or id(vars(module)) not in self._project:
+            return []
+        return [part for name, item in vars(value).items() if not name.startswith("__") for part in (name, item)]
+
+
+def _is_bound(cell):
+    try:
+        cell.cell_contents
+    except ValueError:
+        return False
+    return True
+
+
+def _hint(value):
+    """How far an iterator of Python's own has come; nothing of anything else."""
+    hint = getattr(type(value), "__length_hint__", None)
+    return None if hint is None else hint(value)
+
+
+def _iterator(value):
+    if isinstance(value, types.GeneratorType):
+        frame = value.gi_frame
+        return (None, ()) if frame is None else (frame.f_lasti, list(frame.f_locals.values()))
+    if isinstance(value, itertools.count):
+        return repr(value), ()
+    _, (iterator, count) = value.__reduce__()
+    return count, [iterator]
+
+
+def _sample(items):
+    """Everything, or some of it, evenly apart, of what can be sliced."""
+    return items if len(items) <= _WHOLE else items[:: len(items) // _SAMPLE]
+
+
+def _tensor(value):
+    facts = (tuple(value.shape), value.dtype, value.requires_grad, _version(value))
+    if value.device.type != "cpu" or value.layout != _kinds.torch().strided or not value.is_contiguous():
+        # To read it would wait for the device; PyTorch counts the writes to it.
+        return facts + (id(value),)
+    return facts + (value.data_ptr(), repr(_sample(value.detach().view(-1)).tolist()))
+
+
+def _version(value):
+    try:
+        return value._version
+    except RuntimeError:
+        # A tensor of inference mode.
+        return None
+
+
+def _array(value):
+    facts = (value.shape, value.dtype.str)
+    if value.dtype.hasobject:
+        return facts, list(_sample(value.ravel()))
+    if value.size <= _WHOLE:
+        return facts + (value.tobytes(),), ()
+    return facts + (value.flat[:: value.size // _SAMPLE].tobytes(),), ()
+
+
+def _object(value):
+    kind, children = _kinds.container_kind(value), []
+    token = None if kind is None else len(value)
+    if kind in (set, frozenset):
+        items = [hash(item) for item in value] if len(value) <= _WHOLE else []
+        token = (len(value), frozenset(items))
+    elif kind is bytearray:
+        token = (len(value), bytes(_sample(value)))
+    elif kind is dict:
+        step = 1 if len(value) <= _WHOLE else len(value) // _SAMPLE
+        for key, item in itertools.islice(dict.items(value), 0, None, step):
+            children += (key, item)
+    elif kind is not None:
+        children = list(_sample(list(value) if kind is collections.deque else value))
+    for name, item in getattr(value, "__dict__", {}).items():
+        if not _is_cache(value, name):
+            children += (name, item)
+    for name in _kinds.slots_of(type(value)):
+        if hasattr(value, name):
+            children += (name, getattr(value, name))
+    if kind is None and not children:
+        return id(value), ()
+    return token, children
+
+
+def _is_cache(value, name):
+    """Whether a library keeps here what it would work out again."""
+    return name.startswith("_") and "cache" in name and "." in type(value).__module__

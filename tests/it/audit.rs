@@ -1,0 +1,156 @@
+//! What a loop changes in ways that its code does not show: seen while it runs, and never lost in a replay.
+
+use crate::env::TestProject;
+use crate::truth::Case;
+
+/// `seen`, `Meter.total` and `hidden` are changed through a string, a name put together, and the list of
+/// all objects; the last only from the fourth iteration on.
+const HIDDEN: &str = "\
+import gc
+import random
+
+random.seed(3)
+
+
+class Meter:
+    total = 0.0
+
+
+class Held:
+    value = 0.0
+
+
+seen = {'n': 0.0}
+hidden = Held()
+
+
+def by_text(value):
+    exec(\"seen['n'] += value\", {'seen': seen, 'value': value})
+
+
+def by_name(value, name='to' + 'tal'):
+    type.__setattr__(Meter, name, Meter.total + value)
+
+
+def by_reference(value):
+    for held in gc.get_objects():
+        if type(held) is Held:
+            held.value += value
+
+
+total = 0.0
+for epoch in range(7):
+    for step in range(30):
+        total += random.random()
+        WHAT
+    print(epoch, total, seen['n'], Meter.total, hidden.value)
+";
+
+fn check(change: &str, note: &str) {
+    let script = HIDDEN.replace("WHAT", change);
+    let values = "[total, seen['n'], Meter.total, hidden.value, sum(random.getstate()[1][:9])]";
+    let statement = format!("afterlog.log('values', {values})");
+    let added = script.replace("    print(epoch", &format!("    {statement}\n    print(epoch"));
+    let added = format!("import afterlog\n{added}");
+    let case = Case { torch: false, others: &[], script: &script, with_statement: &added };
+    let grid = case.check("values", &["--checkpoints", "all", "train.py"]);
+    assert_eq!(grid.lines().count(), 8, "{grid}");
+
+    let project = TestProject::git();
+    project.write("train.py", &script);
+    project.afterlog(&["run", "--checkpoints", "all", "train.py"]).ok();
+    let shown = project.afterlog(&["show", "last"]).ok();
+    assert!(shown.contains(note), "{shown}");
+}
+
+#[test]
+fn what_is_changed_through_a_string_of_code_is_replayed_by_executing_it() {
+    check("by_text(total)", "epoch changes seen, which its code does not show: replays begin at the first iteration");
+}
+
+#[test]
+fn what_is_changed_through_a_computed_name_is_replayed_by_executing_it() {
+    check("by_name(total)", "changes Meter, which its code does not show");
+}
+
+#[test]
+fn what_is_changed_out_of_sight_only_later_in_a_run_is_replayed_by_executing_it() {
+    check("by_reference(total) if epoch >= 3 else None", "changes hidden, which its code does not show");
+}
+
+const TORCH: &str = "\
+import copy
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.norm, self.b = nn.Linear(8, 16), nn.BatchNorm1d(16), nn.Linear(16, 1)
+        self.drop = nn.Dropout(0.1)
+
+    def forward(self, x):
+        return self.b(self.drop(torch.relu(self.norm(self.a(x)))))
+
+
+def evaluate():
+    model.eval()
+    with torch.no_grad():
+        total = 0.0
+        for x, y in loader:
+            total += criterion(model(x), y).item()
+    return total
+
+
+torch.manual_seed(0)
+inputs = torch.randn(256, 8)
+criterion = nn.MSELoss()
+teacher = nn.Linear(8, 1).eval().requires_grad_(False)
+model = Net()
+ema = copy.deepcopy(model)
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 4)
+loader = DataLoader(TensorDataset(inputs, inputs[:, :1] * inputs[:, 1:2]), batch_size=32, shuffle=True)
+best, history = {'loss': 1e9, 'state': None}, []
+for epoch in range(4):
+    model.train()
+    for x, y in loader:
+        optimizer.zero_grad()
+        loss = criterion(model(x), y) + 0.1 * criterion(model(x), teacher(x))
+        loss.backward()
+        optimizer.step()
+        for a, b in zip(ema.parameters(), model.parameters()):
+            a.data.mul_(0.9).add_(b.data, alpha=0.1)
+    scheduler.step()
+    value = evaluate()
+    history.append(value)
+    if value < best['loss']:
+        best = {'loss': value, 'state': copy.deepcopy(model.state_dict())}
+    print(epoch, value)
+";
+
+#[test]
+fn an_ordinary_training_script_hides_nothing_and_gets_all_its_checkpoints() {
+    let project = TestProject::git().with_torch();
+    project.write("train.py", TORCH);
+    project.afterlog(&["run", "--checkpoints", "all", "train.py"]).ok();
+    let shown = project.afterlog(&["show", "last"]).ok();
+    assert!(!shown.contains("note:"), "{shown}");
+    // The ends of both blocks in each iteration, and the starts of all but the first.
+    assert!(shown.contains("checkpoints  11 ("), "{shown}");
+}
+
+#[test]
+fn what_is_changed_out_of_sight_in_another_module_of_the_project_is_seen_too() {
+    let project = TestProject::git();
+    project.write(
+        "state.py",
+        "values = []\n\n\ndef keep(value):\n    exec('values.append(value)', globals(), {'value': value})\n",
+    );
+    project.write("train.py", "import state\n\nkeep = vars(state)['keep']\nfor epoch in range(4):\n    for step in range(9):\n        keep(step)\n    print(len(state.values))\n");
+    project.afterlog(&["run", "--checkpoints", "all", "train.py"]).ok();
+    let shown = project.afterlog(&["show", "last"]).ok();
+    assert!(shown.contains("changes state.values, which its code does not show"), "{shown}");
+}
