@@ -13,9 +13,9 @@ def _begin():
     try:
         if sys.version_info < (3, 8):
             raise ImportError("Python 3.8 or newer is needed, this is %d.%d" % sys.version_info[:2])
-        import afterlog._session as session
+        import afterlog._start as start
 
-        return session.begin(dict(os.environ))
+        return start.begin(dict(os.environ))
     except Exception as error:  # noqa: BLE001 - training goes on whatever is wrong with us
         sys.stderr.write("afterlog: not recording: %s: %s\n" % (type(error).__name__, error))
         return _compile, lambda *ending: None

@@ -29,6 +29,7 @@ const FILES: &[(&str, &str)] = &[
     ("afterlog/_seeds.py", include_str!("../../assets/runtime/afterlog/_seeds.py")),
     ("afterlog/_session.py", include_str!("../../assets/runtime/afterlog/_session.py")),
     ("afterlog/_snapshot.py", include_str!("../../assets/runtime/afterlog/_snapshot.py")),
+    ("afterlog/_start.py", include_str!("../../assets/runtime/afterlog/_start.py")),
     ("afterlog/_values.py", include_str!("../../assets/runtime/afterlog/_values.py")),
     ("flor/__init__.py", include_str!("../../assets/runtime/flor/__init__.py")),
     ("flordb/__init__.py", include_str!("../../assets/runtime/flordb/__init__.py")),

@@ -65,6 +65,9 @@ pub struct Wrap {
     pub has_positions: bool,
     /// Whether the version, without what a replay adds to it, logs nothing in the loop.
     pub was_silent: bool,
+    /// Of a `while` loop, of which this is the condition: the variable that counts its iterations, or nothing.
+    #[serde(default)]
+    pub counter: Option<String>,
 }
 
 /// A variable of a change set.

@@ -22,3 +22,4 @@ mod tidy;
 mod truth;
 mod tui;
 mod versions;
+mod whiles;

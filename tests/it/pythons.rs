@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::truth::{Added, Case};
+use crate::whiles::STEPS;
 
 const OLDEST: (u32, u32) = (3, 8);
 
@@ -64,11 +65,15 @@ train()
 fn every_python_found_replays_what_a_full_run_logs() {
     let found = interpreters();
     assert!(!found.is_empty(), "no Python from {OLDEST:?} on");
-    let statement = "afterlog.log('state', [weights[0], len(history), random.getstate()[1][5]])";
-    let added = Added { after: "history[epoch] = ", statement, deeper: 0 };
-    let with_statement = format!("import afterlog\n{}", added.to(SCRIPT));
-    let case = Case { torch: false, others: &[], script: SCRIPT, with_statement: &with_statement };
-    for python in found.values() {
-        case.check("state", &["--checkpoints", "all", python.to_str().expect("UTF-8"), "train.py"]);
+    let of_state = |counted: &str| format!("afterlog.log('state', [{counted}, random.getstate()[1][5]])");
+    for (script, after, counted) in
+        [(SCRIPT, "history[epoch] = ", "weights[0], len(history)"), (STEPS, "running = 0.9", "running, best")]
+    {
+        let added = Added { after, statement: &of_state(counted), deeper: 0 };
+        let with_statement = format!("import afterlog\n{}", added.to(script));
+        let case = Case { torch: false, others: &[], script, with_statement: &with_statement };
+        for python in found.values() {
+            case.check("state", &["--checkpoints", "all", python.to_str().expect("UTF-8"), "train.py"]);
+        }
     }
 }

@@ -3,14 +3,14 @@
 use crate::env::TestProject;
 
 /// A log statement to be added: after the line that holds `after`, with that line's own or `deeper` indentation.
-pub(crate) struct Added {
-    pub(crate) after: &'static str,
-    pub(crate) statement: &'static str,
+pub(crate) struct Added<'a> {
+    pub(crate) after: &'a str,
+    pub(crate) statement: &'a str,
     /// Levels of indentation beyond that of the line it follows.
     pub(crate) deeper: usize,
 }
 
-impl Added {
+impl Added<'_> {
     pub(crate) fn to(&self, script: &str) -> String {
         let mut out = String::new();
         let mut done = false;

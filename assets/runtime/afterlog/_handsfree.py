@@ -1,4 +1,5 @@
-"""Makes loops that a script does not name known to the session: their iterables are wrapped in the syntax tree.
+"""Makes loops that a script does not name known to the session, in the syntax tree: what a ``for`` iterates over is wrapped,
+and a ``while`` becomes a ``for`` over nothing, for ever, that is left when the condition no longer holds.
 
 Lines and columns stay, and so do tracebacks, ``inspect.getsource`` and line-based tools. Compiled files on disk are neither
 read nor written for what is changed here.
@@ -6,11 +7,12 @@ read nor written for what is changed here.
 import ast
 import builtins
 import importlib.machinery
+import itertools
 import os
 import sys
 
-#: What the changed code calls; a name that no script uses.
-_HOOK = "__afterlog_loop__"
+#: What the changed code calls, where a loop is entered and where a condition was evaluated; names that no script uses.
+_ENTER, _TURN = "__afterlog_loop__", "__afterlog_turn__"
 
 
 class Sized:
@@ -27,10 +29,36 @@ class Sized:
         return len(self._iterable)
 
 
-class HandsFree:
-    """Compiles the files that hold such loops. ``enter(plan, frame, iterable)`` gives what is iterated over instead."""
+class Turns:
+    """What a ``while`` loop iterates over. An iteration begins when its condition has been evaluated and holds."""
 
-    def __init__(self, plan, root, script, enter):
+    def __init__(self, plan, frame):
+        self.plan, self.frame = plan, frame
+        #: Called with the counter's value when the next iteration begins.
+        self.begin = None
+        #: Whether the condition did not hold.
+        self.is_over = False
+
+    def __iter__(self):
+        return itertools.repeat(())
+
+    def __getitem__(self, index):
+        return ()
+
+    def turn(self, holds):
+        if holds:
+            counter = self.plan["wrap"]["counter"]
+            self.begin(self.frame.f_locals.get(counter, self.frame.f_globals.get(counter)))
+        else:
+            self.is_over = True
+
+
+class HandsFree:
+    """Compiles the files that hold such loops. ``session.enter_wrapped(plan, frame, iterable)`` gives what is iterated over
+    instead, ``session.turn(plan, holds)`` is told of each turn of a ``while``.
+    """
+
+    def __init__(self, plan, root, script, session):
         self._plans = [loop for loop in plan["loops"] if loop.get("wrap")]
         self._script = os.path.realpath(script)
         self._files = {}
@@ -41,10 +69,16 @@ class HandsFree:
             return
         plans, frame_of = self._plans, sys._getframe
 
-        def hook(number, iterable):
-            return enter(plans[number], frame_of(1), iterable)
+        def enter(number, iterable):
+            return session.enter_wrapped(plans[number], frame_of(1), iterable)
 
-        setattr(builtins, _HOOK, hook)
+        def turn(number, condition):
+            holds = bool(condition)
+            session.turn(plans[number], holds)
+            return holds
+
+        setattr(builtins, _ENTER, enter)
+        setattr(builtins, _TURN, turn)
         if any(path != self._script for path in self._files):
             sys.meta_path.insert(0, _Finder(self))
 
@@ -54,32 +88,57 @@ class HandsFree:
         if not spans:
             return compile(source, name, "exec", dont_inherit=True)
         tree = compile(source, name, "exec", flags=ast.PyCF_ONLY_AST, dont_inherit=True)
-        for loop in ast.walk(tree):
-            if isinstance(loop, ast.For):
-                loop.iter = _Wrapper(spans).visit(loop.iter)
+        tree = _Loops(spans).visit(tree)
         return compile(tree, name, "exec", dont_inherit=True)
 
     def holds(self, path):
         return os.path.realpath(path) in self._files
 
 
-class _Wrapper(ast.NodeTransformer):
+class _Loops(ast.NodeTransformer):
+    def __init__(self, spans):
+        self._spans = spans
+
+    def visit_For(self, node):
+        node.iter = _Iterable(self._spans).visit(node.iter)
+        return self.generic_visit(node)
+
+    def visit_While(self, node):
+        self.generic_visit(node)
+        test = node.test
+        number = self._spans.get(_span(test))
+        if number is None:
+            return node
+        leave = ast.If(ast.UnaryOp(ast.Not(), _call(_TURN, number, test)), [ast.Break()], [])
+        nothing = ast.copy_location(ast.Constant(None), test)
+        each = ast.For(ast.Tuple([], ast.Store()), _call(_ENTER, number, nothing), [leave, *node.body], [], None)
+        for part in (leave, leave.test, leave.test.op, leave.body[0], each.target):
+            ast.copy_location(part, test)
+        return ast.copy_location(each, node)
+
+
+class _Iterable(ast.NodeTransformer):
+    """Wraps the part of a ``for`` statement's iterable that the plan names."""
+
     def __init__(self, spans):
         self._spans = spans
 
     def visit(self, node):
-        span = (
-            getattr(node, "lineno", None),
-            getattr(node, "col_offset", None),
-            getattr(node, "end_lineno", None),
-            getattr(node, "end_col_offset", None),
-        )
-        number = self._spans.get(span)
+        number = self._spans.get(_span(node))
         if number is None or not isinstance(node, ast.expr):
             return self.generic_visit(node)
-        function = ast.copy_location(ast.Name(_HOOK, ast.Load()), node)
-        constant = ast.copy_location(ast.Constant(number), node)
-        return ast.copy_location(ast.Call(function, [constant, node], []), node)
+        return _call(_ENTER, number, node)
+
+
+def _span(node):
+    return tuple(getattr(node, name, None) for name in ("lineno", "col_offset", "end_lineno", "end_col_offset"))
+
+
+def _call(function, number, argument):
+    """A call of a hook, at the place of its argument."""
+    name = ast.copy_location(ast.Name(function, ast.Load()), argument)
+    constant = ast.copy_location(ast.Constant(number), argument)
+    return ast.copy_location(ast.Call(name, [constant, argument], []), argument)
 
 
 class _Finder:

@@ -4,8 +4,8 @@ import os
 import signal
 import sys
 
-from . import _arguments, _capture, _journal, _snapshot
-from ._session import SKIP, Session, _length, _scalar
+from . import _arguments, _capture, _handsfree, _journal, _snapshot
+from ._session import SKIP, Session, _how, _length, _scalar
 
 
 _PR_SET_PDEATHSIG = 1
@@ -49,7 +49,8 @@ class Replay(Session):
             self._finish()
         in_order = all(step["iteration"] == at and step["restore"] is None for at, step in enumerate(steps))
         iterator = iter(iterable) if in_order else None
-        if iterator is None and not (hasattr(iterable, "__getitem__") and hasattr(iterable, "__len__")):
+        is_while = type(iterable) is _handsfree.Turns
+        if iterator is None and not is_while and not (hasattr(iterable, "__getitem__") and hasattr(iterable, "__len__")):
             self._fail("the main loop's iterable cannot be entered in the middle")
         how = _journal.EARLY
         try:
@@ -62,17 +63,24 @@ class Replay(Session):
                     value = next(iterator) if iterator is not None else iterable[index]
                 except (StopIteration, IndexError):
                     self._fail("the main loop ended before iteration %d" % index)
-                self._stack[:] = [(name, index)]
-                self._journal.iterate(index, _scalar(value, index))
+                if is_while:
+                    self._begin_later(iterable, 0, name, index)
+                else:
+                    self._stack[:] = [(name, index)]
+                    self._journal.iterate(index, _scalar(value, index))
                 yield value
                 self._snapshots.report({"t": "step", "iteration": index})
             if stop == "after_last_step":
                 # Not a `break` of the script's: what follows is not executed.
                 self._journal.exit(_journal.SKIPPED)
                 self._finish()
+            if is_while:
+                # The condition is evaluated once more, as it was when the run left the loop.
+                iterable.begin = lambda _: self._fail("the main loop goes on after its last iteration")
+                yield ()
             how = _journal.EXHAUSTED
         finally:
-            self._leave_main(how)
+            self._leave_main(_how(iterable, how))
 
     def _is_added(self, frame):
         inserted, last = self._order["inserted"], None if self._main is None else self._main.frame

@@ -2,18 +2,15 @@
 
 ``Session`` records; ``_replay.Replay`` derives from it and enters the main loop where it is told to.
 """
-import atexit
 import itertools
 import json
 import os
-import struct
 import sys
 import threading
 import traceback
 from contextlib import contextmanager
 
-from . import _activate, _arguments, _audit, _buffers, _capture, _flordb, _frames, _handsfree
-from . import _journal, _output, _seeds, _snapshot, _values
+from . import _arguments, _audit, _capture, _frames, _handsfree, _journal, _snapshot, _values
 from ._adaptive import Adaptive
 
 _MAX_TRACEBACK = 20_000
@@ -27,76 +24,6 @@ _NAMED = 3
 _ADDED = "+"
 #: The state of a block whose end was restored.
 SKIP = object()
-
-
-def begin(environment):
-    """Starts the session that the environment asks for; gives what compiles the script, and what to call at its end."""
-    fds = json.loads(environment["AFTERLOG_FDS"])
-    for fd in [fds["events"], fds["output"], fds["control"], *fds["buffers"], *fds.get("keep", [])]:
-        os.set_inheritable(fd, False)
-    with open(environment["AFTERLOG_PLAN"], encoding="utf-8") as file:
-        plan = json.load(file)
-    replay = environment["AFTERLOG_MODE"] == "replay"
-    journal = _journal.Journal(fds["events"])
-    buffers = [_buffers.Buffer(number, fd) for number, fd in enumerate(fds["buffers"])]
-    snapshots = _snapshot.Snapshots(_snapshot.Control(fds["control"]), buffers)
-    root = environment["AFTERLOG_ROOT"]
-    if replay:
-        from . import _replay
-
-        _replay.die_with_parent(int(environment["AFTERLOG_PARENT"]))
-        with open(environment["AFTERLOG_ORDER"], encoding="utf-8") as file:
-            session = _replay.Replay(journal, snapshots, plan, root, json.load(file))
-    else:
-        session = Session(journal, snapshots, plan, root, environment.get("AFTERLOG_CHECKPOINTS", "adaptive"))
-    _flordb.executable = environment.get("AFTERLOG_EXE")
-    _flordb.flush = journal.flush
-    session.kept = _output.tee(fds["output"])
-    _seeds.plant(int(environment["AFTERLOG_SEED"]))
-    journal.start(json.dumps(_snapshot.process_facts()))
-    journal.flush()
-    journal.chores.append(snapshots.send_ready)
-    atexit.register(journal.flush)
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=session.forked)
-    _activate(
-        log=make_log(journal),
-        arg=session.arg,
-        loop=session.loop,
-        iteration=session.iteration,
-        checkpointing=session.checkpointing_class(),
-    )
-    if environment.get("AFTERLOG_GUARD"):
-        from . import _guard
-
-        _guard.install(environment["AFTERLOG_GUARD"], session.refused)
-    hands_free = _handsfree.HandsFree(plan, root, sys.argv[1], session.enter_wrapped)
-    return hands_free.compile, session.end
-
-
-def make_log(journal):
-    """The ``log`` call; a float costs one packed record and one append to a queue."""
-    ids = journal.ids
-    pack = struct.Struct("<BIBd").pack
-    failed = set()
-
-    def log(name, value):
-        """Logs a named value at the current position and returns it. Never raises."""
-        try:
-            if type(value) is float:
-                try:
-                    journal.append(pack(6, ids[name], 3, value))
-                    return value
-                except KeyError:
-                    pass
-            journal.log(str(name), _values.encode(value))
-        except Exception as error:  # noqa: BLE001 - logging must not break training
-            if str(name) not in failed:
-                failed.add(str(name))
-                journal.note("a value of %s was not logged: %s: %s" % (name, type(error).__name__, error))
-        return value
-
-    return log
 
 
 class Main:
@@ -140,8 +67,9 @@ class Session:
         self._times = {}
         self._adaptive = Adaptive(checkpoints)
         self._audit = _audit.Audit(root)
+        #: The `while` loops that are running, innermost last.
+        self._whiles = []
         self._said = set()
-        self._script_files = {}
 
     # The calls of the API.
 
@@ -212,13 +140,25 @@ class Session:
         how = _journal.EARLY
         try:
             for index, value in enumerate(iterable):
-                stack[depth] = (name, index)
-                journal.iterate(index, _scalar(value, index))
+                if type(iterable) is _handsfree.Turns:
+                    self._begin_later(iterable, depth, name, index)
+                else:
+                    stack[depth] = (name, index)
+                    journal.iterate(index, _scalar(value, index))
                 yield value
             how = _journal.EXHAUSTED
         finally:
             del stack[depth:]
-            journal.exit(how)
+            journal.exit(_how(iterable, how))
+
+    def _begin_later(self, turns, depth, name, index):
+        """Has an iteration of a `while` begin when its condition is known to hold."""
+
+        def begin(value):
+            self._stack[depth:] = [(name, index)]
+            self._journal.iterate(index, _scalar(value, index))
+
+        turns.begin = begin
 
     def _main_loop(self, name, iterable, plan, frame):
         length = _length(iterable)
@@ -236,12 +176,15 @@ class Session:
                 except StopIteration:
                     how = _journal.EXHAUSTED
                     return
-                self._stack[:] = [(name, index)]
-                self._journal.iterate(index, _scalar(value, index))
+                if type(iterable) is _handsfree.Turns:
+                    self._begin_later(iterable, 0, name, index)
+                else:
+                    self._stack[:] = [(name, index)]
+                    self._journal.iterate(index, _scalar(value, index))
                 yield value
                 index += 1
         finally:
-            self._leave_main(how)
+            self._leave_main(_how(iterable, how))
 
     def _enter_main(self, plan, frame):
         self._main = Main(plan, frame)
@@ -271,12 +214,16 @@ class Session:
             self._capture({"at": "iteration_start"}, lambda: self._roots(), [("m", main.entries)])
 
     def enter_wrapped(self, plan, frame, iterable):
-        """What is iterated over in place of ``iterable`` in a loop that the script does not name."""
+        """What is iterated over in place of ``iterable`` in a loop that the script does not name; of a `while` it is None."""
+        turns = None if plan["wrap"]["counter"] is None else _handsfree.Turns(plan, frame)
+        if turns is not None:
+            iterable = turns
         if threading.get_ident() != self._thread or os.getpid() != self._pid:
             return iterable
         name, positions = plan["name"], plan["wrap"]["has_positions"]
         if self._is_added(frame):
-            return self._iterate(name, iterable, plan["key"] + _ADDED) if positions else iterable
+            generator = self._iterate(name, iterable, plan["key"] + _ADDED) if positions else iterable
+            return generator if turns is None else self._while(turns, generator)
         self._close_block()
         if plan["is_main"] and not self._stack and not self._main_was:
             self._main_was = True
@@ -289,7 +236,23 @@ class Session:
             generator = self._iterate(name, iterable, plan["key"])
         else:
             return iterable
-        return _handsfree.Sized(generator, iterable)
+        return _handsfree.Sized(generator, iterable) if turns is None else self._while(turns, generator)
+
+    def _while(self, turns, generator):
+        self._whiles.append(turns)
+        try:
+            yield from generator
+        finally:
+            generator.close()
+            self._whiles.remove(turns)
+
+    def turn(self, plan, holds):
+        """Told when a `while` loop's condition has been evaluated."""
+        if threading.get_ident() == self._thread and os.getpid() == self._pid:
+            for turns in reversed(self._whiles):
+                if turns.plan is plan:
+                    turns.turn(holds)
+                    return
 
     def _is_added(self, frame):
         """Whether a statement that the run did not have leads to this frame. In a record there is none."""
@@ -471,6 +434,11 @@ def _length(iterable):
         return len(iterable)
     except Exception:  # noqa: BLE001 - any iterable will do
         return -1
+
+
+def _how(iterable, how):
+    """How a loop ended: of a `while` its condition says whether it ran to its end."""
+    return _journal.EXHAUSTED if type(iterable) is _handsfree.Turns and iterable.is_over else how
 
 
 def _scalar(value, index):

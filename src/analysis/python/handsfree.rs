@@ -7,10 +7,11 @@
 use std::collections::BTreeSet;
 
 use ruff_python_ast::visitor::{Visitor, walk_expr, walk_stmt};
-use ruff_python_ast::{Expr, Stmt};
+use ruff_python_ast::{Expr, Operator, Stmt, StmtWhile};
 
 use crate::analysis::python::api::{Api, ApiNames};
-use crate::analysis::python::instrument::{FoundLoop, Sequence};
+use crate::analysis::python::instrument::{FoundLoop, LoopStmt, Sequence};
+use crate::analysis::python::liveness;
 use crate::analysis::python::parse::Module;
 use crate::analysis::python::program::Program;
 use crate::analysis::python::reach::Calls;
@@ -19,6 +20,9 @@ use crate::analysis::python::reach::Calls;
 const MAX_CALL_DEPTH: usize = 3;
 /// A loop that scores less looks like something else than training.
 const LEAST_SCORE: u32 = 4;
+
+/// The name of a loop whose statement gives it none.
+const UNNAMED: &str = "iteration";
 
 /// Lines (1-based, inclusive) of the script that were added to its version.
 pub(super) type Inserted<'i> = &'i [(u32, u32)];
@@ -30,22 +34,34 @@ pub(super) struct Choice {
     pub(super) blocks: BTreeSet<usize>,
 }
 
-/// Every `for` statement of the program.
+/// Every `for` and `while` statement of the program.
 pub(super) fn find_loops<'a>(program: &Program<'a>) -> Vec<FoundLoop<'a>> {
     let mut loops = Vec::new();
     for (number, unit) in program.units.iter().enumerate() {
         let module = program.files[unit.file].module;
-        let mut finder = Finder { unit: number, module, whiles: 0, loops: &mut loops };
+        let mut finder = Finder { unit: number, module, loops: &mut loops };
         unit.body.iter().for_each(|stmt| finder.visit_stmt(stmt));
     }
     loops
 }
 
+impl<'a> Finder<'_, 'a> {
+    fn add(&mut self, found: LoopStmt<'a>, name: Option<&str>, sequence: Sequence<'a>, stmt: &Stmt) {
+        self.loops.push(FoundLoop {
+            unit: self.unit,
+            stmt: found,
+            name: name.unwrap_or(UNNAMED).to_owned(),
+            lines: self.module.span(stmt),
+            sequence,
+            inserted: false,
+            checkpointed: false,
+        });
+    }
+}
+
 struct Finder<'f, 'a> {
     unit: usize,
     module: &'a Module,
-    /// How many `while` statements are around.
-    whiles: usize,
     loops: &'f mut Vec<FoundLoop<'a>>,
 }
 
@@ -53,22 +69,12 @@ impl<'a> Visitor<'a> for Finder<'_, 'a> {
     fn visit_stmt(&mut self, stmt: &'a Stmt) {
         match stmt {
             Stmt::FunctionDef(_) | Stmt::ClassDef(_) => return,
-            Stmt::While(_) => {
-                self.whiles += 1;
-                walk_stmt(self, stmt);
-                self.whiles -= 1;
-                return;
+            Stmt::While(repeated) => {
+                let counter = counter(repeated);
+                self.add(LoopStmt::While(repeated), counter, Sequence::Turns { test: &repeated.test, counter }, stmt);
             }
             Stmt::For(each) if !each.is_async => {
-                self.loops.push(FoundLoop {
-                    unit: self.unit,
-                    stmt: each,
-                    name: name_of(&each.target).unwrap_or("iteration").to_owned(),
-                    lines: self.module.span(stmt),
-                    sequence: Sequence::Wrapped { expr: inside_bar(&each.iter), within_while: self.whiles > 0 },
-                    inserted: false,
-                    checkpointed: false,
-                });
+                self.add(LoopStmt::For(each), name_of(&each.target), Sequence::Wrapped(inside_bar(&each.iter)), stmt);
             }
             _ => {}
         }
@@ -91,6 +97,19 @@ fn name_of(target: &Expr) -> Option<&str> {
         _ => return None,
     };
     (!name.trim_matches('_').is_empty()).then_some(name)
+}
+
+/// The variable that a `while` advances: one that its condition reads, else the first that its body counts by one.
+fn counter(repeated: &StmtWhile) -> Option<&str> {
+    let read = liveness::reads_of(&repeated.test);
+    let advanced =
+        repeated.body.iter().filter_map(Stmt::as_aug_assign_stmt).filter(|assign| assign.op == Operator::Add);
+    let names = advanced.filter_map(|assign| Some((assign.target.as_name_expr()?.id.as_str(), &*assign.value)));
+    let is_one = |value: &Expr| {
+        value.as_number_literal_expr().and_then(|number| number.value.as_int()?.as_u8()).is_some_and(|one| one == 1)
+    };
+    let in_test = names.clone().find(|(name, _)| read.contains(*name));
+    in_test.or_else(|| names.clone().find(|(_, value)| is_one(value))).map(|(name, _)| name)
 }
 
 /// A progress bar is left around: it shall still know how long the sequence is.
@@ -127,20 +146,19 @@ pub(super) fn choose(
         let same = loops[outer].unit == loops[inner].unit && loops[outer].holds(&loops[inner]);
         outer != inner && (same || reached[outer].contains(&loops[inner].unit))
     };
-    let in_while = reached_from_whiles(program, calls);
-    let outermost = |at: usize| {
-        let within_while = matches!(loops[at].sequence, Sequence::Wrapped { within_while: true, .. });
-        !within_while && !in_while.contains(&loops[at].unit) && !own.clone().any(|other| inside(other, at))
-    };
+    let outermost = |at: usize| loops[at].can_be_told() && !own.clone().any(|other| inside(other, at));
     let score = |at: usize| {
         let found = &loops[at];
-        let mut words = calls.mentioned(program.units[found.unit].file, &found.stmt.body);
+        let mut words = calls.mentioned(program.units[found.unit].file, found.stmt.body());
         words.extend(reached[at].iter().flat_map(|unit| calls.mentions(*unit).iter().cloned()));
         let has = |names: &[&str]| names.iter().any(|name| words.contains(*name));
-        let epochs = found.name.to_lowercase().contains("epoch");
+        let name = found.name.to_lowercase();
+        let epochs = name.contains("epoch");
+        let steps = name.contains("step") || name.contains("iter") && name != UNNAMED;
         let trains = has(&["backward", "zero_grad", "step", "train", "fit", "optimizer", "apply_gradients"]);
         let nests = own.clone().any(|other| inside(at, other));
-        4 * u32::from(epochs) + 3 * u32::from(trains) + 2 * u32::from(nests) + u32::from(has(&["log", "print"]))
+        let tells = has(&["log", "print"]);
+        4 * u32::from(epochs) + 3 * u32::from(trains) + 2 * u32::from(nests) + u32::from(steps) + u32::from(tells)
     };
     let candidates = own.clone().filter(|at| outermost(*at)).map(|at| (score(at), at));
     let best =
@@ -159,28 +177,6 @@ pub(super) fn with_main(
     Choice { main: Some(main), blocks: blocks(program, calls, loops, main, inserted) }
 }
 
-/// Units that run within some `while` loop.
-fn reached_from_whiles(program: &Program<'_>, calls: &Calls<'_>) -> BTreeSet<usize> {
-    struct Whiles<'c>(&'c Calls<'c>, usize, BTreeSet<usize>);
-    impl<'a> Visitor<'a> for Whiles<'_> {
-        fn visit_stmt(&mut self, stmt: &'a Stmt) {
-            match stmt {
-                Stmt::FunctionDef(_) | Stmt::ClassDef(_) => {}
-                Stmt::While(repeated) => self.2.extend(self.0.reached_from(self.1, &repeated.body)),
-                _ => walk_stmt(self, stmt),
-            }
-        }
-
-        fn visit_expr(&mut self, _: &'a Expr) {}
-    }
-    let mut whiles = Whiles(calls, 0, BTreeSet::new());
-    for unit in &program.units {
-        whiles.1 = unit.file;
-        whiles.visit_body(unit.body);
-    }
-    whiles.2
-}
-
 /// The outermost loops in the main loop's body, and in the functions that it calls outside of loops.
 fn blocks(
     program: &Program<'_>,
@@ -189,7 +185,7 @@ fn blocks(
     main: usize,
     inserted: Inserted<'_>,
 ) -> BTreeSet<usize> {
-    let plain = |at: &usize| matches!(loops[*at].sequence, Sequence::Wrapped { within_while: false, .. });
+    let plain = |at: &usize| matches!(loops[*at].sequence, Sequence::Wrapped(_));
     let outermost_of = |unit: usize, within: Option<usize>| -> Vec<usize> {
         let here: Vec<usize> = (0..loops.len())
             .filter(|at| loops[*at].unit == unit && *at != main && !loops[*at].inserted)
@@ -200,7 +196,7 @@ fn blocks(
     };
     let mut found: BTreeSet<usize> = outermost_of(loops[main].unit, Some(main)).into_iter().collect();
     let mut units = BTreeSet::from([loops[main].unit]);
-    let mut called = calls.named_by(&outside_loops(program, loops[main].unit, &loops[main].stmt.body, inserted));
+    let mut called = calls.named_by(&outside_loops(program, loops[main].unit, loops[main].stmt.body(), inserted));
     for _ in 0..MAX_CALL_DEPTH {
         let new: Vec<usize> = called.into_iter().filter(|unit| units.insert(*unit)).collect();
         found.extend(new.iter().flat_map(|unit| outermost_of(*unit, None)));
@@ -255,7 +251,7 @@ pub(super) fn logs(program: &Program<'_>, calls: &Calls<'_>, found: &FoundLoop<'
         logs.visit_body(body);
         logs.found
     };
-    within(found.unit, &found.stmt.body)
+    within(found.unit, found.stmt.body())
         || found.reaches(program, calls).into_iter().any(|unit| within(unit, program.units[unit].body))
 }
 
@@ -321,7 +317,11 @@ mod tests {
                 "main epoch 7, block x 2",
             ),
             ("for row in rows:\n  print(row)\n", ""),
-            ("while True:\n  for x in data:\n    o.step()\n", ""),
+            ("while True:\n  for x in data:\n    o.step()\n  n += 1\n", "main n 1, block x 2"),
+            ("i = 0\nwhile i < 9:\n  k += 1\n  loss.backward()\n  print(i)\n  i += 2\n", "main i 2"),
+            // What stands in a `while` within the main loop is executed with it.
+            ("for epoch in e:\n  while a:\n    for x in d:\n      o.step()\n", "main epoch 1"),
+            ("while a:\n  for x in data:\n    o.step()\nelse:\n  pass\n", ""),
             ("async def f():\n  async for epoch in g():\n    o.step()\n", ""),
         ] {
             assert_eq!(found(&plan(text, &[])), expected, "{text}");

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ruff_python_ast::visitor::{Visitor, walk_expr, walk_stmt};
-use ruff_python_ast::{Expr, ExprCall, Stmt, StmtFor};
+use ruff_python_ast::{Expr, ExprCall, Stmt, StmtFor, StmtWhile};
 
 use crate::analysis::python::api::{Api, ApiNames};
 use crate::analysis::python::effects::{Analyser, Effects};
@@ -24,9 +24,10 @@ pub fn instrument(script: &str, files: &[SourceFile], inserted: Inserted<'_>) ->
     let program = program(&modules);
     let loops = find_loops(&program, inserted);
     let calls = Calls::new(&program, inserted);
-    let hands_free = loops.iter().any(|found| matches!(found.sequence, Sequence::Wrapped { .. }));
+    let hands_free = loops.iter().any(|found| !matches!(found.sequence, Sequence::Named(_)));
     let choice = if hands_free { handsfree::choose(&program, &calls, &loops, inserted) } else { Choice::default() };
-    let directed = |found: &FoundLoop<'_>| !found.inserted && found.directed(&program, "main-loop");
+    let directed =
+        |found: &FoundLoop<'_>| !found.inserted && found.can_be_told() && found.directed(&program, "main-loop");
     let named = loops.iter().position(directed);
     let choice = match named {
         Some(main) if hands_free => handsfree::with_main(&program, &calls, &loops, main, inserted),
@@ -42,16 +43,20 @@ pub fn instrument(script: &str, files: &[SourceFile], inserted: Inserted<'_>) ->
     let inside = main.map(|main| loops[main].reaches(&program, &calls)).unwrap_or_default();
     for (number, found) in loops.iter().enumerate() {
         let is_main = main == Some(number);
-        if let Sequence::Wrapped { expr, .. } = found.sequence {
+        if let Some(expr) = found.wrapped() {
             let is_block = choice.blocks.contains(&number);
             // Of an added loop too, that its values have a place.
             let has_positions = is_main || handsfree::logs(&program, &all_calls, found, &[]);
-            if is_main || is_block || has_positions {
+            if found.can_be_told() && (is_main || is_block || has_positions) {
                 let mut plan_of = describe(&program, &mut analyser, &loops, number, is_main, is_block);
                 plan_of.wrap = Some(Wrap {
                     span: program.files[program.units[found.unit].file].module.columns(expr),
                     has_positions,
                     was_silent: !is_main && !handsfree::logs(&program, &calls, found, inserted),
+                    counter: match found.sequence {
+                        Sequence::Turns { counter, .. } => Some(counter.unwrap_or_default().to_owned()),
+                        _ => None,
+                    },
                 });
                 plan.loops.push(plan_of);
             }
@@ -82,10 +87,10 @@ pub(super) fn program<'a>(modules: &'a [(&'a str, Module)]) -> Program<'a> {
     Program::new(&files)
 }
 
-/// A `for` statement that is a loop to us.
+/// A statement that is a loop to us.
 pub(super) struct FoundLoop<'a> {
     pub(super) unit: usize,
-    pub(super) stmt: &'a StmtFor,
+    pub(super) stmt: LoopStmt<'a>,
     pub(super) name: String,
     pub(super) lines: (u32, u32),
     pub(super) sequence: Sequence<'a>,
@@ -95,16 +100,67 @@ pub(super) struct FoundLoop<'a> {
     pub(super) checkpointed: bool,
 }
 
+#[derive(Debug, Clone, Copy)]
+pub(super) enum LoopStmt<'a> {
+    For(&'a StmtFor),
+    While(&'a StmtWhile),
+}
+
+impl<'a> LoopStmt<'a> {
+    pub(super) fn body(self) -> &'a [Stmt] {
+        match self {
+            Self::For(each) => &each.body,
+            Self::While(repeated) => &repeated.body,
+        }
+    }
+
+    fn whole(self) -> Stmt {
+        match self {
+            Self::For(each) => Stmt::For(each.clone()),
+            Self::While(repeated) => Stmt::While(repeated.clone()),
+        }
+    }
+
+    /// Names that an iteration may read before it assigns them.
+    fn exposed(self) -> BTreeSet<String> {
+        let mut assigned = BTreeSet::new();
+        let mut read = match self {
+            Self::For(each) => {
+                target_names(&each.target, &mut assigned);
+                BTreeSet::new()
+            }
+            Self::While(repeated) => liveness::reads_of(&repeated.test),
+        };
+        read.extend(liveness::exposed(self.body(), &mut assigned));
+        read
+    }
+}
+
 /// What is iterated over.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Sequence<'a> {
     /// A call of `loop` somewhere in the iterable's expression.
     Named(&'a ExprCall),
     /// An expression that the runtime wraps, in a script that names no loops.
-    Wrapped { expr: &'a Expr, within_while: bool },
+    Wrapped(&'a Expr),
+    /// The condition of a `while`, in a script that names no loops, and the variable that counts.
+    Turns { test: &'a Expr, counter: Option<&'a str> },
 }
 
-impl FoundLoop<'_> {
+impl<'a> FoundLoop<'a> {
+    /// The expression that the runtime wraps.
+    fn wrapped(&self) -> Option<&'a Expr> {
+        match self.sequence {
+            Sequence::Named(_) => None,
+            Sequence::Wrapped(expr) | Sequence::Turns { test: expr, .. } => Some(expr),
+        }
+    }
+
+    /// Whether the runtime can be told of its iterations: not of a `while` with an `else`.
+    pub(super) fn can_be_told(&self) -> bool {
+        !matches!(self.stmt, LoopStmt::While(repeated) if !repeated.orelse.is_empty())
+    }
+
     pub(super) fn holds(&self, other: &Self) -> bool {
         self.lines.0 <= other.lines.0 && other.lines.1 <= self.lines.1 && self.lines != other.lines
     }
@@ -116,7 +172,7 @@ impl FoundLoop<'_> {
 
     /// Units that it can get to.
     pub(super) fn reaches(&self, program: &Program<'_>, calls: &Calls<'_>) -> BTreeSet<usize> {
-        calls.reached_from(program.units[self.unit].file, &[Stmt::For(self.stmt.clone())])
+        calls.reached_from(program.units[self.unit].file, &[self.stmt.whole()])
     }
 
     pub(super) fn key(&self, program: &Program<'_>, loops: &[FoundLoop<'_>]) -> String {
@@ -183,7 +239,7 @@ impl<'a> Visitor<'a> for LoopFinder<'_, 'a> {
                 if let Some((call, name)) = finder.found {
                     self.loops.push(FoundLoop {
                         unit: self.unit,
-                        stmt: each,
+                        stmt: LoopStmt::For(each),
                         name: name.to_owned(),
                         lines: self.module.span(stmt),
                         sequence: Sequence::Named(call),
@@ -244,7 +300,7 @@ fn describe(
 ) -> LoopPlan {
     let found = &loops[number];
     let unit = &program.units[found.unit];
-    let whole = Stmt::For(found.stmt.clone());
+    let whole = found.stmt.whole();
     let effects = analyser.effects(found.unit, &[&whole]);
     let changes = variables(program, found.unit, &effects);
     let live = live(program, found, &changes, is_main);
@@ -297,9 +353,7 @@ fn variables(program: &Program<'_>, unit: usize, effects: &Effects) -> Vec<Varia
 /// again. What lies outside the frame is taken to be read by anybody.
 fn live(program: &Program<'_>, found: &FoundLoop<'_>, changes: &[Variable], is_main: bool) -> BTreeSet<String> {
     let unit = &program.units[found.unit];
-    let mut assigned = BTreeSet::new();
-    target_names(&found.stmt.target, &mut assigned);
-    let mut read = liveness::exposed(&found.stmt.body, &mut assigned);
+    let mut read = found.stmt.exposed();
     let mut outside =
         Outside { skip: found, module: program.files[unit.file].module, names: BTreeSet::new(), after_only: is_main };
     unit.body.iter().for_each(|stmt| outside.visit_stmt(stmt));
@@ -336,7 +390,8 @@ impl<'a> Visitor<'a> for Outside<'_, 'a> {
     fn visit_stmt(&mut self, stmt: &'a Stmt) {
         let (first, last) = self.module.span(stmt);
         let (from, to) = self.skip.lines;
-        if (first, last) == (from, to) && stmt.is_for_stmt() || self.after_only && last < from {
+        if (first, last) == (from, to) && (stmt.is_for_stmt() || stmt.is_while_stmt()) || self.after_only && last < from
+        {
             return;
         }
         if first <= from && to <= last {
@@ -360,12 +415,14 @@ impl<'a> Visitor<'a> for Outside<'_, 'a> {
 /// Whether iteration `n` gets item `n` of a sequence wherever the loop is entered: nothing but a progress bar may stand
 /// between the call of `loop` and the `for`, and the sequence must be one that is always the same.
 fn jumpable(program: &Program<'_>, found: &FoundLoop<'_>) -> bool {
-    let call = match found.sequence {
-        Sequence::Named(call) => call,
-        Sequence::Wrapped { expr, .. } => return is_sequence(program, found.unit, expr, 3),
+    let (call, each) = match (found.sequence, found.stmt) {
+        (Sequence::Named(call), LoopStmt::For(each)) => (call, each),
+        (Sequence::Wrapped(expr), _) => return is_sequence(program, found.unit, expr, 3),
+        // The state alone decides how a `while` goes on.
+        (_, LoopStmt::While(_)) | (Sequence::Turns { .. }, _) => return true,
     };
     let is_call = |expr: &Expr| expr.as_call_expr().is_some_and(|found| std::ptr::eq(found, call));
-    let direct = is_call(&found.stmt.iter) || handsfree::bar(&found.stmt.iter).is_some_and(is_call);
+    let direct = is_call(&each.iter) || handsfree::bar(&each.iter).is_some_and(is_call);
     let Some(iterable) = call.arguments.find_argument_value("iterable", 1) else { return false };
     direct && is_sequence(program, found.unit, iterable, 3)
 }

@@ -38,7 +38,8 @@ impl<'a> Visitor<'a> for Reads {
     }
 }
 
-fn reads_of(expr: &Expr) -> BTreeSet<String> {
+/// Every name that an expression reads.
+pub(super) fn reads_of(expr: &Expr) -> BTreeSet<String> {
     let mut reads = Reads::default();
     reads.visit_expr(expr);
     reads.names

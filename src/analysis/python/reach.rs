@@ -178,11 +178,11 @@ fn add(
     let function = &program.units[unit];
     let anywhere = function.class.is_some() && (function.name.starts_with("__") || IMPLICIT.contains(&function.name));
     for (block, key) in blocks {
-        if anywhere || reaches(&block.stmt.body) {
+        if anywhere || reaches(block.stmt.body()) {
             reach.blocks.push(key.clone());
         }
     }
-    reach.body |= anywhere || reaches(&main.stmt.body);
+    reach.body |= anywhere || reaches(main.stmt.body());
     let holder = &program.units[main.unit];
     let module = program.units[program.files[0].unit].body;
     let (before, after) = beside(holder.body, main, program);

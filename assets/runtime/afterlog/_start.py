@@ -1,0 +1,78 @@
+"""Starts the session of a recorded or replayed process from what the recorder or the replay worker has set up."""
+import atexit
+import json
+import os
+import struct
+import sys
+
+from . import _activate, _buffers, _flordb, _handsfree, _journal, _output, _seeds, _session, _snapshot, _values
+
+
+def begin(environment):
+    """Starts the session that the environment asks for; gives what compiles the script, and what to call at its end."""
+    fds = json.loads(environment["AFTERLOG_FDS"])
+    for fd in [fds["events"], fds["output"], fds["control"], *fds["buffers"], *fds.get("keep", [])]:
+        os.set_inheritable(fd, False)
+    with open(environment["AFTERLOG_PLAN"], encoding="utf-8") as file:
+        plan = json.load(file)
+    replay = environment["AFTERLOG_MODE"] == "replay"
+    journal = _journal.Journal(fds["events"])
+    buffers = [_buffers.Buffer(number, fd) for number, fd in enumerate(fds["buffers"])]
+    snapshots = _snapshot.Snapshots(_snapshot.Control(fds["control"]), buffers)
+    root = environment["AFTERLOG_ROOT"]
+    if replay:
+        from . import _replay
+
+        _replay.die_with_parent(int(environment["AFTERLOG_PARENT"]))
+        with open(environment["AFTERLOG_ORDER"], encoding="utf-8") as file:
+            session = _replay.Replay(journal, snapshots, plan, root, json.load(file))
+    else:
+        session = _session.Session(journal, snapshots, plan, root, environment.get("AFTERLOG_CHECKPOINTS", "adaptive"))
+    _flordb.executable = environment.get("AFTERLOG_EXE")
+    _flordb.flush = journal.flush
+    session.kept = _output.tee(fds["output"])
+    _seeds.plant(int(environment["AFTERLOG_SEED"]))
+    journal.start(json.dumps(_snapshot.process_facts()))
+    journal.flush()
+    journal.chores.append(snapshots.send_ready)
+    atexit.register(journal.flush)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=session.forked)
+    _activate(
+        log=make_log(journal),
+        arg=session.arg,
+        loop=session.loop,
+        iteration=session.iteration,
+        checkpointing=session.checkpointing_class(),
+    )
+    if environment.get("AFTERLOG_GUARD"):
+        from . import _guard
+
+        _guard.install(environment["AFTERLOG_GUARD"], session.refused)
+    hands_free = _handsfree.HandsFree(plan, root, sys.argv[1], session)
+    return hands_free.compile, session.end
+
+
+def make_log(journal):
+    """The ``log`` call; a float costs one packed record and one append to a queue."""
+    ids = journal.ids
+    pack = struct.Struct("<BIBd").pack
+    failed = set()
+
+    def log(name, value):
+        """Logs a named value at the current position and returns it. Never raises."""
+        try:
+            if type(value) is float:
+                try:
+                    journal.append(pack(6, ids[name], 3, value))
+                    return value
+                except KeyError:
+                    pass
+            journal.log(str(name), _values.encode(value))
+        except Exception as error:  # noqa: BLE001 - logging must not break training
+            if str(name) not in failed:
+                failed.add(str(name))
+                journal.note("a value of %s was not logged: %s: %s" % (name, type(error).__name__, error))
+        return value
+
+    return log
