@@ -13,7 +13,7 @@ const CONTEXT: usize = 3;
 /// Show how the code of two runs differs.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  afterlog diff last:2
+  afterlog diff 6xk2 7p1c
   afterlog diff 6xk2 last --file train.py")]
 pub struct DiffArgs {
     /// The earlier run.
@@ -42,6 +42,10 @@ pub(super) fn run(args: &DiffArgs, output: &mut Output) -> Result<ExitCode, Erro
         let (before, after) = (project.source(&old, &path)?, project.source(&new, &path)?);
         if before.is_none() && after.is_none() {
             return Err(Error::NoSuchFile(path));
+        }
+        if [&before, &after].into_iter().flatten().any(|text| text.contains('\0')) {
+            output.line(&format!("Binary files {path} of {old} and {new} differ"))?;
+            continue;
         }
         let names = [(&before, &old), (&after, &new)].map(|(text, run)| match text {
             Some(_) => format!("{path} ({run})"),

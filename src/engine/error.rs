@@ -20,7 +20,7 @@ pub enum Error {
     UnknownRun(String),
     #[error("'{text}' could be {}", candidates.join(", "))]
     AmbiguousRun { text: String, candidates: Vec<String> },
-    #[error("'{text}' selects no runs: {reason}")]
+    #[error("'{text}' cannot be used here: {reason}")]
     BadSelection { text: String, reason: String },
     #[error("no run logged '{name}'")]
     UnknownName { name: String, similar: Vec<String> },

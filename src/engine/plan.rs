@@ -14,7 +14,7 @@ use crate::model::instrument::{InstrumentationPlan, Reach};
 use crate::model::job::SegmentState;
 use crate::model::plan::{Isolation, ReplayPlan, RunPlan, RunPlanState, Segment};
 use crate::model::probe::PlacementStatus;
-use crate::model::run::{Checkpoint, RunDetail, RunStatus};
+use crate::model::run::{Checkpoint, RunDetail, RunStatus, RunSummary};
 use crate::store::chunks::ChunkStore;
 
 /// What a user asks to replay.
@@ -217,7 +217,7 @@ fn plan_one(
         reach: &plan.reach,
         checkpoints: &checkpoints,
         timings: &detail.timings,
-        ended: matches!(detail.summary.status, RunStatus::Finished | RunStatus::Failed),
+        ended: ended_by_itself(&detail.summary),
         wanted: &open,
         outside,
         workers,
@@ -226,6 +226,12 @@ fn plan_one(
     plan.notes.extend(planned.notes);
     plan.state = if planned.segments.is_empty() { RunPlanState::Complete } else { RunPlanState::Replay };
     Ok((plan, planned.segments))
+}
+
+/// Whether the script itself, and not a signal (Ctrl-C), ended the run: only then would it end there again.
+fn ended_by_itself(run: &RunSummary) -> bool {
+    let signalled = run.exit_code.is_some_and(|code| code > 128);
+    matches!(run.status, RunStatus::Finished | RunStatus::Failed) && !signalled
 }
 
 /// The iterations that the request asks for, of those that the run began.

@@ -44,11 +44,23 @@ pub struct CheckReport {
     /// What the replay was not allowed to do to the user's files, and went on without.
     #[serde(default)]
     pub refused: Vec<String>,
+    /// Iterations of the main loop that were asked for and that nothing bears out (inclusive ranges, ascending): nothing
+    /// in them equals the record, nor anything that they led to.
+    #[serde(default)]
+    pub unproven: Vec<(u64, u64)>,
 }
 
 impl CheckReport {
     /// How far the values of a segment can be trusted that did all it was to do.
     pub fn verdict(&self) -> Verdict {
+        match self.verdict_of_proven() {
+            Verdict::Verified if !self.unproven.is_empty() => Verdict::Unverified,
+            verdict => verdict,
+        }
+    }
+
+    /// How far the values of those iterations can be trusted that are not among the unproven.
+    pub fn verdict_of_proven(&self) -> Verdict {
         if self.first_difference.is_some() {
             Verdict::Diverged
         } else if !self.refused.is_empty() || self.equal_values + self.equal_states == 0 {
@@ -69,10 +81,16 @@ impl CheckReport {
                 let equal = [(self.equal_values, "value"), (self.equal_states, "state")]
                     .map(|(n, what)| (n > 0).then(|| counted(n, what)));
                 let equal: Vec<String> = equal.into_iter().flatten().collect();
-                if equal.is_empty() {
-                    "nothing was logged again to compare".into()
-                } else {
-                    format!("{} equal the record", equal.join(" and "))
+                let range = |(a, b): &(u64, u64)| if a == b { a.to_string() } else { format!("{a}..{b}") };
+                let unproven: Vec<String> = self.unproven.iter().map(range).collect();
+                match (equal.is_empty(), unproven.is_empty()) {
+                    (true, _) => "nothing was logged again to compare".into(),
+                    (_, true) => format!("{} equal the record", equal.join(" and ")),
+                    _ => format!(
+                        "{} equal the record, nothing to compare from iteration {} on",
+                        equal.join(" and "),
+                        unproven.join(", ")
+                    ),
                 }
             }
         };

@@ -74,6 +74,11 @@ impl Layout {
         Ok(layout)
     }
 
+    /// Whether nothing can be written to the store: it lies on a read-only file system, or belongs to somebody else.
+    pub fn is_read_only(&self) -> bool {
+        nix::unistd::access(&self.store, nix::unistd::AccessFlags::W_OK).is_err()
+    }
+
     /// The project's root.
     pub fn root(&self) -> &Path {
         &self.root

@@ -14,8 +14,9 @@ pub mod text;
 pub mod theme;
 pub mod views;
 
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -36,6 +37,8 @@ use crate::tui::views::Look;
 /// Frames are at least this far apart, here and over ssh.
 const FRAME: Duration = Duration::from_millis(16);
 const REMOTE_FRAME: Duration = Duration::from_millis(33);
+/// Within this time of a signal, crossterm has noticed it too.
+const A_RESIZE: Duration = Duration::from_millis(20);
 
 /// How the interface is started.
 #[derive(Debug, Clone, Default)]
@@ -78,10 +81,11 @@ pub fn run(project: Option<Project>, options: &Options) -> Result<Ending, TuiErr
         return Err(TuiError::NotATerminal);
     }
     let (wakes, woken) = channel();
-    watch_signals(&wakes).map_err(TuiError::Terminal)?;
+    let (resized, resizes) = UnixStream::pair().map_err(TuiError::Terminal)?;
+    watch_signals(&wakes, resized).map_err(TuiError::Terminal)?;
     restore_on_panic();
     let screen = Screen::take(true).map_err(TuiError::Terminal)?;
-    read_input(wakes.clone());
+    read_input(wakes.clone(), resizes);
     Session::new(project, options, screen, wakes, woken).run().map_err(TuiError::Terminal)
 }
 
@@ -98,12 +102,17 @@ fn restore_on_panic() {
     }));
 }
 
-/// Handlers rather than a blocked mask: a mask would be inherited by every process started from here.
-fn watch_signals(wakes: &Sender<Wake>) -> io::Result<()> {
+/// Handlers rather than a blocked mask: a mask would be inherited by every process started from here. Whoever reads input
+/// is told of each new size by a byte to `resized`.
+fn watch_signals(wakes: &Sender<Wake>, mut resized: UnixStream) -> io::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGHUP, SIGINT, SIGTSTP, SIGCONT, SIGWINCH])?;
     let wakes = wakes.clone();
     std::thread::spawn(move || {
         for signal in signals.forever() {
+            if signal == SIGWINCH {
+                // If the other end is gone, so is the terminal.
+                let _ = resized.write_all(&[0]);
+            }
             if wakes.send(Wake::Signal(signal)).is_err() {
                 return;
             }
@@ -113,11 +122,12 @@ fn watch_signals(wakes: &Sender<Wake>) -> io::Result<()> {
 }
 
 /// Reads keys and mouse. Waits by `poll`, so that a terminal that goes away is noticed instead of read in circles.
-fn read_input(wakes: Sender<Wake>) {
+fn read_input(wakes: Sender<Wake>, mut resizes: UnixStream) {
     std::thread::spawn(move || {
         let stdin = io::stdin();
         loop {
-            let mut watched = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+            let mut watched =
+                [PollFd::new(stdin.as_fd(), PollFlags::POLLIN), PollFd::new(resizes.as_fd(), PollFlags::POLLIN)];
             match poll(&mut watched, PollTimeout::NONE) {
                 Ok(_) | Err(nix::errno::Errno::EINTR) => {}
                 Err(_) => break,
@@ -126,7 +136,13 @@ fn read_input(wakes: Sender<Wake>) {
             if state.intersects(PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL) {
                 break;
             }
-            while let Ok(true) = crossterm::event::poll(Duration::ZERO) {
+            let mut wait = Duration::ZERO;
+            if watched[1].any().unwrap_or(false) {
+                // crossterm forgets a key that it finds together with a new size. So it is shown the size at once.
+                let _ = resizes.read(&mut [0; 64]);
+                wait = A_RESIZE;
+            }
+            while let Ok(true) = crossterm::event::poll(std::mem::take(&mut wait)) {
                 let Some(event) = crossterm::event::read().ok().and_then(event_of) else { continue };
                 if wakes.send(Wake::Event(event)).is_err() {
                     return;

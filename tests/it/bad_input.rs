@@ -156,6 +156,26 @@ fn without_python_run_says_what_is_missing() {
 }
 
 #[test]
+fn a_store_that_cannot_be_written_is_read_all_the_same() {
+    let project = TestProject::git();
+    project.write("train.py", "import afterlog\nfor epoch in afterlog.loop('epoch', range(3)):\n    afterlog.log('loss', epoch / 2)\n    print('said once')\n");
+    project.afterlog(&["run", "train.py"]).ok();
+    let grid = project.afterlog(&["grid", "loss", "--format", "csv"]).ok();
+    // Root may write whatever the permissions are, but not to a file system mounted for reading.
+    let read_only = "mount --bind . . && mount -o remount,bind,ro . && cd \"$PWD\" && exec \"$@\"";
+    let afterlog = project.afterlog_command(&[]).get_program().to_str().expect("UTF-8").to_owned();
+    let run = |args: &[&str]| {
+        let isolated = ["-Urm", "sh", "-c", read_only, "sh", &afterlog];
+        project.run("unshare", &[&isolated[..], args].concat())
+    };
+    assert_eq!(run(&["grid", "loss", "--format", "csv"]).ok(), grid);
+    assert!(run(&["runs"]).ok().contains("train.py"));
+    assert_eq!(run(&["fsck"]).code, Some(0));
+    let replay = run(&["replay", "loss", "--yes"]);
+    assert!(replay.code == Some(0), "there is nothing to replay: {replay:?}");
+}
+
+#[test]
 fn a_read_only_folder_does_not_stop_training() {
     let project = TestProject::git();
     project.write("train.py", "print('trained')\nraise SystemExit(7)\n");

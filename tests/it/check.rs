@@ -223,3 +223,77 @@ for epoch in afterlog.loop("epoch", range(3)):
     assert_eq!(replayed.code, Some(0), "{replayed:?}");
     assert!(verdicts(&project).iter().all(|verdict| verdict == "unverified"), "{replayed:?}");
 }
+
+#[test]
+fn iterations_after_the_last_that_could_be_compared_are_unverified() {
+    let script = r#"
+import afterlog
+total = 0.0
+for epoch in afterlog.loop("epoch", range(6)):
+    for step in afterlog.loop("step", range(4)):
+        total += 0.1 * step
+    if epoch % 3 == 1:
+        afterlog.log("total", total)
+    # here
+"#;
+    let (project, replayed) = replay_elsewhere(script, TWICE, "full", "full", &["--checkpoints", "off"]);
+    assert_eq!(replayed.code, Some(0), "{replayed:?}");
+    assert!(replayed.stderr.contains("nothing to compare from iteration 5 on"), "{replayed:?}");
+    let expected: Vec<&str> = (0..6).map(|epoch| if epoch < 5 { "verified" } else { "unverified" }).collect();
+    assert_eq!(verdicts(&project), expected);
+    // With every block skipped, what comes out right later says nothing of the iterations before.
+    let (project, replayed) = replay_elsewhere(script, TWICE, "full", "full", &ALL);
+    assert_eq!(replayed.code, Some(0), "{replayed:?}");
+    let expected: Vec<&str> = (0..6).map(|epoch| if epoch % 3 == 1 { "verified" } else { "unverified" }).collect();
+    assert_eq!(verdicts(&project), expected);
+}
+
+#[test]
+fn a_run_that_failed_by_itself_is_replayed_to_the_same_failure_and_verified() {
+    let script = r#"
+import afterlog
+for epoch in afterlog.loop("epoch", range(5)):
+    for step in afterlog.loop("step", range(6)):
+        if epoch == 3 and step == 2:
+            raise ValueError("boom")
+        # here
+    afterlog.log("loss", 1.0 / (1 + epoch))
+"#;
+    let project = TestProject::git();
+    project.write("train.py", script);
+    project.commit("start");
+    assert_eq!(project.afterlog(&["run", "--checkpoints", "all", "train.py"]).code, Some(1));
+    project.write("train.py", script.replace("# here", "afterlog.log('twice', 2 * step)"));
+    let replayed = project.afterlog(&["replay", "twice", "--yes", "--jobs", "1"]);
+    assert_eq!(replayed.code, Some(0), "{replayed:?}");
+    let grid = project.afterlog(&["grid", "twice", "--verdicts", "--format", "csv"]).ok();
+    let last: Vec<&str> = grid.lines().skip(1).map(|line| line.split_once(',').expect("a run").1).skip(17).collect();
+    // Of the last iteration nothing could be compared.
+    assert_eq!(last, ["2,5,10,verified", "3,0,0,unverified", "3,1,2,unverified"]);
+    // A failure that comes earlier is none of the run's.
+    project.write("train.py", script.replace("# here", "afterlog.log('other', 1 // (1 - epoch))"));
+    let replayed = project.afterlog(&["replay", "other", "--yes", "--jobs", "1"]);
+    assert_eq!(replayed.code, Some(4), "{replayed:?}");
+}
+
+#[test]
+fn an_iteration_that_was_interrupted_is_not_replayed_as_if_the_run_had_finished_it() {
+    let script = r#"
+import os, signal
+import afterlog
+for epoch in afterlog.loop("epoch", range(4)):
+    for step in afterlog.loop("step", range(6)):
+        if epoch == 2 and step == 3 and not os.path.exists("again"):
+            os.kill(os.getpid(), signal.SIGINT)
+    afterlog.log("loss", 1.0 / (1 + epoch))
+    # here
+"#;
+    let project = TestProject::git();
+    project.write("train.py", script);
+    project.commit("start");
+    assert_eq!(project.afterlog(&["run", "--checkpoints", "all", "train.py"]).code, Some(130));
+    project.write("again", "");
+    project.write("train.py", script.replace("# here", TWICE));
+    project.afterlog(&["replay", "twice", "--yes"]).ok();
+    assert_eq!(verdicts(&project), ["verified", "verified"]);
+}

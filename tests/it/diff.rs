@@ -29,3 +29,16 @@ fn a_diff_of_two_runs_turns_the_older_file_into_the_newer_one() {
     let missing = project.afterlog(&["diff", &old, &new, "--file", "nowhere.py"]);
     assert!(missing.code == Some(1) && missing.stderr.contains("nowhere.py"), "{missing:?}");
 }
+
+#[test]
+fn binary_files_are_named_and_not_written_to_the_terminal() {
+    let project = TestProject::git();
+    project.write("train.py", FIRST);
+    for bytes in [&b"PK\x00\x01\x1b[31mred"[..], &b"PK\x00\x02\x1b[31mred"[..]] {
+        project.write("model.pt", bytes);
+        project.afterlog(&["run", "train.py"]).ok();
+    }
+    let [old, new] = project.run_ids().try_into().expect("two runs");
+    let diff = project.afterlog(&["diff", &old, &new]).ok();
+    assert_eq!(diff.trim(), format!("Binary files model.pt of {old} and {new} differ"));
+}

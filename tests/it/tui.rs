@@ -60,3 +60,23 @@ fn without_a_terminal_it_says_what_to_use_instead() {
     assert_eq!(finished.code, Some(1));
     assert!(finished.stderr.contains("needs a terminal") && finished.stderr.contains("afterlog runs"));
 }
+
+#[test]
+fn the_first_key_after_a_resize_does_what_it_says() {
+    let project = TestProject::git();
+    project.write("train.py", "for epoch in range(2):\n    print(epoch)\n");
+    project.afterlog(&["run", "train.py"]).ok();
+    let mut terminal = Terminal::start(&project, &[], 80, 24);
+    terminal.wait_for("train.py");
+    for columns in [81, 90, 100] {
+        terminal.resize(columns, 24);
+        // The size has been taken when its frame is there.
+        terminal.listen(std::time::Duration::from_millis(300));
+        terminal.send("?");
+        terminal.wait_for("previous panel");
+        terminal.send("\x1b");
+        terminal.wait_until("the help is closed", |screen| !screen.contains("previous panel"));
+    }
+    terminal.send("q");
+    assert_eq!(terminal.wait_for_exit(), 0);
+}

@@ -30,7 +30,9 @@ def begin(environment):
         session = _session.Session(journal, snapshots, plan, root, environment.get("AFTERLOG_CHECKPOINTS", "adaptive"))
     _flordb.executable = environment.get("AFTERLOG_EXE")
     _flordb.flush = journal.flush
-    session.kept = _output.tee(fds["output"])
+    if not replay:
+        # A replay's output goes there by itself.
+        session.kept = _output.tee(fds["output"])
     _seeds.plant(int(environment["AFTERLOG_SEED"]))
     journal.start(json.dumps(_snapshot.process_facts()))
     journal.flush()

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::analysis::pivot::loops::LoopOrder;
-use crate::analysis::pivot::{Awaited, Origin, Place, Series};
+use crate::analysis::pivot::{Awaited, Origin, Place, Series, Trust};
 use crate::model::column::Column;
 use crate::model::value::Value;
 use crate::model::verdict::Verdict;
@@ -34,7 +34,7 @@ struct Part {
 }
 
 enum Content {
-    Values(Column, Verdict),
+    Values(Column, Trust),
     Awaited { failed: bool },
 }
 
@@ -72,7 +72,11 @@ impl Lane {
     pub(super) fn payload(&self, at: usize) -> Payload {
         let pick = self.pick(at);
         match &self.parts[pick.part].content {
-            Content::Values(column, verdict) => Payload::Value(column.values.get(pick.row), *verdict),
+            Content::Values(column, trust) => {
+                let outermost = column.loops.first().map(String::as_str);
+                let index = self.parts[pick.part].row(pick.row).next();
+                Payload::Value(column.values.get(pick.row), trust.verdict_at(outermost.zip(index)))
+            }
             Content::Awaited { failed } => Payload::Awaited { failed: *failed },
         }
     }
@@ -98,8 +102,8 @@ impl Part {
         }
     }
 
-    fn of(mut column: Column, verdict: Verdict) -> Self {
-        Self { indices: std::mem::take(&mut column.indices), content: Content::Values(column, verdict) }
+    fn of(mut column: Column, trust: Trust) -> Self {
+        Self { indices: std::mem::take(&mut column.indices), content: Content::Values(column, trust) }
     }
 
     /// Indices of a row in the order of the path.
@@ -120,13 +124,13 @@ pub(super) fn lanes(order: &LoopOrder, series: Vec<Series>) -> Vec<Lane> {
     }
     let mut groups: BTreeMap<Group, Vec<(u64, Part)>> = BTreeMap::new();
     for Series { name, origin, column, .. } in series {
-        let (rank, time, verdict) = match origin {
-            Origin::Recorded => (0, 0, Verdict::Recorded),
+        let (rank, time, trust) = match origin {
+            Origin::Recorded => (0, 0, Trust::all(Verdict::Recorded)),
             Origin::Replayed { probe, .. } if newest.get(&name).is_some_and(|(_, kept)| *kept != probe) => continue,
-            Origin::Replayed { order, verdict, .. } => (1, order, verdict),
+            Origin::Replayed { order, trust, .. } => (1, order, trust),
         };
         let path = column.loops.clone();
-        groups.entry((rank, name, path)).or_default().push((time, Part::of(column, verdict)));
+        groups.entry((rank, name, path)).or_default().push((time, Part::of(column, trust)));
     }
     let contrary: BTreeSet<Vec<String>> =
         groups.keys().map(|(_, _, path)| path.clone()).filter(|path| !order.slots(path).is_sorted()).collect();

@@ -47,8 +47,37 @@ pub enum Origin {
     Replayed {
         probe: String,
         order: u64,
-        verdict: Verdict,
+        trust: Trust,
     },
+}
+
+/// How far a segment's values can be trusted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trust {
+    /// All but the following.
+    pub verdict: Verdict,
+    /// The run's main loop, and its iterations (inclusive ranges) whose values are unverified at best.
+    pub main: Option<String>,
+    pub unproven: Vec<(u64, u64)>,
+}
+
+impl Trust {
+    /// The same for every value.
+    pub fn all(verdict: Verdict) -> Self {
+        Self { verdict, main: None, unproven: Vec::new() }
+    }
+
+    /// The verdict on a value in that iteration of the outermost loop around it, if any.
+    fn verdict_at(&self, outermost: Option<(&str, u64)>) -> Verdict {
+        let unproven = match outermost {
+            Some((name, index)) if self.main.as_deref() == Some(name) => {
+                self.unproven.iter().any(|(first, last)| (*first..=*last).contains(&index))
+            }
+            // Before or after the main loop: as good as all of it.
+            _ => !self.unproven.is_empty(),
+        };
+        if unproven { self.verdict.max(Verdict::Unverified) } else { self.verdict }
+    }
 }
 
 /// The values that a loop iterated over, where they differ from the index; the loop is the last of the path.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::{Awaited, LoopValues, Origin, PivotInput, Place, Series, pivot};
+use super::{Awaited, LoopValues, Origin, PivotInput, Place, Series, Trust, pivot};
 use crate::base::ids::RunId;
 use crate::model::column::Column;
 use crate::model::grid::{Cell, Grid};
@@ -24,7 +24,7 @@ fn recorded(run: usize, name: usize, path: &[&str], rows: &[(&[u64], f64)]) -> S
 }
 
 fn replayed(order: u64, probe: &str, verdict: Verdict, name: usize, rows: &[(&[u64], f64)]) -> Series {
-    let origin = Origin::Replayed { probe: probe.into(), order, verdict };
+    let origin = Origin::Replayed { probe: probe.into(), order, trust: Trust::all(verdict) };
     Series { run: 0, name, origin, column: column(&["epoch"], rows) }
 }
 
@@ -190,4 +190,16 @@ proptest! {
         let loops: Vec<String> = grid.loops.iter().map(|l| l.name.clone()).collect();
         prop_assert_eq!(lines(&grid), naive(&calls, &loops));
     }
+}
+
+#[test]
+fn iterations_that_nothing_bears_out_are_unverified_among_verified_ones() {
+    let mut series = replayed(1, "p", Verdict::Verified, 0, &[(&[0], 1.0), (&[1], 2.0), (&[2], 3.0)]);
+    let trust = Trust { verdict: Verdict::Verified, main: Some("epoch".into()), unproven: vec![(1, 1)] };
+    series.origin = Origin::Replayed { probe: "p".into(), order: 1, trust: trust.clone() };
+    let grid = pivot(input(1, &["norm"], vec![series]));
+    assert_eq!(lines(&grid), ["0 0 1.0:verified", "0 1 2.0:unverified", "0 2 3.0:verified"]);
+    assert_eq!(trust.verdict_at(None), Verdict::Unverified);
+    let diverged = Trust { verdict: Verdict::Diverged, ..trust };
+    assert_eq!(diverged.verdict_at(Some(("epoch", 1))), Verdict::Diverged);
 }

@@ -19,16 +19,19 @@ pub use unit::{Place, Unit};
 use std::collections::BTreeSet;
 
 use crate::model::job::CheckReport;
+use crate::model::plan::ReplayStep;
 
 /// Compares the units of a segment with those of its run; both come in order. `added` are the names that the statements
-/// added to the segment's script log: only of these may it log more than the run did.
+/// added to the segment's script log: only of these may it log more than the run did. Gives the report, still without
+/// what is unproven, and the units in which something equals the record.
 pub fn check(
     recorded: impl IntoIterator<Item = Unit>,
     replayed: impl IntoIterator<Item = Unit>,
     added: &BTreeSet<String>,
-) -> CheckReport {
+) -> (CheckReport, BTreeSet<Place>) {
     let mut recorded = recorded.into_iter().peekable();
     let mut report = CheckReport::default();
+    let mut places = BTreeSet::new();
     let mut equal_before = 0;
     let mut went_on = false;
     for replayed in replayed {
@@ -36,7 +39,11 @@ pub fn check(
         while recorded.next_if(|unit| unit.place < replayed.place).is_some() {}
         // A place that the record does not have lies after the run's death or a gap: there is nothing to compare with.
         if let Some(recorded) = recorded.next_if(|unit| unit.place == replayed.place) {
+            let before = report.equal_values;
             unit::compare(&recorded, &replayed, added, &mut report);
+            if report.equal_values > before {
+                places.insert(replayed.place());
+            }
         }
         match replayed.place {
             Place::Before => equal_before = report.equal_values,
@@ -47,5 +54,25 @@ pub fn check(
         // That a script begins as it did proves nothing of what it computes later from a restored state.
         report.equal_values -= equal_before;
     }
-    report
+    (report, places)
+}
+
+/// Those of the `wanted` iterations that nothing bears out, as inclusive ranges: neither in the iteration nor later, with
+/// nothing restored in between, does anything equal the record. `equal` are the places in which something does.
+pub fn unproven(steps: &[ReplayStep], wanted: &[u64], equal: &BTreeSet<Place>) -> Vec<(u64, u64)> {
+    let mut found: Vec<(u64, u64)> = Vec::new();
+    let mut led_to = equal.contains(&Place::After);
+    for step in steps.iter().rev() {
+        let proven = led_to || equal.contains(&Place::Iteration(step.iteration));
+        if !proven && wanted.contains(&step.iteration) {
+            match found.last_mut() {
+                Some((first, _)) if *first == step.iteration + 1 => *first = step.iteration,
+                _ => found.push((step.iteration, step.iteration)),
+            }
+        }
+        // What comes out right from a restored state says nothing of the state before.
+        led_to = proven && step.restore.is_none() && step.skip.is_empty();
+    }
+    found.reverse();
+    found
 }

@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::{Happening, LoopEnd, LoopRole, Trace, Unit, check};
+use super::{Happening, LoopEnd, LoopRole, Place, Trace, Unit, check, unproven};
 use crate::model::job::CheckReport;
+use crate::model::plan::{ReplayStep, SkippedBlock};
 use crate::model::value::Value;
 
 /// Whether an execution ended by itself, was killed or ended by an exception, or has a journal with a gap at its end.
@@ -54,7 +55,7 @@ fn units(text: &str, ending: Ending) -> Vec<Unit> {
 
 fn report((recorded, ending): (&str, Ending), (replayed, end): (&str, Ending), added: &[&str]) -> CheckReport {
     let added: BTreeSet<String> = added.iter().map(|name| (*name).to_owned()).collect();
-    check(units(recorded, ending), units(replayed, end), &added)
+    check(units(recorded, ending), units(replayed, end), &added).0
 }
 
 /// How many values are equal, and the first difference as `name position recorded replayed`.
@@ -259,4 +260,20 @@ proptest! {
             prop_assert!(altered.first_difference.is_some(), "{} in {}", other, segment);
         }
     }
+}
+
+#[test]
+fn an_iteration_is_borne_out_by_what_it_led_to_unless_something_was_restored_in_between() {
+    let step = |iteration, restore| ReplayStep { iteration, restore, skip: Vec::new(), expect: Vec::new() };
+    let steps = [step(2, Some(0)), step(3, None), step(4, None), step(7, Some(5)), step(8, None), step(9, None)];
+    let wanted = [2, 3, 4, 8, 9];
+    let of = |equal: &[Place]| unproven(&steps, &wanted, &equal.iter().copied().collect());
+    assert_eq!(of(&[]), [(2, 4), (8, 9)]);
+    assert_eq!(of(&[Place::Iteration(3)]), [(4, 4), (8, 9)]);
+    assert_eq!(of(&[Place::Iteration(4), Place::Iteration(9)]), []);
+    assert_eq!(of(&[Place::Iteration(7)]), [(2, 4), (8, 9)]);
+    assert_eq!(of(&[Place::After]), [(2, 4)]);
+    let mut steps = steps;
+    steps[1].skip.push(SkippedBlock { block: "b".into(), occurrence: 0, checkpoint: 1 });
+    assert_eq!(unproven(&steps, &wanted, &[Place::Iteration(4), Place::After].into()), [(2, 2)]);
 }

@@ -66,6 +66,10 @@ impl Unit {
         Self { place, complete: false, items: BTreeMap::new(), count: 0, skipped: Vec::new() }
     }
 
+    pub(super) fn place(&self) -> Place {
+        self.place
+    }
+
     pub(super) fn push(&mut self, kind: Kind, name: Rc<str>, path: Rc<[Level]>, value: Value) {
         let order = self.count;
         self.count += 1;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::analysis::python;
-use crate::analysis::verify::{self, Happening, LoopEnd, LoopRole, Trace, Unit};
+use crate::analysis::verify::{self, Happening, LoopEnd, LoopRole, Place, Trace, Unit};
 use crate::base::files;
 use crate::engine::ingest::fold::Context;
 use crate::engine::ingest::read;
@@ -16,8 +16,15 @@ use crate::store::db::SegmentRow;
 use crate::store::journal::{Event, LoopExit};
 use crate::store::layout::{Layout, names};
 
-/// Compares what a segment logged with what its run recorded; `status` is the run's.
-pub(super) fn values(layout: &Layout, plan: &ReplayPlan, segment: &SegmentRow, status: RunStatus) -> CheckReport {
+/// Compares what a segment logged with what its run recorded; `status` is the run's, `states` the iterations in which
+/// states were equal.
+pub(super) fn values(
+    layout: &Layout,
+    plan: &ReplayPlan,
+    segment: &SegmentRow,
+    status: RunStatus,
+    states: &BTreeSet<u64>,
+) -> CheckReport {
     let no_statements = Added { names: plan.names.iter().cloned().collect(), script: "", lines: &[] };
     let run_plan = plan.runs.iter().find(|run| run.run == segment.run);
     let added = run_plan.map_or(no_statements, Added::new);
@@ -25,7 +32,12 @@ pub(super) fn values(layout: &Layout, plan: &ReplayPlan, segment: &SegmentRow, s
     let recorded = Units::new(&layout.run(&segment.run), status == RunStatus::Finished, &nothing);
     let whole = matches!(segment.status.state, SegmentState::Done { .. });
     let replayed = Units::new(&layout.segment(&segment.job, segment.status.id), whole, &added);
-    verify::check(recorded, replayed, &added.names)
+    let (mut report, mut equal) = verify::check(recorded, replayed, &added.names);
+    equal.extend(states.iter().copied().map(Place::Iteration));
+    if let Some(planned) = plan.segments.iter().find(|planned| planned.id == segment.status.id) {
+        report.unproven = verify::unproven(&planned.steps, &segment.wanted, &equal);
+    }
+    report
 }
 
 /// The statements that a replay added to a version.

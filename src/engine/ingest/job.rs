@@ -1,5 +1,6 @@
 //! Ingests replay jobs: the coordinator's journal and each segment's.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,9 @@ enum StateEvent {
 struct State {
     context: Context,
     states: CheckReport,
+    /// Iterations of the main loop in which states were equal.
+    #[serde(default)]
+    equal_in: BTreeSet<u64>,
     /// Iterations of the main loop that were begun.
     #[serde(default)]
     begun: u64,
@@ -180,6 +184,9 @@ fn take_segment(layout: &Layout, writing: &Writing<'_>, row: &mut SegmentRow) ->
         match serde_json::from_str(json) {
             Ok(StateEvent::Compared { block, equal, different }) => {
                 state.states.equal_states += equal;
+                if equal > 0 && different.is_empty() {
+                    state.equal_in.extend(columns.context.position().0.first().map(|step| step.index));
+                }
                 if let (None, Some(variable)) = (&state.states.first_difference, different.first()) {
                     state.states.first_difference = Some(Difference {
                         name: format!("{variable} after {block}"),
@@ -213,7 +220,7 @@ fn check_ended(layout: &Layout, db: &mut Db, plan: &ReplayPlan) -> Result<(), Er
         let state: State = state.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
         // Of a run that is not known any more nothing is sure.
         let status = db.run(&row.run)?.map_or(RunStatus::Lost, |run| run.summary.status);
-        let mut report = check::values(layout, plan, &row, status);
+        let mut report = check::values(layout, plan, &row, status, &state.equal_in);
         report.equal_states = state.states.equal_states;
         report.first_difference = report.first_difference.or(state.states.first_difference);
         report.refused = state.states.refused;

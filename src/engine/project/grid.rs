@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::analysis::pivot::{Awaited, LoopValues, Origin, PivotInput, Place, Series, pivot};
+use crate::analysis::pivot::{Awaited, LoopValues, Origin, PivotInput, Place, Series, Trust, pivot};
 use crate::base::files;
 use crate::base::ids::{JobId, RunId};
 use crate::engine::Error;
 use crate::engine::project::Project;
 use crate::model::grid::Grid;
 use crate::model::instrument::Reach;
-use crate::model::job::{CheckReport, SegmentState};
+use crate::model::job::SegmentState;
 use crate::model::plan::ReplayPlan;
 use crate::model::verdict::Verdict;
 use crate::store::db::{Db, SegmentRow};
@@ -68,8 +68,8 @@ impl Project {
             let Some(&run) = run_numbers.get(&segment.run) else { continue };
             for (name, text) in input.names.iter().enumerate() {
                 for column in db.columns(&segment.source(), false, text)? {
-                    let verdict = verdict(segment);
-                    let origin = Origin::Replayed { probe: segment.probe_hash.clone(), order, verdict };
+                    let trust = self.trust(segment);
+                    let origin = Origin::Replayed { probe: segment.probe_hash.clone(), order, trust };
                     input.series.push(Series { run, name, origin, column });
                 }
                 if segment.names.contains(text) {
@@ -80,19 +80,22 @@ impl Project {
         Ok(input)
     }
 
+    fn trust(&self, segment: &SegmentRow) -> Trust {
+        let Some(report) = &segment.report else { return Trust::all(Verdict::Unverified) };
+        let verdict = report.verdict_of_proven();
+        // What failed or was stopped did not do all that its run did: so far it was equal, and no more is known.
+        if verdict == Verdict::Verified && !matches!(segment.status.state, SegmentState::Done { .. }) {
+            return Trust::all(Verdict::Unverified);
+        }
+        let main = if report.unproven.is_empty() { None } else { self.main_loop(&segment.run) };
+        Trust { verdict, main, unproven: report.unproven.clone() }
+    }
+
     /// The name of a run's main loop.
     fn main_loop(&self, run: &RunId) -> Option<String> {
         let plan = self.instrumentation(run);
         Some(plan.find(plan.main.as_ref()?)?.name.clone())
     }
-}
-
-/// How far a segment's values can be trusted.
-fn verdict(segment: &SegmentRow) -> Verdict {
-    let verdict = segment.report.as_ref().map_or(Verdict::Unverified, CheckReport::verdict);
-    let done = matches!(segment.status.state, SegmentState::Done { .. });
-    // What failed or was stopped did not do all that its run did: so far it was equal, and no more is known.
-    if verdict == Verdict::Verified && !done { Verdict::Unverified } else { verdict }
 }
 
 /// Plans of the jobs that still owe values, each read once.

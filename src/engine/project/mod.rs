@@ -102,13 +102,20 @@ impl Project {
 
     /// Runs a query.
     fn query<T>(&self, work: impl FnOnce(&Db) -> Result<T, Error>) -> Result<T, Error> {
-        self.with(&self.inner.reader, |db| work(db))
+        let inner = &self.inner;
+        self.with(if inner.layout.is_read_only() { &inner.writer } else { &inner.reader }, |db| work(db))
     }
 
     fn with<T>(&self, slot: &Mutex<Option<Db>>, work: impl FnOnce(&mut Db) -> Result<T, Error>) -> Result<T, Error> {
         let mut slot = lock(slot);
         let db = match slot.take() {
             Some(db) => slot.insert(db),
+            // The journals can still be read, and hold everything.
+            None if self.layout().is_read_only() => {
+                let db = slot.insert(Db::in_memory(self.layout())?);
+                ingest::refresh(self.layout(), db)?;
+                db
+            }
             None => slot.insert(Db::open(self.layout())?),
         };
         work(db)

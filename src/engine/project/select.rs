@@ -26,6 +26,10 @@ impl Project {
             (Some(run), true) => Ok(run),
             (None, _) => Err(Error::UnknownRun(selection.to_owned())),
             (Some(last), false) => {
+                if selection.contains([':', ',']) || selection.contains("..") {
+                    let reason = format!("it means {} runs, and one is wanted", runs.len() + 1);
+                    return Err(Error::BadSelection { text: selection.to_owned(), reason });
+                }
                 let candidates = runs.iter().chain([&last]).map(RunId::to_string).collect();
                 Err(Error::AmbiguousRun { text: selection.to_owned(), candidates })
             }

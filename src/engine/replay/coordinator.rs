@@ -114,7 +114,7 @@ impl Coordinator<'_> {
         for (outcome, mut status) in ended {
             self.clear(status.id);
             status.ended_ms = Some(now_ms());
-            status.state = self.outcome(status.id, outcome);
+            status.state = self.outcome(&status, outcome);
             self.note(&status)?;
         }
         Ok(())
@@ -129,11 +129,15 @@ impl Coordinator<'_> {
     }
 
     /// What a worker's exit code, or the signal that ended it, and its segment's journal say.
-    fn outcome(&self, segment: u32, (code, signal): (i32, Option<i32>)) -> SegmentState {
-        let folder = self.layout.segment(&self.plan.job, segment);
+    fn outcome(&self, segment: &SegmentStatus, (code, signal): (i32, Option<i32>)) -> SegmentState {
+        let folder = self.layout.segment(&self.plan.job, segment.id);
         let ending = ending(&folder.join(names::EVENTS));
         match ending {
             Some(ending) if ending.exit_code == 0 && code == 0 => SegmentState::Done { check: CheckReport::default() },
+            // An error of the run's own is what its replay is to end with.
+            Some(failed) if failed.exception.is_some() && self.run_ended_as(&failed, segment) => {
+                SegmentState::Done { check: CheckReport::default() }
+            }
             Some(Ending { exception: Some(exception), traceback, .. }) => {
                 SegmentState::Failed { message: exception, traceback }
             }
@@ -152,6 +156,14 @@ impl Coordinator<'_> {
                 SegmentState::Failed { message, traceback: None }
             }
         }
+    }
+
+    /// Whether the run came to the same end: the same exception in the same iteration.
+    fn run_ended_as(&self, replayed: &Ending, segment: &SegmentStatus) -> bool {
+        let recorded = ending(&self.layout.run(&segment.run).join(names::EVENTS));
+        recorded.is_some_and(|recorded| {
+            (&recorded.exception, recorded.iteration) == (&replayed.exception, replayed.iteration)
+        })
     }
 
     fn cancel(&mut self, waiting: &[&Segment]) -> Result<(), Error> {
@@ -182,16 +194,27 @@ struct Ending {
     exit_code: i32,
     exception: Option<String>,
     traceback: Option<String>,
+    /// The last iteration of an outermost loop.
+    #[serde(skip)]
+    iteration: Option<u64>,
 }
 
 fn ending(path: &std::path::Path) -> Option<Ending> {
     let mut offset = 0;
-    let mut last = None;
+    let mut last: Option<Ending> = None;
+    let (mut depth, mut iteration) = (0_usize, None);
     loop {
         let batch = journal::read_from(path, offset).ok()?;
         for event in &batch.events {
-            if let Event::End(json) = event {
-                last = serde_json::from_str(json).ok();
+            match event {
+                Event::LoopEnter { .. } => depth += 1,
+                Event::LoopExit { .. } => depth = depth.saturating_sub(1),
+                Event::Iteration { index, .. } if depth == 1 => iteration = Some(*index),
+                Event::End(json) => {
+                    last = serde_json::from_str(json).ok();
+                    last.iter_mut().for_each(|ending| ending.iteration = iteration);
+                }
+                _ => {}
             }
         }
         offset = batch.next_offset;

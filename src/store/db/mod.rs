@@ -40,7 +40,19 @@ impl Db {
     /// If it is newer, damaged, or cannot be opened.
     pub fn open(layout: &Layout) -> Result<Self, DbError> {
         let path = layout.database();
-        let connection = Connection::open(&path).map_err(failed("open", &path))?;
+        Self::with(Connection::open(&path).map_err(failed("open", &path))?, path)
+    }
+
+    /// A database of this process's own, to be filled from the journals: where the project's cannot be written.
+    ///
+    /// # Errors
+    /// If there is no memory for it.
+    pub fn in_memory(layout: &Layout) -> Result<Self, DbError> {
+        let path = layout.database();
+        Self::with(Connection::open_in_memory().map_err(failed("open", &path))?, path)
+    }
+
+    fn with(connection: Connection, path: PathBuf) -> Result<Self, DbError> {
         let db = Self { connection, path };
         // Several processes ingest and read at once: writers wait for one another instead of failing.
         db.connection.busy_timeout(std::time::Duration::from_secs(20)).map_err(db.failed("open"))?;

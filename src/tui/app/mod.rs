@@ -379,7 +379,8 @@ impl App {
         match slot {
             Slot::Diff => self.diff.waiting = false,
             Slot::Grid => self.results.waiting = false,
-            Slot::Statements | Slot::Preview | Slot::Plan | Slot::Action => self.replay.waiting = None,
+            Slot::Plan => self.replay.plan_refused(),
+            Slot::Statements | Slot::Preview | Slot::Action => self.replay.waiting = None,
             // The list is empty and says so; the message says why.
             Slot::Survey => self.surveyed = true,
             _ => {}

@@ -40,6 +40,8 @@ pub struct Replay {
     pub preview: Vec<(RunId, Propagation)>,
     pub iterations: Vec<String>,
     pub workers: usize,
+    /// Iterations and workers of the plan that is there.
+    planned: (Vec<String>, usize),
     pub plan: Option<Arc<ReplayPlan>>,
     pub cursor: Cursor,
     pub jobs: Vec<JobStatus>,
@@ -59,6 +61,7 @@ impl Replay {
             preview: Vec::new(),
             iterations: Vec::new(),
             workers,
+            planned: (Vec::new(), workers),
             plan: None,
             cursor: Cursor::default(),
             jobs: Vec::new(),
@@ -109,6 +112,12 @@ impl Replay {
         self.jobs.iter().filter(|job| job.active).count()
     }
 
+    /// Goes back to what the last plan was made for.
+    pub(super) fn plan_refused(&mut self) {
+        self.waiting = None;
+        (self.iterations, self.workers) = self.planned.clone();
+    }
+
     fn enter(&mut self, stage: Stage) {
         self.stage = stage;
         self.cursor = Cursor::default();
@@ -126,6 +135,8 @@ impl App {
         self.zoom = false;
         self.replay.enter(Stage::Choose);
         self.replay.waiting = Some("looking for log statements that your runs lack");
+        self.replay.iterations.clear();
+        self.replay.planned.0.clear();
         vec![self.ask(Request::Statements)]
     }
 
@@ -177,13 +188,18 @@ impl App {
         match command {
             Command::Open => return self.go_on(),
             Command::Mark if stage == Stage::Choose => self.toggle_statement(),
-            Command::MoreWorkers | Command::FewerWorkers if stage == Stage::Plan => {
+            Command::MoreWorkers | Command::FewerWorkers | Command::Iterations
+                if !matches!(stage, Stage::Preview | Stage::Plan) =>
+            {
+                self.say("iterations and workers are chosen with the plan: r, then Enter");
+            }
+            Command::MoreWorkers | Command::FewerWorkers => {
                 let workers = self.replay.workers;
                 let workers = if command == Command::MoreWorkers { workers + 1 } else { workers.saturating_sub(1) };
                 self.replay.workers = workers.clamp(1, MOST_WORKERS);
                 return self.ask_plan();
             }
-            Command::Iterations if stage == Stage::Plan => {
+            Command::Iterations => {
                 return self.open(Overlay::prompt(Purpose::Iterations, &self.replay.iterations.join(" ")));
             }
             Command::CancelJob if stage == Stage::Job => match self.replay.current_job() {
@@ -305,6 +321,7 @@ impl App {
             }
             Answer::Plan(plan) => {
                 self.replay.plan = Some(plan);
+                self.replay.planned = (self.replay.iterations.clone(), self.replay.workers);
                 if self.replay.stage != Stage::Plan {
                     self.replay.enter(Stage::Plan);
                 }

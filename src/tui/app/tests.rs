@@ -10,6 +10,7 @@ use crate::model::run::RunStatus;
 use crate::tui::app::document::Row;
 use crate::tui::app::overlay::Overlay;
 use crate::tui::app::replay::Stage;
+use crate::tui::event::{Ask, Request};
 use crate::tui::theme::{Background, Depth, Theme, UNICODE};
 use crate::tui::views::{Look, draw};
 
@@ -134,6 +135,23 @@ fn replay_goes_from_statement_to_job_and_nothing_starts_without_the_plan() {
     press(&mut app, "x");
     let effects = press(&mut app, "y");
     assert!(matches!(asks(&effects)[0].request, Request::Cancel(_)));
+}
+
+#[test]
+fn iterations_that_no_plan_can_be_made_for_are_forgotten() {
+    let mut app = with_replay(80, 24, 3);
+    let effects = press(&mut app, "ifoo=3\n");
+    let [Effect::Ask(Ask { generation, .. })] = effects[..] else { panic!("{effects:?}") };
+    let result = Err("no version has a main loop 'foo'".to_owned());
+    app.update(Event::Answered { slot: Slot::Plan, generation, result });
+    assert!(app.replay.iterations.is_empty() && app.notice.is_some());
+    // Also where the first plan is asked for.
+    press(&mut app, "\x1b");
+    assert_eq!(app.replay.stage, Stage::Preview);
+    let effects = press(&mut app, "iepoch=last\n");
+    assert!(
+        matches!(&effects[..], [Effect::Ask(Ask { request: Request::Plan(plan), .. })] if plan.iterations == ["epoch=last"])
+    );
 }
 
 #[test]

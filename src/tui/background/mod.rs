@@ -177,8 +177,11 @@ fn document(project: &Project, left: RunId, right: RunId) -> Result<Document, St
     }
     let mut files = Vec::with_capacity(paths.len());
     for (path, change) in paths {
-        let old = project.source(&left, &path).map_err(told)?.unwrap_or_default();
-        let new = project.source(&right, &path).map_err(told)?.unwrap_or_default();
+        let text = |run: &RunId| -> Result<String, String> {
+            let text = project.source(run, &path).map_err(told)?.unwrap_or_default();
+            Ok(if text.contains('\0') { format!("(a binary file, as in {run})\n") } else { text })
+        };
+        let (old, new) = (text(&left)?, text(&right)?);
         let into = |run: &RunId| placed.iter().find(|(id, _)| id == run && path == script).map(|(_, p)| p);
         let sides = Sides { left: &old, right: &new, into_left: into(&left), into_right: into(&right) };
         files.push(FileDiff::new(path.clone(), change, sides));
