@@ -1,12 +1,13 @@
 //! A statement rewritten for its place in the target: names, our API, and what it needs brought along. A name that
 //! has no value there refuses the place.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::analysis::propagate::anchor::Point;
 use crate::analysis::propagate::insert::{self, Edit, Unit};
 use crate::analysis::propagate::scope::{Bound, Visible, owner};
-use crate::analysis::propagate::unit::{PURE, Whole};
+use crate::analysis::propagate::unit::Whole;
 use crate::analysis::propagate::{Provided, Session};
 use crate::analysis::treediff::{Access, Kind, NodeId, Tree};
 
@@ -20,12 +21,16 @@ pub(super) struct Adapted {
     pub(super) edits: Vec<Edit>,
     pub(super) changes: Vec<String>,
     pub(super) doubts: Vec<String>,
+    /// Variables that hold another value here than in the source.
+    pub(super) others: Vec<String>,
 }
 
 impl Adapted {
     /// What the doubts take from a place's score.
     pub(super) fn doubt(&self) -> f64 {
-        if self.doubts.is_empty() { 0.0 } else { 1.5 }
+        let doubt = if self.doubts.is_empty() { 0.0 } else { 1.5 };
+        // Any place with the right value is better.
+        if self.others.is_empty() { doubt } else { doubt + 10.0 }
     }
 }
 
@@ -101,33 +106,30 @@ impl Session<'_> {
         let mut adapted = work.adapted;
         adapted.edits.insert(0, edit);
         adapted.changes.dedup();
+        adapted.others.dedup();
         Ok(adapted)
     }
 
-    /// A statement that reads a variable stands after the counterpart of its definition.
+    /// A statement that reads a variable stands after the counterpart of what gives it its value.
     fn move_past_definitions(&self, whole: &Whole, point: &mut Point) {
         let tree = &self.source.tree;
         let outermost = whole.outermost();
-        let scope = tree.scope(outermost);
-        let reads: Vec<&str> = tree
-            .subtree(outermost)
-            .filter(|id| tree.node(*id).access.reads())
-            .map(|id| tree.node(id).name.as_str())
-            .collect();
-        for id in tree.subtree(scope).take_while(|id| *id < outermost) {
-            let node = tree.node(id);
-            if !node.access.binds() || !reads.contains(&node.name.as_str()) || tree.scope(id) != scope {
-                continue;
-            }
-            let theirs = tree.statement_of(id).filter(|s| *s != scope).and_then(|s| self.counterpart(s));
-            let index = theirs.and_then(|theirs| {
-                let child = self.target.tree.child_towards(point.block, theirs)?;
-                self.target.tree.place(child).map(|(_, index)| index)
-            });
-            if let Some(index) = index.filter(|index| *index >= point.index) {
-                point.index = index + 1;
-                point.score -= 0.2;
-                point.reason = format!("after `{}` gets its value", node.name);
+        let (scope, Some(place)) = (tree.scope(outermost), tree.place(outermost)) else { return };
+        let reads = tree.subtree(outermost).filter(|id| tree.node(*id).access.reads() && tree.scope(*id) == scope);
+        let names: BTreeSet<&str> = reads.map(|id| tree.node(id).name.as_str()).collect();
+        for name in names {
+            let before = |id: &NodeId| *id < outermost && tree.scope(*id) == scope;
+            for id in self.definitions_at(name, place).into_iter().filter(before) {
+                let theirs = tree.statement_of(id).filter(|s| *s != scope).and_then(|s| self.counterpart(s));
+                let index = theirs.and_then(|theirs| {
+                    let child = self.target.tree.child_towards(point.block, theirs)?;
+                    self.target.tree.place(child).map(|(_, index)| index)
+                });
+                if let Some(index) = index.filter(|index| *index >= point.index) {
+                    point.index = index + 1;
+                    point.score -= 0.2;
+                    point.reason = format!("after `{name}` gets its value");
+                }
             }
         }
     }
@@ -171,7 +173,7 @@ impl Session<'_> {
 }
 
 impl Work<'_, '_> {
-    fn source(&self) -> &Tree {
+    pub(super) fn source(&self) -> &Tree {
         &self.session.source.tree
     }
 
@@ -299,6 +301,7 @@ impl Work<'_, '_> {
                 let weak = weight < 1.0 && to != prefix && self.is_visible(prefix);
                 if !weak && self.is_visible(&to) {
                     self.check_paths(&base, &to, id);
+                    self.check_value(path, &format!("{to}{}", &path[prefix.len()..]), id);
                     self.replace(id, path, prefix, &to);
                     return Ok(());
                 }
@@ -315,6 +318,7 @@ impl Work<'_, '_> {
                 return self.bring_afresh(id, node, path, &base);
             }
             self.check_paths(&base, &base, id);
+            self.check_value(path, path, id);
             return Ok(());
         }
         if let Some((prefix, to)) = self.other_side_of_self(path) {
@@ -326,21 +330,6 @@ impl Work<'_, '_> {
         }
         let node = base_node(self.source(), id);
         self.bring(node, &base, wanted.as_deref().unwrap_or(&base))
-    }
-
-    /// Notes a variable that gets several values in the source, where the one read has no counterpart but another has.
-    fn check_definition(&mut self, id: NodeId, base: &str, definition: Option<NodeId>) {
-        let Some(definition) = definition.filter(|definition| self.session.counterpart(*definition).is_none()) else {
-            return;
-        };
-        let statement = |id: NodeId| self.source().statement_of(id).filter(|s| *s != definition);
-        let mut others = self.binders(base_node(self.source(), id), base).into_iter().filter_map(statement);
-        if others.any(|other| self.session.counterpart(other).is_some()) {
-            let line = self.session.source.lines.line(self.source().node(definition).range.start);
-            self.adapted
-                .doubts
-                .push(format!("the target lacks the value that `{base}` gets at line {line} of the source"));
-        }
     }
 
     /// A value that the target computes in a function of its own is not here under any name.
@@ -382,21 +371,6 @@ impl Work<'_, '_> {
         self.visible.get(base) != Bound::No || self.provided.names.contains(base)
     }
 
-    /// Notes a name that has a value on some paths only, unless it is so in the source too.
-    fn check_paths(&mut self, ours: &str, theirs: &str, at: NodeId) {
-        let theirs = theirs.split('.').next().unwrap_or(theirs);
-        if self.visible.get(theirs) != Bound::Maybe {
-            return;
-        }
-        let tree = &self.session.source.tree;
-        let here = tree.statement_of(at).and_then(|statement| tree.place(statement));
-        let same = here.is_some_and(|(block, index)| Visible::at(tree, block, index).get(ours) == Bound::Maybe);
-        if !same {
-            let line = self.session.target_line(self.point);
-            self.adapted.doubts.push(format!("`{theirs}` may have no value before line {line}"));
-        }
-    }
-
     fn replace(&mut self, id: NodeId, path: &str, prefix: &str, to: &str) {
         if prefix == to {
             return;
@@ -426,31 +400,6 @@ impl Work<'_, '_> {
         let member = |id: NodeId| tree.path(id).is_some_and(|p| p.strip_prefix("self.") == Some(base));
         (self.is_visible("self") && tree.subtree(class).any(member)).then(|| (base.to_owned(), format!("self.{base}")))
     }
-
-    /// Attributes that the source gives its objects and the target does not.
-    fn attributes(&mut self, id: NodeId, path: &str) {
-        let (ours, theirs) = (&self.session.source.tree, &self.session.target.tree);
-        // What was renamed is the target's own.
-        let node = ours.node(id);
-        let renamed =
-            self.replaced.last().filter(|(range, _)| range.start == node.range.start && range.end <= node.range.end);
-        let renamed = renamed.and_then(|(range, _)| self.session.source.text.get(range.clone()));
-        for attribute in path.split('.').skip(renamed.map_or(1, |text| text.split('.').count())) {
-            let known = theirs.nodes.iter().any(|n| {
-                n.text == attribute
-                    && matches!(n.kind, Kind::Member | Kind::Function | Kind::Class | Kind::Name | Kind::Import)
-            });
-            let used_elsewhere = || {
-                ours.nodes.iter().enumerate().any(|(at, n)| {
-                    let moving = || ours.statement_of(at).is_some_and(|s| self.session.is_moving(s));
-                    n.text == attribute && matches!(n.kind, Kind::Member | Kind::Function) && at != id && !moving()
-                })
-            };
-            if !known && !PURE.contains(&attribute) && used_elsewhere() {
-                self.adapted.doubts.push(format!("`{attribute}` occurs nowhere in the target"));
-            }
-        }
-    }
 }
 
 impl Session<'_> {
@@ -474,7 +423,7 @@ impl Session<'_> {
 }
 
 /// The variable at the root of a path.
-fn base_node(tree: &Tree, id: NodeId) -> NodeId {
+pub(super) fn base_node(tree: &Tree, id: NodeId) -> NodeId {
     let mut at = id;
     while let (Kind::Member, Some(child)) = (tree.node(at).kind, tree.node(at).children.first()) {
         at = *child;

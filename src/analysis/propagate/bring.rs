@@ -130,6 +130,7 @@ impl Work<'_, '_> {
                         .changes
                         .push(format!("`{}` added", words.lines().next().unwrap_or_default().trim_end_matches(':')));
                     self.adapted.doubts.extend(brought.doubts);
+                    self.adapted.others.extend(brought.others);
                     self.adapted.edits.extend(brought.edits);
                     return Ok(());
                 }
@@ -152,7 +153,7 @@ impl Work<'_, '_> {
         let top = tree.nodes.first().and_then(|_| tree.blocks(0).next());
         if let Some(top) = top.filter(|_| self.session.source.tree.scope(statement) == 0) {
             let index = self.import_index(top);
-            points.push(Point { block: top, index, score: 0.0, reason: "after the imports".to_owned() });
+            points.push(Point { block: top, index, score: 0.0, reason: "after the imports".to_owned(), anchor: 0 });
         }
         let limit = |point: &Point| {
             let child = tree.child_towards(point.block, self.point.block).and_then(|child| tree.place(child));

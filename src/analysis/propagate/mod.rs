@@ -4,10 +4,13 @@
 mod adapt;
 mod anchor;
 mod bring;
+mod checks;
 mod insert;
+mod reach;
 mod rename;
 mod scope;
 mod unit;
+mod values;
 
 use std::collections::{HashMap, HashSet};
 
@@ -163,6 +166,8 @@ impl<'a> Session<'a> {
                 break;
             }
         }
+        let nearest = found.iter().max_by(|a, b| a.0.score.total_cmp(&b.0.score));
+        let elsewhere = nearest.and_then(|(_, adapted)| adapted.others.first().cloned());
         found.sort_by(|a, b| (b.0.score - b.1.doubt()).total_cmp(&(a.0.score - a.1.doubt())));
         let mut found = found.into_iter();
         let Some((point, adapted)) = found.next() else {
@@ -174,10 +179,15 @@ impl<'a> Session<'a> {
             .map(|(other, _)| Alternative { after_line: self.line_before(&other), reason: other.reason })
             .collect();
         placement.reasons.push(point.reason.clone());
-        placement.reasons.extend(adapted.doubts.iter().cloned());
+        let mut doubts: Vec<String> = adapted.doubts.iter().chain(&adapted.others).cloned().collect();
+        if let (true, Some(reason)) = (adapted.others.is_empty(), elsewhere) {
+            doubts.push(format!("not beside its nearest neighbour: {reason}"));
+        }
+        doubts.extend(self.ambiguity(&point));
+        placement.reasons.extend(doubts.iter().cloned());
         let changed = !adapted.changes.is_empty();
         placement.status = match () {
-            () if !adapted.doubts.is_empty() || point.score < SURE => PlacementStatus::Uncertain,
+            () if !doubts.is_empty() || point.score < SURE => PlacementStatus::Uncertain,
             () if changed => PlacementStatus::Adapted,
             () => PlacementStatus::Exact,
         };

@@ -1,0 +1,228 @@
+//! Whether a variable has at a place of the target the value that a statement reads in the source: the definitions
+//! that reach either place are compared through the matching. A variable that is bound may still hold another value.
+
+use std::collections::BTreeSet;
+
+use crate::analysis::propagate::Session;
+use crate::analysis::propagate::reach::{Definitions, Place, carrier, defined_by, reaching};
+use crate::analysis::python::Source;
+use crate::analysis::treediff::{Kind, NodeId, Tree};
+
+/// How many assignments back the values that a value is computed from are compared.
+const MAX_DEPTH: usize = 3;
+
+/// Where a path gets a value: the path under which it is defined, and the node that defines it.
+type Origin = (String, NodeId);
+
+/// A path read at a place.
+#[derive(Clone, Copy)]
+pub(super) struct Reading<'p> {
+    pub(super) path: &'p str,
+    pub(super) place: Place,
+}
+
+impl Session<'_> {
+    /// Why `theirs` of the target may not be what `ours` is in the source, in the user's words.
+    pub(super) fn another_value(&self, ours: Reading<'_>, theirs: Reading<'_>) -> Option<String> {
+        self.compared(ours, theirs, 0)
+    }
+
+    /// The definitions of a path that reach a place of the source, as it was without what moves.
+    pub(super) fn definitions_at(&self, path: &str, place: Place) -> Definitions {
+        let moving = |id: NodeId| self.source.tree.statement_of(id).is_some_and(|s| self.is_moving(s));
+        reaching(&self.source.tree, path, place, &moving)
+    }
+
+    fn compared(&self, ours: Reading<'_>, theirs: Reading<'_>, depth: usize) -> Option<String> {
+        let read = self.definitions_at(ours.path, ours.place);
+        let there = reaching(&self.target.tree, theirs.path, theirs.place, &|_| false);
+        let own = |path: &str, ids: Definitions| ids.into_iter().map(|id| (path.to_owned(), id)).collect();
+        let (read, there): (Vec<Origin>, Vec<Origin>) = (own(ours.path, read), own(theirs.path, there));
+        if read.is_empty() || there.is_empty() {
+            return None;
+        }
+        // A parameter is what the callers give, unless both versions take it as a parameter of one function.
+        let same_parameter = |(_, s): &Origin, (_, t): &Origin| {
+            let (f, g) = (carrier(&self.source.tree, *s), carrier(&self.target.tree, *t));
+            is_parameter(&self.source.tree, *s) && is_parameter(&self.target.tree, *t) && self.counterpart(f) == Some(g)
+        };
+        let (mut from, mut to) = (Vec::new(), Vec::new());
+        for origin in &read {
+            if !there.iter().any(|other| same_parameter(origin, other)) {
+                from.extend(given(self.source, origin.clone(), 0));
+            }
+        }
+        for origin in &there {
+            if !read.iter().any(|other| same_parameter(other, origin)) {
+                to.extend(given(self.target, origin.clone(), 0));
+            }
+        }
+        self.conflict(&from, &to, theirs.place, depth).or_else(|| self.deeper(&from, &to, depth))
+    }
+
+    /// A definition whose counterpart does not reach the place, or one that reaches it and is another's counterpart.
+    fn conflict(&self, from: &[Origin], to: &[Origin], place: Place, depth: usize) -> Option<String> {
+        let (ours, theirs) = (&self.source.tree, &self.target.tree);
+        let ours_line = |id: NodeId| self.source.lines.line(ours.node(id).range.start);
+        let theirs_line = |id: NodeId| self.target.lines.line(theirs.node(id).range.start);
+        let read: BTreeSet<NodeId> = from.iter().map(|(_, id)| carrier(ours, *id)).collect();
+        let there: BTreeSet<NodeId> = to.iter().map(|(_, id)| carrier(theirs, *id)).collect();
+        let defines_ours = |at: NodeId| from.iter().any(|(path, _)| defined_by(ours, at, path).is_some());
+        let defines_theirs = |at: NodeId| to.iter().any(|(path, _)| defined_by(theirs, at, path).is_some());
+        let name = to.first().map(|(path, id)| theirs.path(*id).unwrap_or_else(|| first_part(path)))?;
+        let here = theirs.node(place.0).children.get(place.1).map_or_else(
+            || self.target.lines.line(theirs.node(place.0).range.end.saturating_sub(1)) + 1,
+            |id| theirs_line(*id),
+        );
+        for (_, id) in to {
+            let counterpart = self.matching.source(carrier(theirs, *id));
+            if let Some(other) = counterpart.filter(|other| !read.contains(other) && defines_ours(*other)) {
+                let line = theirs_line(*id);
+                return Some(format!(
+                    "at line {here} `{name}` holds the value of line {line} (line {} of the source), not the one that \
+                     the statement reads",
+                    ours_line(other)
+                ));
+            }
+        }
+        for (_, id) in from {
+            let counterpart = self.matching.target(carrier(ours, *id));
+            if let Some(lost) = counterpart.filter(|lost| !there.contains(lost) && defines_theirs(*lost)) {
+                let instead = to.iter().map(|(_, id)| theirs_line(*id).to_string()).collect::<Vec<_>>().join(", ");
+                return Some(format!(
+                    "at line {here} `{name}` holds the value of line {instead}, not that of line {}, which the statement reads",
+                    theirs_line(lost)
+                ));
+            }
+        }
+        if depth > 0 {
+            return None;
+        }
+        let all_known = from.iter().all(|(_, id)| self.counterpart(carrier(ours, *id)).is_some());
+        let further = to.iter().find(|(_, id)| self.matching.source(carrier(theirs, *id)).is_none());
+        let (_, further) = further.filter(|_| all_known)?;
+        Some(format!("`{name}` gets a value at line {} that it does not get in the source", theirs_line(*further)))
+    }
+
+    /// Values from which matched definitions compute theirs.
+    fn deeper(&self, from: &[Origin], to: &[Origin], depth: usize) -> Option<String> {
+        if depth >= MAX_DEPTH {
+            return None;
+        }
+        for (_, id) in from {
+            let at = carrier(&self.source.tree, *id);
+            let Some(there) = self
+                .counterpart(at)
+                .filter(|there| to.iter().any(|(_, other)| carrier(&self.target.tree, *other) == *there))
+            else {
+                continue;
+            };
+            let (Some(place), Some(target_place)) = (self.source.tree.place(at), self.target.tree.place(there)) else {
+                continue;
+            };
+            if matches!(self.source.tree.node(at).kind, Kind::Function | Kind::Class | Kind::Import) {
+                continue;
+            }
+            for (x, y) in parallel_paths(&self.source.tree, &self.target.tree, at, there) {
+                let (ours, theirs) = (Reading { path: &x, place }, Reading { path: &y, place: target_place });
+                if let Some(reason) = self.compared(ours, theirs, depth + 1) {
+                    return Some(reason);
+                }
+            }
+        }
+        None
+    }
+}
+
+fn first_part(path: &str) -> String {
+    path.split('.').next().unwrap_or(path).to_owned()
+}
+
+fn is_parameter(tree: &Tree, id: NodeId) -> bool {
+    tree.node(id).kind == Kind::Parameter
+}
+
+/// A parameter's origins at the calls of its function, where these are in the file and give it a variable.
+fn given(source: &Source<'_>, origin: Origin, depth: usize) -> Vec<Origin> {
+    let tree = &source.tree;
+    let (path, id) = &origin;
+    if !is_parameter(tree, *id) || depth > MAX_DEPTH {
+        return vec![origin];
+    }
+    let function = carrier(tree, *id);
+    let rest = path.strip_prefix(tree.node(*id).name.as_str()).unwrap_or_default();
+    let mut found = Vec::new();
+    for call in calls_of(tree, function) {
+        let argument = argument_of(tree, call, function, *id);
+        let variable = argument.and_then(|argument| tree.path(argument));
+        let place = tree.statement_of(call).and_then(|statement| tree.place(statement));
+        let (Some(variable), Some(place)) = (variable, place) else { return vec![origin] };
+        let variable = variable + rest;
+        let origins = reaching(tree, &variable, place, &|_| false);
+        found.extend(origins.into_iter().flat_map(|id| given(source, (variable.clone(), id), depth + 1)));
+    }
+    if found.is_empty() { vec![origin] } else { found }
+}
+
+/// The calls of a function, as far as its name tells.
+pub(super) fn calls_of(tree: &Tree, function: NodeId) -> impl Iterator<Item = NodeId> + '_ {
+    let node = tree.node(function);
+    let method = tree.node(tree.scope(function)).kind == Kind::Class;
+    (0..tree.nodes.len()).filter(move |id| {
+        let callee = tree.node(*id).children.first().map(|callee| tree.node(*callee));
+        let kind = if method { Kind::Member } else { Kind::Name };
+        tree.node(*id).kind == Kind::Call && callee.is_some_and(|c| c.kind == kind && c.text == node.text)
+    })
+}
+
+/// What a call gives a parameter.
+fn argument_of(tree: &Tree, call: NodeId, function: NodeId, parameter: NodeId) -> Option<NodeId> {
+    let method = tree.node(tree.scope(function)).kind == Kind::Class;
+    let own = |id: &NodeId| is_parameter(tree, *id) && tree.scope(*id) == function;
+    let position = tree.header(function).into_iter().filter(own).position(|id| id == parameter)?;
+    let arguments: Vec<NodeId> = arguments(tree, call);
+    let name = &tree.node(parameter).name;
+    let keyword = arguments.iter().copied().find(|id| tree.node(*id).text == *name && is_keyword(tree, *id));
+    if let Some(keyword) = keyword {
+        return tree.node(keyword).children.first().copied();
+    }
+    let at = position.checked_sub(usize::from(method))?;
+    arguments.get(at).copied().filter(|id| !is_keyword(tree, *id))
+}
+
+/// The arguments of a call; none where some are unpacked.
+fn arguments(tree: &Tree, call: NodeId) -> Vec<NodeId> {
+    let list = tree.node(call).children.get(1).map(|list| tree.node(*list).children.clone()).unwrap_or_default();
+    let unpacked = |id: &NodeId| {
+        let node = tree.node(*id);
+        node.kind == Kind::Other
+            && node.text.is_empty()
+            && node.children.len() == 1
+            && tree.node(node.children[0]).range.start != node.range.start
+            && tree.node(node.children[0]).range.end == node.range.end
+    };
+    if list.iter().any(unpacked) { Vec::new() } else { list }
+}
+
+/// `name=value` in a call.
+fn is_keyword(tree: &Tree, id: NodeId) -> bool {
+    let node = tree.node(id);
+    let word = node.text.starts_with(|c: char| c.is_alphabetic() || c == '_') && node.text != "not";
+    node.kind == Kind::Other && node.children.len() == 1 && word
+}
+
+/// The paths that two headers of one shape read, side by side.
+fn parallel_paths(ours: &Tree, theirs: &Tree, a: NodeId, b: NodeId) -> Vec<(String, String)> {
+    let (x, y) = (ours.header(a), theirs.header(b));
+    let alike = x.len() == y.len() && x.iter().zip(&y).all(|(x, y)| ours.node(*x).label == theirs.node(*y).label);
+    let inner = |id: NodeId| ours.node(id).parent.is_some_and(|parent| ours.node(parent).kind == Kind::Member);
+    let read = |id: NodeId| {
+        let mut base = id;
+        while let (Kind::Member, Some(child)) = (ours.node(base).kind, ours.node(base).children.first()) {
+            base = *child;
+        }
+        ours.node(base).access.reads()
+    };
+    let pairs = x.into_iter().zip(y).filter(|(x, _)| alike && !inner(*x) && read(*x));
+    pairs.filter_map(|(x, y)| Some((ours.path(x)?, theirs.path(y)?))).collect()
+}
