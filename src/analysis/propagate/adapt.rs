@@ -23,12 +23,14 @@ pub(super) struct Adapted {
     pub(super) doubts: Vec<String>,
     /// Variables that hold another value here than in the source.
     pub(super) others: Vec<String>,
+    /// Conditions, loops and callers that the source's statement has not.
+    pub(super) context: Vec<String>,
 }
 
 impl Adapted {
     /// What the doubts take from a place's score.
     pub(super) fn doubt(&self) -> f64 {
-        let doubt = if self.doubts.is_empty() { 0.0 } else { 1.5 };
+        let doubt = if self.doubts.is_empty() && self.context.is_empty() { 0.0 } else { 1.5 };
         // Any place with the right value is better.
         if self.others.is_empty() { doubt } else { doubt + 10.0 }
     }
@@ -98,7 +100,13 @@ impl Session<'_> {
         let visible = Visible::at(&self.target.tree, point.block, index);
         let (replaced, adapted, unit) = (Vec::new(), Adapted::default(), whole.outermost());
         let mut work = Work { session: self, visible, point, replaced, provided, adapted, depth, unit };
+        work.is_allowed()?;
         work.names(whole)?;
+        if !is_definition && depth == 0 {
+            work.check_context();
+            work.check_repetition();
+            work.check_order();
+        }
         let unit =
             Unit { guards: whole.guards.clone(), statement: whole.statement, replaced: &work.replaced, text: None };
         let edit = insert::edit(self.source, self.target, &unit, point.block, point.index)
@@ -264,26 +272,6 @@ impl Work<'_, '_> {
         tree.subtree(scope).filter(binds).filter(|id| tree.scope(*id) == scope).collect()
     }
 
-    /// A call of ours, as the target spells it.
-    fn api(&mut self, callee: NodeId) -> Result<(), Unbound> {
-        let range = self.source().node(callee).range.clone();
-        let Some(call) = self.session.source.calls.iter().find(|call| call.callee == range) else { return Ok(()) };
-        let ours = self.session.source.text.get(range.clone()).unwrap_or_default().to_owned();
-        match self.session.target.spelling.get(&call.function) {
-            Some(theirs) if *theirs == ours => Ok(()),
-            Some(theirs) => {
-                self.adapted.changes.push(format!("{ours} → {theirs}"));
-                self.replaced.push((range, theirs.clone()));
-                Ok(())
-            }
-            None => {
-                let base = base_node(self.source(), callee);
-                let name = self.source().node(base).name.clone();
-                if self.provided.names.contains(&name) { Ok(()) } else { self.bring(base, &name, &name) }
-            }
-        }
-    }
-
     /// One variable with its attributes, as the target calls it.
     fn path(&mut self, id: NodeId, path: &str) -> Result<(), Unbound> {
         let scope = self.session.target.tree.scope(self.point.block);
@@ -302,6 +290,7 @@ impl Work<'_, '_> {
                 if !weak && self.is_visible(&to) {
                     self.check_paths(&base, &to, id);
                     self.check_value(path, &format!("{to}{}", &path[prefix.len()..]), id);
+                    self.is_captured(&base, &to)?;
                     self.replace(id, path, prefix, &to);
                     return Ok(());
                 }
@@ -318,6 +307,7 @@ impl Work<'_, '_> {
                 return self.bring_afresh(id, node, path, &base);
             }
             self.check_paths(&base, &base, id);
+            self.check_name(&base, id);
             self.check_value(path, path, id);
             return Ok(());
         }

@@ -176,11 +176,16 @@ impl Work<'_, '_> {
         after.min(own.unwrap_or(after)).max(insert::first_index(self.session.target, top))
     }
 
-    fn bring_import(&mut self, import: NodeId, alias: NodeId) -> Result<(), Unbound> {
+    pub(super) fn bring_import(&mut self, import: NodeId, alias: NodeId) -> Result<(), Unbound> {
         let (tree, module) = (&self.session.source.tree, self.session.source.tree.node(import));
         let from = self.session.source.text.get(module.range.clone()).is_some_and(|text| text.starts_with("from"));
         let alias = &tree.node(alias).text;
         let text = if from { format!("from {} import {alias}", module.text) } else { format!("import {alias}") };
+        self.import_text(import, text)
+    }
+
+    /// Writes an import beside the counterparts of an import's neighbours, or after the imports.
+    pub(super) fn import_text(&mut self, import: NodeId, text: String) -> Result<(), Unbound> {
         let top = self.session.target.tree.blocks(0).next().unwrap_or(self.point.block);
         let last = self.import_index(top);
         let beside = self.session.points(import).into_iter().find(|point| point.block == top && point.index <= last);

@@ -3,8 +3,10 @@
 
 mod adapt;
 mod anchor;
+mod api;
 mod bring;
 mod checks;
+mod context;
 mod insert;
 mod reach;
 mod rename;
@@ -167,7 +169,10 @@ impl<'a> Session<'a> {
             }
         }
         let nearest = found.iter().max_by(|a, b| a.0.score.total_cmp(&b.0.score));
-        let elsewhere = nearest.and_then(|(_, adapted)| adapted.others.first().cloned());
+        let elsewhere = nearest.and_then(|(at, adapted)| {
+            let reason = adapted.others.first().or(adapted.context.first())?;
+            Some(((at.block, at.index), reason.clone()))
+        });
         found.sort_by(|a, b| (b.0.score - b.1.doubt()).total_cmp(&(a.0.score - a.1.doubt())));
         let mut found = found.into_iter();
         let Some((point, adapted)) = found.next() else {
@@ -179,8 +184,9 @@ impl<'a> Session<'a> {
             .map(|(other, _)| Alternative { after_line: self.line_before(&other), reason: other.reason })
             .collect();
         placement.reasons.push(point.reason.clone());
-        let mut doubts: Vec<String> = adapted.doubts.iter().chain(&adapted.others).cloned().collect();
-        if let (true, Some(reason)) = (adapted.others.is_empty(), elsewhere) {
+        let mut doubts: Vec<String> =
+            adapted.doubts.iter().chain(&adapted.others).chain(&adapted.context).cloned().collect();
+        if let Some((_, reason)) = elsewhere.filter(|(place, _)| *place != (point.block, point.index)) {
             doubts.push(format!("not beside its nearest neighbour: {reason}"));
         }
         doubts.extend(self.ambiguity(&point));

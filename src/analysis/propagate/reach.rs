@@ -65,7 +65,7 @@ fn defines(tree: &Tree, id: NodeId, path: &str) -> bool {
 }
 
 /// Whether a member is what an assignment assigns to.
-fn is_stored(tree: &Tree, id: NodeId) -> bool {
+pub(super) fn is_stored(tree: &Tree, id: NodeId) -> bool {
     let mut at = id;
     loop {
         let Some(parent) = tree.node(at).parent else { return false };
@@ -130,24 +130,31 @@ impl Flow<'_> {
         }
     }
 
-    /// Sets of definitions only grow with the iterations: what the first leaves behind is all that others start with.
+    /// A loop is taken to run at least once: what it computes in both versions would else compete with what was there
+    /// before. Sets of definitions only grow, and what the first iteration leaves is all that others start with.
     fn repeat(&mut self, id: NodeId, state: Definitions) -> Option<Definitions> {
         let tree = self.tree;
         let block = |slot: &str| tree.blocks(id).find(|b| tree.node(*b).text == slot);
-        let (mut head, mut left) = (state, Definitions::new());
+        let (mut head, mut end, mut left) = (state, None, Definitions::new());
         for _ in 0..2 {
             self.leaving.push(Definitions::new());
             let start = self.defined(id, head.clone());
-            let end = block("0").map_or(Some(start.clone()), |body| self.block(body, Some(start)));
+            end = block("0").map_or(Some(start.clone()), |body| self.block(body, Some(start)));
             left = self.leaving.pop().unwrap_or_default();
-            head.extend(end.into_iter().flatten());
+            head.extend(end.iter().flatten());
             head.extend(&left);
         }
-        let mut after = block("1").map_or(Some(head.clone()), |other| self.block(other, Some(head)));
+        // What leaves by `break` or `continue` is not told apart.
         if !left.is_empty() {
-            after.get_or_insert_default().extend(left);
+            end.get_or_insert_default().extend(&left);
         }
-        after
+        let after = block("1").map_or(end.clone(), |other| self.block(other, end));
+        if left.is_empty() {
+            return after;
+        }
+        let mut after = after.unwrap_or_default();
+        after.extend(left);
+        Some(after)
     }
 
     fn branch(&mut self, id: NodeId, state: Definitions) -> Option<Definitions> {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::analysis::propagate::Session;
-use crate::analysis::propagate::reach::{Definitions, Place, carrier, defined_by, reaching};
+use crate::analysis::propagate::reach::{Definitions, Place, carrier, defined_by, is_stored, reaching};
 use crate::analysis::python::Source;
 use crate::analysis::treediff::{Kind, NodeId, Tree};
 
@@ -31,6 +31,24 @@ impl Session<'_> {
     pub(super) fn definitions_at(&self, path: &str, place: Place) -> Definitions {
         let moving = |id: NodeId| self.source.tree.statement_of(id).is_some_and(|s| self.is_moving(s));
         reaching(&self.source.tree, path, place, &moving)
+    }
+
+    /// Whether nothing but its name says that a variable of the target is the source's.
+    pub(super) fn is_same_by_name_only(&self, ours: Reading<'_>, theirs: Reading<'_>) -> bool {
+        let (source, target) = (&self.source.tree, &self.target.tree);
+        let read = self.definitions_at(ours.path, ours.place);
+        let there = reaching(target, theirs.path, theirs.place, &|_| false);
+        let import = |tree: &Tree, id: NodeId| {
+            let statement = tree.node(carrier(tree, id));
+            (statement.kind == Kind::Import).then(|| (statement.text.clone(), tree.node(id).text.clone()))
+        };
+        let same = |s: NodeId| {
+            let known =
+                self.counterpart(carrier(source, s)).is_some_and(|at| there.iter().any(|t| carrier(target, *t) == at));
+            let imported = import(source, s);
+            known || (imported.is_some() && there.iter().any(|t| import(target, *t) == imported))
+        };
+        !there.is_empty() && !read.iter().any(|s| same(*s))
     }
 
     fn compared(&self, ours: Reading<'_>, theirs: Reading<'_>, depth: usize) -> Option<String> {
@@ -98,8 +116,22 @@ impl Session<'_> {
         if depth > 0 {
             return None;
         }
+        let permuted = from.iter().find_map(|(path, id)| {
+            let (at, there) = (carrier(ours, *id), self.counterpart(carrier(ours, *id))?);
+            let swapped = path.split('.').next() != name.split('.').next()
+                && to.iter().any(|(_, id)| carrier(theirs, *id) == there)
+                && defined_by(theirs, there, path).is_some()
+                && defined_by(ours, at, &name).is_some();
+            swapped.then(|| format!("line {} gives its values the same names in another order", theirs_line(there)))
+        });
+        if permuted.is_some() {
+            return permuted;
+        }
         let all_known = from.iter().all(|(_, id)| self.counterpart(carrier(ours, *id)).is_some());
-        let further = to.iter().find(|(_, id)| self.matching.source(carrier(theirs, *id)).is_none());
+        let further = to.iter().find(|(_, id)| {
+            let counterpart = self.matching.source(carrier(theirs, *id));
+            counterpart.is_none_or(|other| !read.contains(&other) && !defines_ours(other))
+        });
         let (_, further) = further.filter(|_| all_known)?;
         Some(format!("`{name}` gets a value at line {} that it does not get in the source", theirs_line(*further)))
     }
@@ -223,6 +255,6 @@ fn parallel_paths(ours: &Tree, theirs: &Tree, a: NodeId, b: NodeId) -> Vec<(Stri
         }
         ours.node(base).access.reads()
     };
-    let pairs = x.into_iter().zip(y).filter(|(x, _)| alike && !inner(*x) && read(*x));
+    let pairs = x.into_iter().zip(y).filter(|(x, _)| alike && !inner(*x) && read(*x) && !is_stored(ours, *x));
     pairs.filter_map(|(x, y)| Some((ours.path(x)?, theirs.path(y)?))).collect()
 }

@@ -122,7 +122,7 @@ impl Matcher<'_> {
     }
 
     /// Links two equal subtrees node by node.
-    fn link_equal(&mut self, a: NodeId, b: NodeId) {
+    pub(super) fn link_equal(&mut self, a: NodeId, b: NodeId) {
         for (x, y) in self.source.subtree(a).zip(self.target.subtree(b)) {
             let kind = self.source.node(x).kind;
             if kind.is_statement() || matches!(kind, Kind::Arm | Kind::Block) {

@@ -1,6 +1,6 @@
 //! Statements of which a version has several alike: which is which is told by what stands beside them, or not at all.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::analysis::treediff::features::{Bags, dice};
 use crate::analysis::treediff::matching::Matcher;
@@ -12,51 +12,64 @@ const MAX_PAIRS: usize = 4096;
 const MARGIN: f64 = 0.05;
 
 impl Matcher<'_> {
-    /// Pairs equal simple statements anew, best neighbours first. A pair is replaced, never lost.
+    /// Pairs equal statements anew, best neighbours first. A pair is replaced, never lost.
     pub(super) fn settle_twins(&mut self) {
-        let simple = |tree: &Tree, id: NodeId| !tree.node(id).kind.is_compound();
+        // The neighbours of twins may be twins that the round before has settled.
+        for _ in 0..3 {
+            self.settle_round();
+        }
+    }
+
+    fn settle_round(&mut self) {
+        let definition = |kind: Kind| matches!(kind, Kind::Function | Kind::Class);
+        let hidden = |id: NodeId| self.hidden[self.source.subtree(id)].contains(&true);
         let mut groups: HashMap<u64, (Vec<NodeId>, Vec<NodeId>)> = HashMap::new();
-        for id in self.source.statements().filter(|id| simple(self.source, *id) && !self.hidden[*id]) {
+        for id in self.source.statements().filter(|id| !definition(self.source.node(*id).kind) && !hidden(*id)) {
             groups.entry(self.source.node(id).hash).or_default().0.push(id);
         }
-        for id in self.target.statements().filter(|id| simple(self.target, *id)) {
+        for id in self.target.statements().filter(|id| !definition(self.target.node(*id).kind)) {
             groups.entry(self.target.node(id).hash).or_default().1.push(id);
         }
         let mut groups: Vec<_> = groups.into_values().collect();
         groups.sort_unstable();
+        let several = groups.iter().filter(|(ours, theirs)| ours.len().max(theirs.len()) > 1);
+        let twins: HashSet<NodeId> = several.flat_map(|(ours, _)| ours.iter().copied()).collect();
         for (mut ours, mut theirs) in groups {
             ours.retain(|a| self.found.forward[*a].is_none_or(|b| theirs.contains(&b)));
             theirs.retain(|b| self.found.backward[*b].is_none_or(|a| ours.contains(&a)));
             let pairs = ours.len() * theirs.len();
             if ours.len().max(theirs.len()) > 1 && (1..=MAX_PAIRS).contains(&pairs) {
-                self.settle(&ours, &theirs);
+                self.settle(&ours, &theirs, &twins);
             }
         }
     }
 
-    fn settle(&mut self, ours: &[NodeId], theirs: &[NodeId]) {
+    fn settle(&mut self, ours: &[NodeId], theirs: &[NodeId], twins: &HashSet<NodeId>) {
         let mut pairs = Vec::new();
         for (a, b) in ours.iter().flat_map(|a| theirs.iter().map(move |b| (*a, *b))) {
             let linked = self.found.forward[a] == Some(b);
-            let near = self.beside(a, b);
+            // A neighbour of which there is only one says more.
+            let near = self.beside(a, b, &|id| if twins.contains(&id) { 1 } else { 4 });
             if linked || near >= 2 {
                 // At home and then beside its neighbours; what is linked stays if nothing speaks for another.
-                let score = 4 * near + 8 * usize::from(self.at_home(a, b)) + usize::from(linked);
+                let score = 4 * near + 20 * usize::from(self.at_home(a, b)) + usize::from(linked);
                 pairs.push((std::cmp::Reverse(score), a, b));
             }
         }
         pairs.sort_unstable();
-        let lost = |m: &Self| ours.iter().filter(|a| m.found.forward[**a].is_some()).count();
-        let (before, saved) = (lost(self), (self.found.clone()));
-        for a in ours {
-            if let Some(b) = self.found.forward[*a].take() {
+        let kept = |m: &Self| m.found.pairs().count();
+        let (before, saved) = (kept(self), self.found.clone());
+        for id in ours.iter().flat_map(|a| self.source.subtree(*a)) {
+            if let Some(b) = self.found.forward[id].take() {
                 self.found.backward[b] = None;
             }
         }
         for (_, a, b) in pairs {
-            self.set(a, b);
+            if self.free(a) && self.free_target(b) {
+                self.link_equal(a, b);
+            }
         }
-        if lost(self) < before {
+        if kept(self) < before {
             self.found = saved;
         }
     }
@@ -66,13 +79,13 @@ impl Matcher<'_> {
         p.and_then(|p| self.found.forward[p]) == q
     }
 
-    /// How many neighbours of two statements correspond (2 each), or lack on both sides (1 each).
-    fn beside(&self, a: NodeId, b: NodeId) -> usize {
+    /// The weight of the neighbours of two statements that correspond; one that both lack weighs 1.
+    fn beside(&self, a: NodeId, b: NodeId, weight: &dyn Fn(NodeId) -> usize) -> usize {
         let (Some((p, i)), Some((q, j))) = (self.source.place(a), self.target.place(b)) else { return 0 };
         let ours = &self.source.node(p).children;
         let theirs = &self.target.node(q).children;
         let near = |x: Option<&NodeId>, y: Option<&NodeId>| match (x, y) {
-            (Some(x), Some(y)) => 2 * usize::from(self.found.forward[*x] == Some(*y)),
+            (Some(x), Some(y)) if self.found.forward[*x] == Some(*y) => weight(*x),
             (None, None) => 1,
             _ => 0,
         };
@@ -101,10 +114,10 @@ impl Matcher<'_> {
         for (a, b) in self.found.pairs().filter(|(a, _)| self.source.node(*a).kind.is_statement()) {
             let compound = self.source.node(a).kind.is_compound();
             let alike = |x: NodeId, y: NodeId| if compound { dice(&bags.0.whole[x], &bags.1.whole[y]) } else { 1.0 };
-            let (same, near, home) = (alike(a, b), self.beside(a, b), self.at_home(a, b));
+            let (same, near, home) = (alike(a, b), self.beside(a, b, &|_| 2), self.at_home(a, b));
             let rival = |x: NodeId, y: NodeId| {
                 // Both neighbours of a compound statement, one of a simple one, decide for the pair.
-                let decided = self.beside(x, y) < near && (near >= 3 || !compound);
+                let decided = self.beside(x, y, &|_| 2) < near && (near >= 3 || !compound);
                 (self.at_home(x, y) || !home) && !decided && alike(x, y) >= same - MARGIN
             };
             let mut there = theirs.get(&group(self.source, a)).into_iter().flatten().copied();
