@@ -196,6 +196,7 @@ impl Work<'_, '_> {
             if self.renamed_afresh(whole, id) {
                 continue;
             }
+            self.is_left_alone(whole, id)?;
             if node.access == Access::Bind && (node.kind != Kind::Function || id != whole.statement) {
                 bound.push(&node.name);
             }
@@ -214,6 +215,22 @@ impl Work<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    /// What comes along with a log statement must not give a variable of the target another value.
+    fn is_left_alone(&self, whole: &Whole, id: NodeId) -> Result<(), Unbound> {
+        let (tree, node) = (self.source(), self.source().node(id));
+        let compound = tree.node(whole.statement).kind.is_compound() && !tree.node(whole.statement).kind.is_scope();
+        if !compound || node.kind != Kind::Name || !node.access.binds() {
+            return Ok(());
+        }
+        let outside = |id: &NodeId| !tree.contains(self.unit, *id);
+        let theirs = |id: NodeId| tree.statement_of(id).and_then(|statement| self.session.counterpart(statement));
+        if !self.binders(id, &node.name).into_iter().filter(outside).any(|id| theirs(id).is_some()) {
+            return Ok(());
+        }
+        let reason = format!("it gives `{}` a value, with which the target would go on", node.name);
+        Err(Unbound { name: String::new(), reason })
     }
 
     /// A variable that the unit binds must not overwrite one of the target's that happens to have its name.
@@ -285,9 +302,16 @@ impl Work<'_, '_> {
         let mut prefix = path;
         let mut wanted = None;
         loop {
-            for (to, weight) in self.session.renames.of_path(prefix, id, scope, definition) {
+            let votes = self.session.renames.of_path(prefix, id, scope, definition);
+            let kept = votes.iter().any(|(to, _)| to == prefix) && self.is_visible(prefix);
+            for (to, weight) in votes {
                 let weak = weight < 1.0 && to != prefix && self.is_visible(prefix);
                 if !weak && self.is_visible(&to) {
+                    if kept && to != prefix {
+                        let doubt =
+                            format!("`{prefix}` of the source is `{to}` here, but also `{prefix}`, in the target");
+                        self.adapted.doubts.push(doubt);
+                    }
                     self.check_paths(&base, &to, id);
                     self.check_value(path, &format!("{to}{}", &path[prefix.len()..]), id);
                     self.is_captured(&base, &to)?;

@@ -41,8 +41,17 @@ impl Session<'_> {
             let last = index + 1 >= siblings.len();
             let end = self.end_of(home);
             let index = if index == 0 && !last { 0 } else { end };
-            let score = if siblings.iter().all(|id| self.is_moving(*id)) { 2.2 } else { 1.2 };
-            let (reason, anchor) = (self.words_for_block(home), self.source.tree.node(block).parent.unwrap_or(0));
+            // In the middle of a block, with nothing of it in the target, any place in it is a guess.
+            let guess = !points.iter().any(|point| point.block == home) && self.is_between(node);
+            let score = match () {
+                () if siblings.iter().all(|id| self.is_moving(*id)) => 2.2,
+                () if guess => 0.9,
+                () => 1.2,
+            };
+            let (mut reason, anchor) = (self.words_for_block(home), self.source.tree.node(block).parent.unwrap_or(0));
+            if guess {
+                reason.push_str(", where nothing that stands beside it in the source is");
+            }
             points.push(Point { block: home, index, score, reason, anchor });
         }
         for point in &mut points {
@@ -58,6 +67,29 @@ impl Session<'_> {
             new
         });
         points
+    }
+
+    /// Whether other statements come before and after one in its block, and it matters between which it stands.
+    fn is_between(&self, node: NodeId) -> bool {
+        let tree = &self.source.tree;
+        let Some((block, index)) = tree.place(node) else { return false };
+        let siblings = &tree.node(block).children;
+        let leaves = |id: &NodeId| matches!(tree.node(*id).kind, Kind::Return | Kind::Raise | Kind::Break);
+        let others = |list: &[NodeId]| list.iter().any(|id| !self.is_moving(*id) && !leaves(id));
+        let own = |id: NodeId| self.source.calls.iter().any(|call| call.callee == tree.node(id).range);
+        let plain = |id: NodeId| match tree.node(id).kind {
+            Kind::Member => own(id),
+            Kind::Call => tree.node(id).children.first().is_some_and(|callee| own(*callee)),
+            _ => true,
+        };
+        let constant = |id: NodeId| {
+            let node = tree.node(id);
+            let at = |index| self.definitions_at(&node.name, (block, index));
+            !node.access.reads() || at(0) == at(siblings.len())
+        };
+        others(&siblings[..index])
+            && others(&siblings[index + 1..])
+            && !tree.subtree(node).all(|id| plain(id) && constant(id))
     }
 
     /// Whether a statement of the source is itself to be written into the target.

@@ -127,13 +127,25 @@ impl Session<'_> {
         if permuted.is_some() {
             return permuted;
         }
-        let all_known = from.iter().all(|(_, id)| self.counterpart(carrier(ours, *id)).is_some());
+        let lacking = from.iter().find(|(path, id)| {
+            self.counterpart(carrier(ours, *id))
+                .is_none_or(|at| defined_by(theirs, at, path).is_none() && !there.contains(&at))
+        });
         let further = to.iter().find(|(_, id)| {
             let counterpart = self.matching.source(carrier(theirs, *id));
             counterpart.is_none_or(|other| !read.contains(&other) && !defines_ours(other))
         });
-        let (_, further) = further.filter(|_| all_known)?;
-        Some(format!("`{name}` gets a value at line {} that it does not get in the source", theirs_line(*further)))
+        match (lacking, further) {
+            (None, Some((_, further))) => Some(format!(
+                "`{name}` gets a value at line {} that it does not get in the source",
+                theirs_line(*further)
+            )),
+            (Some((_, lacking)), None) => Some(format!(
+                "`{name}` may get a value at line {} of the source that the target lacks",
+                ours_line(*lacking)
+            )),
+            _ => None,
+        }
     }
 
     /// Values from which matched definitions compute theirs.

@@ -76,6 +76,7 @@ pub fn match_trees(source: &Tree, target: &Tree, ignored: &dyn Fn(NodeId) -> boo
             matcher.containers();
         }
     }
+    matcher.settle_renamed();
     matcher.settle_twins();
     matcher.found.rivals = matcher.rivals();
     matcher.found

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::analysis::treediff::features::{Bags, dice};
+use crate::analysis::treediff::features::{Bag, Bags, dice};
 use crate::analysis::treediff::matching::Matcher;
 use crate::analysis::treediff::tree::{Kind, NodeId, Tree};
 
@@ -17,6 +17,40 @@ impl Matcher<'_> {
         // The neighbours of twins may be twins that the round before has settled.
         for _ in 0..3 {
             self.settle_round();
+        }
+    }
+
+    /// Simple statements that are the same under new names, though they have been paired with others.
+    pub(super) fn settle_renamed(&mut self) {
+        let shown = vec![false; self.target.nodes.len()];
+        let ours = Bags::visible(self.source, &self.names(), &self.hidden).whole;
+        let theirs = Bags::visible(self.target, &HashMap::new(), &shown).whole;
+        let simple = |tree: &Tree, id: NodeId| !tree.node(id).kind.is_compound();
+        let mut same: HashMap<(u64, &Bag), (Vec<NodeId>, Vec<NodeId>)> = HashMap::new();
+        for id in self.source.statements().filter(|id| simple(self.source, *id) && !self.hidden[*id]) {
+            same.entry((self.source.node(id).shape, &ours[id])).or_default().0.push(id);
+        }
+        for id in self.target.statements().filter(|id| simple(self.target, *id)) {
+            same.entry((self.target.node(id).shape, &theirs[id])).or_default().1.push(id);
+        }
+        let mut pairs: Vec<(NodeId, NodeId)> = (same.values())
+            .filter_map(|(a, b)| if let ([a], [b]) = (a.as_slice(), b.as_slice()) { Some((*a, *b)) } else { None })
+            .filter(|(a, b)| self.found.forward[*a] != Some(*b))
+            .collect();
+        pairs.sort_unstable();
+        let (mut left, mut lost) = (Vec::new(), Vec::new());
+        for (a, b) in &pairs {
+            lost.extend(self.found.forward[*a].take());
+            left.extend(self.found.backward[*b].take());
+        }
+        for b in lost {
+            self.found.backward[b] = None;
+        }
+        for a in left {
+            self.found.forward[a] = None;
+        }
+        for (a, b) in pairs {
+            self.set(a, b);
         }
     }
 
