@@ -3,8 +3,8 @@
 
 use crate::analysis::propagate::adapt::Work;
 use crate::analysis::propagate::anchor::kind_word;
+use crate::analysis::propagate::callers::calls_of;
 use crate::analysis::propagate::unit::has_no_effect;
-use crate::analysis::propagate::values::calls_of;
 use crate::analysis::treediff::{Kind, NodeId, Tree};
 
 impl Work<'_, '_> {

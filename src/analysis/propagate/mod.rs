@@ -5,6 +5,7 @@ mod adapt;
 mod anchor;
 mod api;
 mod bring;
+mod callers;
 mod checks;
 mod context;
 mod insert;

@@ -4,15 +4,13 @@
 use std::collections::BTreeSet;
 
 use crate::analysis::propagate::Session;
+use crate::analysis::propagate::callers::{Origin, given, is_parameter};
 use crate::analysis::propagate::reach::{Definitions, Place, carrier, defined_by, is_stored, reaching};
 use crate::analysis::python::Source;
 use crate::analysis::treediff::{Kind, NodeId, Tree};
 
 /// How many assignments back the values that a value is computed from are compared.
 const MAX_DEPTH: usize = 3;
-
-/// Where a path gets a value: the path under which it is defined, and the node that defines it.
-type Origin = (String, NodeId);
 
 /// A path read at a place.
 #[derive(Clone, Copy)]
@@ -116,17 +114,32 @@ impl Session<'_> {
         if depth > 0 {
             return None;
         }
-        let permuted = from.iter().find_map(|(path, id)| {
+        let told = self.permuted(from, to, &name).or_else(|| self.computed_otherwise(from, to, place));
+        told.or_else(|| self.unknown(from, to, &name))
+    }
+
+    /// One statement that gives its values the same names in another order.
+    fn permuted(&self, from: &[Origin], to: &[Origin], name: &str) -> Option<String> {
+        let (ours, theirs) = (&self.source.tree, &self.target.tree);
+        from.iter().find_map(|(path, id)| {
             let (at, there) = (carrier(ours, *id), self.counterpart(carrier(ours, *id))?);
             let swapped = path.split('.').next() != name.split('.').next()
                 && to.iter().any(|(_, id)| carrier(theirs, *id) == there)
                 && defined_by(theirs, there, path).is_some()
-                && defined_by(ours, at, &name).is_some();
-            swapped.then(|| format!("line {} gives its values the same names in another order", theirs_line(there)))
-        });
-        if permuted.is_some() {
-            return permuted;
-        }
+                && defined_by(ours, at, name).is_some();
+            let line = theirs_line(self.target, there);
+            swapped.then(|| format!("line {line} gives its values the same names in another order"))
+        })
+    }
+
+    /// Definitions on one side that nothing on the other corresponds to.
+    fn unknown(&self, from: &[Origin], to: &[Origin], name: &str) -> Option<String> {
+        let (ours, theirs) = (&self.source.tree, &self.target.tree);
+        let ours_line = |id: NodeId| self.source.lines.line(ours.node(id).range.start);
+        let theirs_line = |id: NodeId| theirs_line(self.target, id);
+        let read: BTreeSet<NodeId> = from.iter().map(|(_, id)| carrier(ours, *id)).collect();
+        let there: BTreeSet<NodeId> = to.iter().map(|(_, id)| carrier(theirs, *id)).collect();
+        let defines_ours = |at: NodeId| from.iter().any(|(path, _)| defined_by(ours, at, path).is_some());
         let lacking = from.iter().find(|(path, id)| {
             self.counterpart(carrier(ours, *id))
                 .is_none_or(|at| defined_by(theirs, at, path).is_none() && !there.contains(&at))
@@ -144,8 +157,71 @@ impl Session<'_> {
                 "`{name}` may get a value at line {} of the source that the target lacks",
                 ours_line(*lacking)
             )),
+            (Some((_, lacking)), Some((_, id)))
+                if self
+                    .matching
+                    .source(carrier(theirs, *id))
+                    .is_some_and(|was| ours.node(was).kind != Kind::Import) =>
+            {
+                let (line, was) = (theirs_line(*id), self.matching.source(carrier(theirs, *id)).map(ours_line)?);
+                let read = ours_line(*lacking);
+                Some(format!(
+                    "line {line} computes what line {was} of the source does; the statement reads that of line {read}"
+                ))
+            }
             _ => None,
         }
+    }
+
+    /// A definition that corresponds to the one read, but in a further loop, or by a value that another one has.
+    fn computed_otherwise(&self, from: &[Origin], to: &[Origin], place: Place) -> Option<String> {
+        let (ours, theirs) = (&self.source.tree, &self.target.tree);
+        for (path, id) in from {
+            let at = carrier(ours, *id);
+            let Some(there) = self.counterpart(at) else { continue };
+            let Some((name, _)) = to.iter().find(|(_, id)| carrier(theirs, *id) == there) else { continue };
+            let line = theirs_line(self.target, there);
+            let around = |tree: &Tree, id: NodeId| -> Vec<NodeId> {
+                let scope = tree.scope(id);
+                let outer = tree.ancestors(id).take_while(|outer| *outer != scope);
+                outer.filter(|outer| tree.node(*outer).kind == Kind::Loop).collect()
+            };
+            let same_scope = theirs.scope(there) == theirs.scope(place.0);
+            let further = around(theirs, there).into_iter().find(|outer| {
+                let known = self.matching.source(*outer).is_some_and(|other| ours.contains(other, at));
+                !theirs.contains(*outer, place.0) && !known
+            });
+            if let Some(further) =
+                further.filter(|_| same_scope && around(theirs, there).len() > around(ours, at).len())
+            {
+                let name = first_part(name);
+                let outer = theirs_line(self.target, further);
+                return Some(format!(
+                    "`{name}` has the last value of the loop at line {outer}, which the source lacks"
+                ));
+            }
+            let (Some(x), Some(y)) = (value(ours, at), value(theirs, there)) else { continue };
+            let moved =
+                theirs.statements().find(|id| self.matching.source(*id).is_none() && value(theirs, *id) == Some(x));
+            let was = ours
+                .statements()
+                .find(|id| self.counterpart(*id).is_none() && !self.is_moving(*id) && value(ours, *id) == Some(y));
+            if x != y
+                && let Some(other) = moved.map(|id| theirs_line(self.target, id))
+            {
+                let path = first_part(path);
+                return Some(format!("what `{path}` is in the source is computed at line {other}, not at line {line}"));
+            }
+            if x != y
+                && let Some(was) = was
+            {
+                let was = self.source.lines.line(ours.node(was).range.start);
+                return Some(format!(
+                    "line {line} computes what line {was} of the source does, which is another value"
+                ));
+            }
+        }
+        None
     }
 
     /// Values from which matched definitions compute theirs.
@@ -178,81 +254,19 @@ impl Session<'_> {
     }
 }
 
+fn theirs_line(target: &Source<'_>, id: NodeId) -> u32 {
+    target.lines.line(target.tree.node(id).range.start)
+}
+
+/// What a simple assignment assigns, where it is more than a name or a literal.
+fn value(tree: &Tree, statement: NodeId) -> Option<u64> {
+    let node = tree.node(statement);
+    let value = node.children.last().filter(|_| node.kind == Kind::Simple && node.children.len() > 1)?;
+    (tree.subtree(*value).len() > 1).then(|| tree.node(*value).hash)
+}
+
 fn first_part(path: &str) -> String {
     path.split('.').next().unwrap_or(path).to_owned()
-}
-
-fn is_parameter(tree: &Tree, id: NodeId) -> bool {
-    tree.node(id).kind == Kind::Parameter
-}
-
-/// A parameter's origins at the calls of its function, where these are in the file and give it a variable.
-fn given(source: &Source<'_>, origin: Origin, depth: usize) -> Vec<Origin> {
-    let tree = &source.tree;
-    let (path, id) = &origin;
-    if !is_parameter(tree, *id) || depth > MAX_DEPTH {
-        return vec![origin];
-    }
-    let function = carrier(tree, *id);
-    let rest = path.strip_prefix(tree.node(*id).name.as_str()).unwrap_or_default();
-    let mut found = Vec::new();
-    for call in calls_of(tree, function) {
-        let argument = argument_of(tree, call, function, *id);
-        let variable = argument.and_then(|argument| tree.path(argument));
-        let place = tree.statement_of(call).and_then(|statement| tree.place(statement));
-        let (Some(variable), Some(place)) = (variable, place) else { return vec![origin] };
-        let variable = variable + rest;
-        let origins = reaching(tree, &variable, place, &|_| false);
-        found.extend(origins.into_iter().flat_map(|id| given(source, (variable.clone(), id), depth + 1)));
-    }
-    if found.is_empty() { vec![origin] } else { found }
-}
-
-/// The calls of a function, as far as its name tells.
-pub(super) fn calls_of(tree: &Tree, function: NodeId) -> impl Iterator<Item = NodeId> + '_ {
-    let node = tree.node(function);
-    let method = tree.node(tree.scope(function)).kind == Kind::Class;
-    (0..tree.nodes.len()).filter(move |id| {
-        let callee = tree.node(*id).children.first().map(|callee| tree.node(*callee));
-        let kind = if method { Kind::Member } else { Kind::Name };
-        tree.node(*id).kind == Kind::Call && callee.is_some_and(|c| c.kind == kind && c.text == node.text)
-    })
-}
-
-/// What a call gives a parameter.
-fn argument_of(tree: &Tree, call: NodeId, function: NodeId, parameter: NodeId) -> Option<NodeId> {
-    let method = tree.node(tree.scope(function)).kind == Kind::Class;
-    let own = |id: &NodeId| is_parameter(tree, *id) && tree.scope(*id) == function;
-    let position = tree.header(function).into_iter().filter(own).position(|id| id == parameter)?;
-    let arguments: Vec<NodeId> = arguments(tree, call);
-    let name = &tree.node(parameter).name;
-    let keyword = arguments.iter().copied().find(|id| tree.node(*id).text == *name && is_keyword(tree, *id));
-    if let Some(keyword) = keyword {
-        return tree.node(keyword).children.first().copied();
-    }
-    let at = position.checked_sub(usize::from(method))?;
-    arguments.get(at).copied().filter(|id| !is_keyword(tree, *id))
-}
-
-/// The arguments of a call; none where some are unpacked.
-fn arguments(tree: &Tree, call: NodeId) -> Vec<NodeId> {
-    let list = tree.node(call).children.get(1).map(|list| tree.node(*list).children.clone()).unwrap_or_default();
-    let unpacked = |id: &NodeId| {
-        let node = tree.node(*id);
-        node.kind == Kind::Other
-            && node.text.is_empty()
-            && node.children.len() == 1
-            && tree.node(node.children[0]).range.start != node.range.start
-            && tree.node(node.children[0]).range.end == node.range.end
-    };
-    if list.iter().any(unpacked) { Vec::new() } else { list }
-}
-
-/// `name=value` in a call.
-fn is_keyword(tree: &Tree, id: NodeId) -> bool {
-    let node = tree.node(id);
-    let word = node.text.starts_with(|c: char| c.is_alphabetic() || c == '_') && node.text != "not";
-    node.kind == Kind::Other && node.children.len() == 1 && word
 }
 
 /// The paths that two headers of one shape read, side by side.

@@ -11,6 +11,9 @@ const MAX_PAIRS: usize = 4096;
 /// A compound statement that is less alike by this is another one.
 const MARGIN: f64 = 0.05;
 
+/// What is alike in the source and in the target.
+type Sides = (Vec<NodeId>, Vec<NodeId>);
+
 impl Matcher<'_> {
     /// Pairs equal statements anew, best neighbours first. A pair is replaced, never lost.
     pub(super) fn settle_twins(&mut self) {
@@ -26,7 +29,7 @@ impl Matcher<'_> {
         let ours = Bags::visible(self.source, &self.names(), &self.hidden).whole;
         let theirs = Bags::visible(self.target, &HashMap::new(), &shown).whole;
         let simple = |tree: &Tree, id: NodeId| !tree.node(id).kind.is_compound();
-        let mut same: HashMap<(u64, &Bag), (Vec<NodeId>, Vec<NodeId>)> = HashMap::new();
+        let mut same: HashMap<(u64, &Bag), Sides> = HashMap::new();
         for id in self.source.statements().filter(|id| simple(self.source, *id) && !self.hidden[*id]) {
             same.entry((self.source.node(id).shape, &ours[id])).or_default().0.push(id);
         }
@@ -57,7 +60,7 @@ impl Matcher<'_> {
     fn settle_round(&mut self) {
         let definition = |kind: Kind| matches!(kind, Kind::Function | Kind::Class);
         let hidden = |id: NodeId| self.hidden[self.source.subtree(id)].contains(&true);
-        let mut groups: HashMap<u64, (Vec<NodeId>, Vec<NodeId>)> = HashMap::new();
+        let mut groups: HashMap<u64, Sides> = HashMap::new();
         for id in self.source.statements().filter(|id| !definition(self.source.node(*id).kind) && !hidden(*id)) {
             groups.entry(self.source.node(id).hash).or_default().0.push(id);
         }
