@@ -53,6 +53,8 @@ pub(super) struct Work<'s, 'a> {
     pub(super) depth: usize,
     /// All that moves here: it brings itself.
     pub(super) unit: NodeId,
+    /// What moves, without the guards around it.
+    pub(super) statement: NodeId,
 }
 
 impl Session<'_> {
@@ -99,7 +101,17 @@ impl Session<'_> {
         let index = if is_definition { self.target.tree.node(point.block).children.len() } else { point.index };
         let visible = Visible::at(&self.target.tree, point.block, index);
         let (replaced, adapted, unit) = (Vec::new(), Adapted::default(), whole.outermost());
-        let mut work = Work { session: self, visible, point, replaced, provided, adapted, depth, unit };
+        let mut work = Work {
+            session: self,
+            visible,
+            point,
+            replaced,
+            provided,
+            adapted,
+            depth,
+            unit,
+            statement: whole.statement,
+        };
         work.is_allowed()?;
         work.names(whole)?;
         if !is_definition && depth == 0 {

@@ -15,7 +15,8 @@ impl Work<'_, '_> {
         if tree.scope(id) != tree.scope(self.unit) {
             return;
         }
-        let Some(place) = tree.place(self.unit) else { return };
+        let reader = if tree.contains(self.statement, id) { Some(self.statement) } else { tree.statement_of(id) };
+        let Some(place) = reader.and_then(|reader| tree.place(reader)) else { return };
         let theirs = Reading { path: theirs, place: (self.point.block, self.point.index) };
         if let Some(reason) = self.session.another_value(Reading { path, place }, theirs) {
             self.adapted.others.push(reason);

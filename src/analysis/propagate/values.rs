@@ -201,11 +201,10 @@ impl Session<'_> {
                 ));
             }
             let (Some(x), Some(y)) = (value(ours, at), value(theirs, there)) else { continue };
-            let moved =
-                theirs.statements().find(|id| self.matching.source(*id).is_none() && value(theirs, *id) == Some(x));
+            let moved = theirs.subtree(theirs.scope(there)).find(|id| *id != there && value(theirs, *id) == Some(x));
             let was = ours
-                .statements()
-                .find(|id| self.counterpart(*id).is_none() && !self.is_moving(*id) && value(ours, *id) == Some(y));
+                .subtree(ours.scope(at))
+                .find(|id| *id != at && value(ours, *id) == Some(y) && !self.is_moving(*id));
             if x != y
                 && let Some(other) = moved.map(|id| theirs_line(self.target, id))
             {
