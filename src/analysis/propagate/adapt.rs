@@ -1,12 +1,13 @@
 //! A statement rewritten for its place in the target: names, our API, and what it needs brought along. A name that
 //! has no value there refuses the place.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::analysis::propagate::anchor::Point;
 use crate::analysis::propagate::insert::{self, Edit, Unit};
 use crate::analysis::propagate::scope::{Bound, Visible, owner};
-use crate::analysis::propagate::unit::{PURE, Whole};
+use crate::analysis::propagate::unit::Whole;
 use crate::analysis::propagate::{Provided, Session};
 use crate::analysis::treediff::{Access, Kind, NodeId, Tree};
 
@@ -20,12 +21,18 @@ pub(super) struct Adapted {
     pub(super) edits: Vec<Edit>,
     pub(super) changes: Vec<String>,
     pub(super) doubts: Vec<String>,
+    /// Variables that hold another value here than in the source.
+    pub(super) others: Vec<String>,
+    /// Conditions, loops and callers that the source's statement has not.
+    pub(super) context: Vec<String>,
 }
 
 impl Adapted {
     /// What the doubts take from a place's score.
     pub(super) fn doubt(&self) -> f64 {
-        if self.doubts.is_empty() { 0.0 } else { 1.5 }
+        let doubt = if self.doubts.is_empty() && self.context.is_empty() { 0.0 } else { 1.5 };
+        // Any place with the right value is better.
+        if self.others.is_empty() { doubt } else { doubt + 10.0 }
     }
 }
 
@@ -46,6 +53,8 @@ pub(super) struct Work<'s, 'a> {
     pub(super) depth: usize,
     /// All that moves here: it brings itself.
     pub(super) unit: NodeId,
+    /// What moves, without the guards around it.
+    pub(super) statement: NodeId,
 }
 
 impl Session<'_> {
@@ -92,8 +101,24 @@ impl Session<'_> {
         let index = if is_definition { self.target.tree.node(point.block).children.len() } else { point.index };
         let visible = Visible::at(&self.target.tree, point.block, index);
         let (replaced, adapted, unit) = (Vec::new(), Adapted::default(), whole.outermost());
-        let mut work = Work { session: self, visible, point, replaced, provided, adapted, depth, unit };
+        let mut work = Work {
+            session: self,
+            visible,
+            point,
+            replaced,
+            provided,
+            adapted,
+            depth,
+            unit,
+            statement: whole.statement,
+        };
+        work.is_allowed()?;
         work.names(whole)?;
+        if !is_definition && depth == 0 {
+            work.check_context();
+            work.check_repetition();
+            work.check_order();
+        }
         let unit =
             Unit { guards: whole.guards.clone(), statement: whole.statement, replaced: &work.replaced, text: None };
         let edit = insert::edit(self.source, self.target, &unit, point.block, point.index)
@@ -101,33 +126,30 @@ impl Session<'_> {
         let mut adapted = work.adapted;
         adapted.edits.insert(0, edit);
         adapted.changes.dedup();
+        adapted.others.dedup();
         Ok(adapted)
     }
 
-    /// A statement that reads a variable stands after the counterpart of its definition.
+    /// A statement that reads a variable stands after the counterpart of what gives it its value.
     fn move_past_definitions(&self, whole: &Whole, point: &mut Point) {
         let tree = &self.source.tree;
         let outermost = whole.outermost();
-        let scope = tree.scope(outermost);
-        let reads: Vec<&str> = tree
-            .subtree(outermost)
-            .filter(|id| tree.node(*id).access.reads())
-            .map(|id| tree.node(id).name.as_str())
-            .collect();
-        for id in tree.subtree(scope).take_while(|id| *id < outermost) {
-            let node = tree.node(id);
-            if !node.access.binds() || !reads.contains(&node.name.as_str()) || tree.scope(id) != scope {
-                continue;
-            }
-            let theirs = tree.statement_of(id).filter(|s| *s != scope).and_then(|s| self.counterpart(s));
-            let index = theirs.and_then(|theirs| {
-                let child = self.target.tree.child_towards(point.block, theirs)?;
-                self.target.tree.place(child).map(|(_, index)| index)
-            });
-            if let Some(index) = index.filter(|index| *index >= point.index) {
-                point.index = index + 1;
-                point.score -= 0.2;
-                point.reason = format!("after `{}` gets its value", node.name);
+        let (scope, Some(place)) = (tree.scope(outermost), tree.place(outermost)) else { return };
+        let reads = tree.subtree(outermost).filter(|id| tree.node(*id).access.reads() && tree.scope(*id) == scope);
+        let names: BTreeSet<&str> = reads.map(|id| tree.node(id).name.as_str()).collect();
+        for name in names {
+            let before = |id: &NodeId| *id < outermost && tree.scope(*id) == scope;
+            for id in self.definitions_at(name, place).into_iter().filter(before) {
+                let theirs = tree.statement_of(id).filter(|s| *s != scope).and_then(|s| self.counterpart(s));
+                let index = theirs.and_then(|theirs| {
+                    let child = self.target.tree.child_towards(point.block, theirs)?;
+                    self.target.tree.place(child).map(|(_, index)| index)
+                });
+                if let Some(index) = index.filter(|index| *index >= point.index) {
+                    point.index = index + 1;
+                    point.score -= 0.2;
+                    point.reason = format!("after `{name}` gets its value");
+                }
             }
         }
     }
@@ -171,7 +193,7 @@ impl Session<'_> {
 }
 
 impl Work<'_, '_> {
-    fn source(&self) -> &Tree {
+    pub(super) fn source(&self) -> &Tree {
         &self.session.source.tree
     }
 
@@ -186,6 +208,7 @@ impl Work<'_, '_> {
             if self.renamed_afresh(whole, id) {
                 continue;
             }
+            self.is_left_alone(whole, id)?;
             if node.access == Access::Bind && (node.kind != Kind::Function || id != whole.statement) {
                 bound.push(&node.name);
             }
@@ -204,6 +227,22 @@ impl Work<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    /// What comes along with a log statement must not give a variable of the target another value.
+    fn is_left_alone(&self, whole: &Whole, id: NodeId) -> Result<(), Unbound> {
+        let (tree, node) = (self.source(), self.source().node(id));
+        let compound = tree.node(whole.statement).kind.is_compound() && !tree.node(whole.statement).kind.is_scope();
+        if !compound || node.kind != Kind::Name || !node.access.binds() {
+            return Ok(());
+        }
+        let outside = |id: &NodeId| !tree.contains(self.unit, *id);
+        let theirs = |id: NodeId| tree.statement_of(id).and_then(|statement| self.session.counterpart(statement));
+        if !self.binders(id, &node.name).into_iter().filter(outside).any(|id| theirs(id).is_some()) {
+            return Ok(());
+        }
+        let reason = format!("it gives `{}` a value, with which the target would go on", node.name);
+        Err(Unbound { name: String::new(), reason })
     }
 
     /// A variable that the unit binds must not overwrite one of the target's that happens to have its name.
@@ -262,26 +301,6 @@ impl Work<'_, '_> {
         tree.subtree(scope).filter(binds).filter(|id| tree.scope(*id) == scope).collect()
     }
 
-    /// A call of ours, as the target spells it.
-    fn api(&mut self, callee: NodeId) -> Result<(), Unbound> {
-        let range = self.source().node(callee).range.clone();
-        let Some(call) = self.session.source.calls.iter().find(|call| call.callee == range) else { return Ok(()) };
-        let ours = self.session.source.text.get(range.clone()).unwrap_or_default().to_owned();
-        match self.session.target.spelling.get(&call.function) {
-            Some(theirs) if *theirs == ours => Ok(()),
-            Some(theirs) => {
-                self.adapted.changes.push(format!("{ours} → {theirs}"));
-                self.replaced.push((range, theirs.clone()));
-                Ok(())
-            }
-            None => {
-                let base = base_node(self.source(), callee);
-                let name = self.source().node(base).name.clone();
-                if self.provided.names.contains(&name) { Ok(()) } else { self.bring(base, &name, &name) }
-            }
-        }
-    }
-
     /// One variable with its attributes, as the target calls it.
     fn path(&mut self, id: NodeId, path: &str) -> Result<(), Unbound> {
         let scope = self.session.target.tree.scope(self.point.block);
@@ -295,10 +314,19 @@ impl Work<'_, '_> {
         let mut prefix = path;
         let mut wanted = None;
         loop {
-            for (to, weight) in self.session.renames.of_path(prefix, id, scope, definition) {
+            let votes = self.session.renames.of_path(prefix, id, scope, definition);
+            let kept = votes.iter().any(|(to, _)| to == prefix) && self.is_visible(prefix);
+            for (to, weight) in votes {
                 let weak = weight < 1.0 && to != prefix && self.is_visible(prefix);
                 if !weak && self.is_visible(&to) {
+                    if kept && to != prefix {
+                        let doubt =
+                            format!("`{prefix}` of the source is `{to}` here, but also `{prefix}`, in the target");
+                        self.adapted.doubts.push(doubt);
+                    }
                     self.check_paths(&base, &to, id);
+                    self.check_value(path, &format!("{to}{}", &path[prefix.len()..]), id);
+                    self.is_captured(&base, &to)?;
                     self.replace(id, path, prefix, &to);
                     return Ok(());
                 }
@@ -315,6 +343,8 @@ impl Work<'_, '_> {
                 return self.bring_afresh(id, node, path, &base);
             }
             self.check_paths(&base, &base, id);
+            self.check_name(&base, id);
+            self.check_value(path, path, id);
             return Ok(());
         }
         if let Some((prefix, to)) = self.other_side_of_self(path) {
@@ -326,21 +356,6 @@ impl Work<'_, '_> {
         }
         let node = base_node(self.source(), id);
         self.bring(node, &base, wanted.as_deref().unwrap_or(&base))
-    }
-
-    /// Notes a variable that gets several values in the source, where the one read has no counterpart but another has.
-    fn check_definition(&mut self, id: NodeId, base: &str, definition: Option<NodeId>) {
-        let Some(definition) = definition.filter(|definition| self.session.counterpart(*definition).is_none()) else {
-            return;
-        };
-        let statement = |id: NodeId| self.source().statement_of(id).filter(|s| *s != definition);
-        let mut others = self.binders(base_node(self.source(), id), base).into_iter().filter_map(statement);
-        if others.any(|other| self.session.counterpart(other).is_some()) {
-            let line = self.session.source.lines.line(self.source().node(definition).range.start);
-            self.adapted
-                .doubts
-                .push(format!("the target lacks the value that `{base}` gets at line {line} of the source"));
-        }
     }
 
     /// A value that the target computes in a function of its own is not here under any name.
@@ -382,21 +397,6 @@ impl Work<'_, '_> {
         self.visible.get(base) != Bound::No || self.provided.names.contains(base)
     }
 
-    /// Notes a name that has a value on some paths only, unless it is so in the source too.
-    fn check_paths(&mut self, ours: &str, theirs: &str, at: NodeId) {
-        let theirs = theirs.split('.').next().unwrap_or(theirs);
-        if self.visible.get(theirs) != Bound::Maybe {
-            return;
-        }
-        let tree = &self.session.source.tree;
-        let here = tree.statement_of(at).and_then(|statement| tree.place(statement));
-        let same = here.is_some_and(|(block, index)| Visible::at(tree, block, index).get(ours) == Bound::Maybe);
-        if !same {
-            let line = self.session.target_line(self.point);
-            self.adapted.doubts.push(format!("`{theirs}` may have no value before line {line}"));
-        }
-    }
-
     fn replace(&mut self, id: NodeId, path: &str, prefix: &str, to: &str) {
         if prefix == to {
             return;
@@ -426,31 +426,6 @@ impl Work<'_, '_> {
         let member = |id: NodeId| tree.path(id).is_some_and(|p| p.strip_prefix("self.") == Some(base));
         (self.is_visible("self") && tree.subtree(class).any(member)).then(|| (base.to_owned(), format!("self.{base}")))
     }
-
-    /// Attributes that the source gives its objects and the target does not.
-    fn attributes(&mut self, id: NodeId, path: &str) {
-        let (ours, theirs) = (&self.session.source.tree, &self.session.target.tree);
-        // What was renamed is the target's own.
-        let node = ours.node(id);
-        let renamed =
-            self.replaced.last().filter(|(range, _)| range.start == node.range.start && range.end <= node.range.end);
-        let renamed = renamed.and_then(|(range, _)| self.session.source.text.get(range.clone()));
-        for attribute in path.split('.').skip(renamed.map_or(1, |text| text.split('.').count())) {
-            let known = theirs.nodes.iter().any(|n| {
-                n.text == attribute
-                    && matches!(n.kind, Kind::Member | Kind::Function | Kind::Class | Kind::Name | Kind::Import)
-            });
-            let used_elsewhere = || {
-                ours.nodes.iter().enumerate().any(|(at, n)| {
-                    let moving = || ours.statement_of(at).is_some_and(|s| self.session.is_moving(s));
-                    n.text == attribute && matches!(n.kind, Kind::Member | Kind::Function) && at != id && !moving()
-                })
-            };
-            if !known && !PURE.contains(&attribute) && used_elsewhere() {
-                self.adapted.doubts.push(format!("`{attribute}` occurs nowhere in the target"));
-            }
-        }
-    }
 }
 
 impl Session<'_> {
@@ -474,7 +449,7 @@ impl Session<'_> {
 }
 
 /// The variable at the root of a path.
-fn base_node(tree: &Tree, id: NodeId) -> NodeId {
+pub(super) fn base_node(tree: &Tree, id: NodeId) -> NodeId {
     let mut at = id;
     while let (Kind::Member, Some(child)) = (tree.node(at).kind, tree.node(at).children.first()) {
         at = *child;

@@ -2,7 +2,7 @@
 
 use crate::analysis::propagate::Session;
 use crate::analysis::propagate::insert::first_index;
-use crate::analysis::treediff::{Kind, NodeId, Tree};
+use crate::analysis::treediff::{Kind, NodeId, Rival, Tree};
 
 /// A place: before the statement at `index` of `block`.
 #[derive(Debug, Clone, PartialEq)]
@@ -11,6 +11,8 @@ pub(super) struct Point {
     pub(super) index: usize,
     pub(super) score: f64,
     pub(super) reason: String,
+    /// The source's statement whose counterpart leads here.
+    pub(super) anchor: NodeId,
 }
 
 /// Below this a place is shown as uncertain.
@@ -39,8 +41,18 @@ impl Session<'_> {
             let last = index + 1 >= siblings.len();
             let end = self.end_of(home);
             let index = if index == 0 && !last { 0 } else { end };
-            let score = if siblings.iter().all(|id| self.is_moving(*id)) { 2.2 } else { 1.2 };
-            points.push(Point { block: home, index, score, reason: self.words_for_block(home) });
+            // In the middle of a block, with nothing of it in the target, any place in it is a guess.
+            let guess = !points.iter().any(|point| point.block == home) && self.is_between(node);
+            let score = match () {
+                () if siblings.iter().all(|id| self.is_moving(*id)) => 2.2,
+                () if guess => 0.9,
+                () => 1.2,
+            };
+            let (mut reason, anchor) = (self.words_for_block(home), self.source.tree.node(block).parent.unwrap_or(0));
+            if guess {
+                reason.push_str(", where nothing that stands beside it in the source is");
+            }
+            points.push(Point { block: home, index, score, reason, anchor });
         }
         for point in &mut points {
             point.index = point.index.max(first_index(self.target, point.block));
@@ -55,6 +67,29 @@ impl Session<'_> {
             new
         });
         points
+    }
+
+    /// Whether other statements come before and after one in its block, and it matters between which it stands.
+    fn is_between(&self, node: NodeId) -> bool {
+        let tree = &self.source.tree;
+        let Some((block, index)) = tree.place(node) else { return false };
+        let siblings = &tree.node(block).children;
+        let leaves = |id: &NodeId| matches!(tree.node(*id).kind, Kind::Return | Kind::Raise | Kind::Break);
+        let others = |list: &[NodeId]| list.iter().any(|id| !self.is_moving(*id) && !leaves(id));
+        let own = |id: NodeId| self.source.calls.iter().any(|call| call.callee == tree.node(id).range);
+        let plain = |id: NodeId| match tree.node(id).kind {
+            Kind::Member => own(id),
+            Kind::Call => tree.node(id).children.first().is_some_and(|callee| own(*callee)),
+            _ => true,
+        };
+        let constant = |id: NodeId| {
+            let node = tree.node(id);
+            let at = |index| self.definitions_at(&node.name, (block, index));
+            !node.access.reads() || at(0) == at(siblings.len())
+        };
+        others(&siblings[..index])
+            && others(&siblings[index + 1..])
+            && !tree.subtree(node).all(|id| plain(id) && constant(id))
     }
 
     /// Whether a statement of the source is itself to be written into the target.
@@ -90,6 +125,7 @@ impl Session<'_> {
             index: if after { index + 1 } else { index },
             score: near + at_home + sure,
             reason,
+            anchor: ours,
         });
     }
 
@@ -118,6 +154,25 @@ impl Session<'_> {
         let children = &self.target.tree.node(block).children;
         let leaves = |id: &NodeId| matches!(self.target.tree.node(*id).kind, Kind::Return | Kind::Raise | Kind::Break);
         children.iter().position(leaves).unwrap_or(children.len())
+    }
+
+    /// A statement that could as well be the one beside or around which a place was found.
+    pub(super) fn ambiguity(&self, point: &Point) -> Option<String> {
+        let ours = &self.source.tree;
+        let around = ours.ancestors(point.anchor).filter(|id| ours.node(*id).kind.is_compound());
+        let mut chain = std::iter::once(point.anchor).chain(around);
+        let (at, rival) = chain.find_map(|id| Some((id, self.matching.rival(id)?)))?;
+        let line = self.source.lines.line(ours.node(at).range.start);
+        Some(match rival {
+            Rival::InTarget(id) => {
+                let other = self.target.lines.line(self.target.tree.node(id).range.start);
+                format!("line {other} of the target is as much like line {line} of the source: either may be meant")
+            }
+            Rival::InSource(id) => {
+                let other = self.source.lines.line(ours.node(id).range.start);
+                format!("lines {line} and {other} of the source are alike, and the target has only one of them")
+            }
+        })
     }
 
     fn words_for_block(&self, block: NodeId) -> String {

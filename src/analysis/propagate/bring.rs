@@ -130,6 +130,7 @@ impl Work<'_, '_> {
                         .changes
                         .push(format!("`{}` added", words.lines().next().unwrap_or_default().trim_end_matches(':')));
                     self.adapted.doubts.extend(brought.doubts);
+                    self.adapted.others.extend(brought.others);
                     self.adapted.edits.extend(brought.edits);
                     return Ok(());
                 }
@@ -152,7 +153,7 @@ impl Work<'_, '_> {
         let top = tree.nodes.first().and_then(|_| tree.blocks(0).next());
         if let Some(top) = top.filter(|_| self.session.source.tree.scope(statement) == 0) {
             let index = self.import_index(top);
-            points.push(Point { block: top, index, score: 0.0, reason: "after the imports".to_owned() });
+            points.push(Point { block: top, index, score: 0.0, reason: "after the imports".to_owned(), anchor: 0 });
         }
         let limit = |point: &Point| {
             let child = tree.child_towards(point.block, self.point.block).and_then(|child| tree.place(child));
@@ -175,11 +176,16 @@ impl Work<'_, '_> {
         after.min(own.unwrap_or(after)).max(insert::first_index(self.session.target, top))
     }
 
-    fn bring_import(&mut self, import: NodeId, alias: NodeId) -> Result<(), Unbound> {
+    pub(super) fn bring_import(&mut self, import: NodeId, alias: NodeId) -> Result<(), Unbound> {
         let (tree, module) = (&self.session.source.tree, self.session.source.tree.node(import));
         let from = self.session.source.text.get(module.range.clone()).is_some_and(|text| text.starts_with("from"));
         let alias = &tree.node(alias).text;
         let text = if from { format!("from {} import {alias}", module.text) } else { format!("import {alias}") };
+        self.import_text(import, text)
+    }
+
+    /// Writes an import beside the counterparts of an import's neighbours, or after the imports.
+    pub(super) fn import_text(&mut self, import: NodeId, text: String) -> Result<(), Unbound> {
         let top = self.session.target.tree.blocks(0).next().unwrap_or(self.point.block);
         let last = self.import_index(top);
         let beside = self.session.points(import).into_iter().find(|point| point.block == top && point.index <= last);

@@ -92,7 +92,8 @@ pub(super) fn edit(
     let next = children.get(index).copied();
     let Some(indent) = own_indentation(target, block) else {
         // `for x in y: f(x)`
-        let single = single_line(source, unit).ok_or("the body stands on one line, which has no room for a block")?;
+        let single =
+            single_line(source, unit, &manner).ok_or("the body stands on one line, which has no room for a block")?;
         return Ok(match previous {
             Some(previous) => Edit {
                 offset: target.tree.node(previous).range.end,
@@ -109,7 +110,8 @@ pub(super) fn edit(
         && target.lines.line(target.tree.node(previous).range.end) == target.lines.line(start(next))
     {
         // `a(); b()`
-        let single = single_line(source, unit).ok_or("two statements on one line leave no room for a block")?;
+        let single =
+            single_line(source, unit, &manner).ok_or("two statements on one line leave no room for a block")?;
         return Ok(Edit { offset: start(next), text: format!("{single}; "), order, depth, inline: true });
     }
     let definition = matches!(source.tree.node(unit.statement).kind, Kind::Function | Kind::Class) && depth == 1;
@@ -194,14 +196,15 @@ fn past_deeper_comments(text: &str, start: usize, indent: &str) -> usize {
     accepted
 }
 
-/// The unit as one line, if it can be.
-fn single_line(source: &Source<'_>, unit: &Unit<'_>) -> Option<String> {
+/// The unit as it can stand beside others on their line.
+fn single_line(source: &Source<'_>, unit: &Unit<'_>, manner: &Manner) -> Option<String> {
     let node = source.tree.node(unit.statement);
     if unit.text.is_some() {
         return unit.text.clone();
     }
-    let text = replaced(source, node.range.clone(), unit.replaced);
-    (unit.guards.is_empty() && !node.kind.is_compound() && !text.contains(['\n', '\r'])).then_some(text)
+    // A simple statement breaks its lines only within brackets, strings or after a backslash.
+    let simple = unit.guards.is_empty() && !node.kind.is_compound();
+    simple.then(|| block_text(source, node.range.clone(), unit.replaced, "", manner))
 }
 
 /// The bytes of a range with the replacements in it.

@@ -3,11 +3,17 @@
 
 mod adapt;
 mod anchor;
+mod api;
 mod bring;
+mod callers;
+mod checks;
+mod context;
 mod insert;
+mod reach;
 mod rename;
 mod scope;
 mod unit;
+mod values;
 
 use std::collections::{HashMap, HashSet};
 
@@ -163,6 +169,11 @@ impl<'a> Session<'a> {
                 break;
             }
         }
+        let nearest = found.iter().max_by(|a, b| a.0.score.total_cmp(&b.0.score));
+        let elsewhere = nearest.and_then(|(at, adapted)| {
+            let reason = adapted.others.first().or(adapted.context.first())?;
+            Some(((at.block, at.index), reason.clone()))
+        });
         found.sort_by(|a, b| (b.0.score - b.1.doubt()).total_cmp(&(a.0.score - a.1.doubt())));
         let mut found = found.into_iter();
         let Some((point, adapted)) = found.next() else {
@@ -174,10 +185,16 @@ impl<'a> Session<'a> {
             .map(|(other, _)| Alternative { after_line: self.line_before(&other), reason: other.reason })
             .collect();
         placement.reasons.push(point.reason.clone());
-        placement.reasons.extend(adapted.doubts.iter().cloned());
+        let mut doubts: Vec<String> =
+            adapted.doubts.iter().chain(&adapted.others).chain(&adapted.context).cloned().collect();
+        if let Some((_, reason)) = elsewhere.filter(|(place, _)| *place != (point.block, point.index)) {
+            doubts.push(format!("not beside its nearest neighbour: {reason}"));
+        }
+        doubts.extend(self.ambiguity(&point));
+        placement.reasons.extend(doubts.iter().cloned());
         let changed = !adapted.changes.is_empty();
         placement.status = match () {
-            () if !adapted.doubts.is_empty() || point.score < SURE => PlacementStatus::Uncertain,
+            () if !doubts.is_empty() || point.score < SURE => PlacementStatus::Uncertain,
             () if changed => PlacementStatus::Adapted,
             () => PlacementStatus::Exact,
         };

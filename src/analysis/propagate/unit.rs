@@ -162,6 +162,11 @@ pub(super) fn wholes(session: &Session<'_>, node: NodeId) -> Vec<Whole> {
     }
 }
 
+/// Definitions, and what leaves the code around it: a target must not be left where it was not.
+fn is_foreign(kind: Kind) -> bool {
+    matches!(kind, Kind::Function | Kind::Return | Kind::Raise | Kind::Break)
+}
+
 /// Whether something beside a statement exists in the target.
 fn has_matched_sibling(session: &Session<'_>, node: NodeId) -> bool {
     let tree = &session.source.tree;
@@ -176,7 +181,7 @@ fn is_for_the_log(session: &Session<'_>, owner: NodeId) -> bool {
     let tree = &session.source.tree;
     let statements = || tree.subtree(owner).filter(|id| tree.node(*id).kind.is_statement());
     session.counterpart(owner).is_none()
-        && statements().all(|id| session.counterpart(id).is_none() && tree.node(id).kind != Kind::Function)
+        && statements().all(|id| session.counterpart(id).is_none() && !is_foreign(tree.node(id).kind))
         && has_no_effect(session, owner)
         && statements().any(|id| session.wanted.contains(&id))
         && (statements().all(|id| tree.node(id).kind.is_compound() || session.wanted.contains(&id))

@@ -6,7 +6,7 @@ use ruff_python_ast::visitor::{Visitor, walk_stmt};
 use ruff_python_ast::{Expr, ExprCall, Stmt};
 
 /// Modules that are ours or stand for us.
-pub(super) const MODULES: [&str; 3] = ["afterlog", "flor", "flordb"];
+pub(in crate::analysis) const MODULES: [&str; 3] = ["afterlog", "flor", "flordb"];
 
 /// A function of our API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

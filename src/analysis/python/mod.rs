@@ -16,6 +16,7 @@ mod reach;
 mod statements;
 mod tree;
 
+pub(super) use api::MODULES;
 pub use instrument::instrument;
 pub use reach::reach;
 pub use statements::{imports, log_statements};

@@ -26,6 +26,12 @@ pub struct Source<'a> {
     pub spelling: HashMap<String, String>,
     /// Strings that span lines: their bytes are never indented anew.
     pub long_strings: Vec<Range<usize>>,
+    /// What only a coroutine may hold: `await`, `async for`, `async with`.
+    pub awaits: Vec<Range<usize>>,
+    /// What makes a function a generator.
+    pub yields: Vec<Range<usize>>,
+    /// Functions defined with `async`.
+    pub coroutines: Vec<Range<usize>>,
 }
 
 /// A call of our API.
@@ -46,9 +52,10 @@ impl<'a> Source<'a> {
         builder.tree.open(Kind::Module, u16::MAX, "", 0..text.len());
         builder.visit_body(module.body());
         let names = ApiNames::of(module.body());
-        let mut finder = CallFinder { names: &names, calls: Vec::new() };
+        let (calls, awaits, yields, coroutines) = Default::default();
+        let mut finder = Finder { names: &names, calls, awaits, yields, coroutines };
         finder.visit_body(module.body());
-        let calls = finder.calls;
+        let Finder { calls, awaits, yields, coroutines, .. } = finder;
         let tokens = module.parsed().tokens().iter();
         let string = |kind| matches!(kind, TokenKind::String | TokenKind::FStringMiddle | TokenKind::TStringMiddle);
         let long_strings = tokens
@@ -58,16 +65,20 @@ impl<'a> Source<'a> {
             .collect();
         let tree = builder.tree.finish();
         let spelling = names.spelling();
-        Self { text, tree, lines: module.lines().clone(), problems: module.problems, calls, spelling, long_strings }
+        let (lines, problems) = (module.lines().clone(), module.problems);
+        Self { text, tree, lines, problems, calls, spelling, long_strings, awaits, yields, coroutines }
     }
 }
 
-struct CallFinder<'a> {
+struct Finder<'a> {
     names: &'a ApiNames,
     calls: Vec<ApiCall>,
+    awaits: Vec<Range<usize>>,
+    yields: Vec<Range<usize>>,
+    coroutines: Vec<Range<usize>>,
 }
 
-impl<'a> SourceOrderVisitor<'a> for CallFinder<'_> {
+impl<'a> SourceOrderVisitor<'a> for Finder<'_> {
     fn enter_node(&mut self, node: AnyNodeRef<'a>) -> TraversalSignal {
         if let AnyNodeRef::ExprCall(call) = node
             && let Some(api) = self.names.function(&call.func)
@@ -76,6 +87,16 @@ impl<'a> SourceOrderVisitor<'a> for CallFinder<'_> {
             let callee = call.func.range().to_std_range();
             self.calls.push(ApiCall { function: api.name().to_owned(), name, callee });
         }
+        let list = match node {
+            AnyNodeRef::ExprAwait(_) => &mut self.awaits,
+            AnyNodeRef::StmtFor(statement) if statement.is_async => &mut self.awaits,
+            AnyNodeRef::StmtWith(statement) if statement.is_async => &mut self.awaits,
+            AnyNodeRef::Comprehension(part) if part.is_async => &mut self.awaits,
+            AnyNodeRef::ExprYield(_) | AnyNodeRef::ExprYieldFrom(_) => &mut self.yields,
+            AnyNodeRef::StmtFunctionDef(function) if function.is_async => &mut self.coroutines,
+            _ => return TraversalSignal::Traverse,
+        };
+        list.push(node.range().to_std_range());
         TraversalSignal::Traverse
     }
 }

@@ -17,11 +17,16 @@ pub(super) struct Bags {
 impl Bags {
     /// `renamed` gives what a variable is called on the other side.
     pub(super) fn of(tree: &Tree, renamed: &HashMap<String, String>) -> Self {
+        Self::visible(tree, renamed, &vec![false; tree.nodes.len()])
+    }
+
+    /// As [`Bags::of`], as if what is hidden was not there.
+    pub(super) fn visible(tree: &Tree, renamed: &HashMap<String, String>, hidden: &[bool]) -> Self {
         let mut header = vec![Bag::new(); tree.nodes.len()];
         let mut whole = vec![Bag::new(); tree.nodes.len()];
         for (id, bag) in header.iter_mut().enumerate() {
             let kind = tree.node(id).kind;
-            if kind.is_statement() || kind == Kind::Arm {
+            if !hidden[id] && (kind.is_statement() || kind == Kind::Arm) {
                 *bag = merged(tree.header(id).into_iter().filter_map(|node| feature(tree, node, renamed)).collect());
             }
         }

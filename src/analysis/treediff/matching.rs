@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use crate::analysis::treediff::align::align;
 use crate::analysis::treediff::features::{Bags, dice};
 use crate::analysis::treediff::tree::{Kind, NodeId, Tree};
+use crate::analysis::treediff::twins::Rival;
 
 /// Containers less alike than this do not correspond.
 const ALIKE_CONTAINERS: f64 = 0.42;
@@ -24,8 +25,9 @@ const MAX_PAIRS: usize = 250_000;
 /// Correspondence of statements, arms, blocks and the module.
 #[derive(Debug, Clone)]
 pub struct Matching {
-    forward: Vec<Option<NodeId>>,
-    backward: Vec<Option<NodeId>>,
+    pub(super) forward: Vec<Option<NodeId>>,
+    pub(super) backward: Vec<Option<NodeId>>,
+    rivals: HashMap<NodeId, Rival>,
 }
 
 impl Matching {
@@ -37,6 +39,11 @@ impl Matching {
     /// The source's node for one of the target.
     pub fn source(&self, target: NodeId) -> Option<NodeId> {
         self.backward[target]
+    }
+
+    /// What could take part in a source node's pair as well.
+    pub fn rival(&self, source: NodeId) -> Option<Rival> {
+        self.rivals.get(&source).copied()
     }
 
     /// All pairs, in the source's order.
@@ -51,7 +58,8 @@ pub fn match_trees(source: &Tree, target: &Tree, ignored: &dyn Fn(NodeId) -> boo
     for id in source.statements().filter(|id| ignored(*id)) {
         hidden[source.subtree(id)].fill(true);
     }
-    let found = Matching { forward: vec![None; source.nodes.len()], backward: vec![None; target.nodes.len()] };
+    let (forward, backward) = (vec![None; source.nodes.len()], vec![None; target.nodes.len()]);
+    let found = Matching { forward, backward, rivals: HashMap::new() };
     let bags = (Bags::of(source, &HashMap::new()), Bags::of(target, &HashMap::new()));
     let mut matcher = Matcher { source, target, hidden, bags, found };
     matcher.link(0, 0);
@@ -68,23 +76,26 @@ pub fn match_trees(source: &Tree, target: &Tree, ignored: &dyn Fn(NodeId) -> boo
             matcher.containers();
         }
     }
+    matcher.settle_renamed();
+    matcher.settle_twins();
+    matcher.found.rivals = matcher.rivals();
     matcher.found
 }
 
-struct Matcher<'a> {
-    source: &'a Tree,
-    target: &'a Tree,
-    hidden: Vec<bool>,
+pub(super) struct Matcher<'a> {
+    pub(super) source: &'a Tree,
+    pub(super) target: &'a Tree,
+    pub(super) hidden: Vec<bool>,
     bags: (Bags, Bags),
-    found: Matching,
+    pub(super) found: Matching,
 }
 
 impl Matcher<'_> {
-    fn free(&self, a: NodeId) -> bool {
+    pub(super) fn free(&self, a: NodeId) -> bool {
         self.found.forward[a].is_none() && !self.hidden[a]
     }
 
-    fn free_target(&self, b: NodeId) -> bool {
+    pub(super) fn free_target(&self, b: NodeId) -> bool {
         self.found.backward[b].is_none()
     }
 
@@ -104,7 +115,7 @@ impl Matcher<'_> {
         }
     }
 
-    fn set(&mut self, a: NodeId, b: NodeId) {
+    pub(super) fn set(&mut self, a: NodeId, b: NodeId) {
         if self.free(a) && self.free_target(b) {
             self.found.forward[a] = Some(b);
             self.found.backward[b] = Some(a);
@@ -112,7 +123,7 @@ impl Matcher<'_> {
     }
 
     /// Links two equal subtrees node by node.
-    fn link_equal(&mut self, a: NodeId, b: NodeId) {
+    pub(super) fn link_equal(&mut self, a: NodeId, b: NodeId) {
         for (x, y) in self.source.subtree(a).zip(self.target.subtree(b)) {
             let kind = self.source.node(x).kind;
             if kind.is_statement() || matches!(kind, Kind::Arm | Kind::Block) {
@@ -297,7 +308,7 @@ impl Matcher<'_> {
     }
 
     /// What variables are called in the target, by majority over matched statements of equal shape.
-    fn names(&self) -> HashMap<String, String> {
+    pub(super) fn names(&self) -> HashMap<String, String> {
         let mut votes: HashMap<(&str, &str), usize> = HashMap::new();
         let simple = |a: NodeId| self.source.node(a).kind.is_statement() && !self.source.node(a).kind.is_compound();
         for (a, b) in self.found.pairs().filter(|(a, _)| simple(*a)) {

@@ -4,7 +4,9 @@ mod align;
 mod features;
 mod matching;
 mod tree;
+mod twins;
 
 pub use features::dice;
 pub use matching::{Matching, match_trees};
 pub use tree::{Access, Kind, Node, NodeId, Tree, TreeBuilder};
+pub use twins::Rival;

@@ -1,0 +1,151 @@
+//! What speaks against a place although every name has a value there: doubts, told to the user.
+
+use std::ops::Range;
+
+use crate::analysis::propagate::adapt::{Unbound, Work, base_node};
+use crate::analysis::propagate::scope::{Bound, Visible};
+use crate::analysis::propagate::unit::PURE;
+use crate::analysis::propagate::values::Reading;
+use crate::analysis::treediff::{Access, Kind, NodeId, Tree};
+
+impl Work<'_, '_> {
+    /// Notes a variable that has a value, but another one than the statement reads in the source.
+    pub(super) fn check_value(&mut self, path: &str, theirs: &str, id: NodeId) {
+        let tree = self.source();
+        if tree.scope(id) != tree.scope(self.unit) {
+            return;
+        }
+        let reader = if tree.contains(self.statement, id) { Some(self.statement) } else { tree.statement_of(id) };
+        let Some(place) = reader.and_then(|reader| tree.place(reader)) else { return };
+        let theirs = Reading { path: theirs, place: (self.point.block, self.point.index) };
+        if let Some(reason) = self.session.another_value(Reading { path, place }, theirs) {
+            self.adapted.others.push(reason);
+        }
+    }
+
+    /// Notes a variable of which nothing but the name is as in the source.
+    pub(super) fn check_name(&mut self, name: &str, id: NodeId) {
+        let (tree, place) = (self.source(), self.source().place(self.unit));
+        let (Some(place), true) = (place, tree.scope(id) == tree.scope(self.unit)) else { return };
+        let theirs = Reading { path: name, place: (self.point.block, self.point.index) };
+        if self.session.is_same_by_name_only(Reading { path: name, place }, theirs) {
+            self.adapted.doubts.push(format!("`{name}` of the target may be another value"));
+        }
+    }
+
+    /// Notes a variable that gets several values in the source, where the one read has no counterpart but another has.
+    pub(super) fn check_definition(&mut self, id: NodeId, base: &str, definition: Option<NodeId>) {
+        let Some(definition) = definition.filter(|definition| self.session.counterpart(*definition).is_none()) else {
+            return;
+        };
+        let statement = |id: NodeId| self.source().statement_of(id).filter(|s| *s != definition);
+        let mut others = self.binders(base_node(self.source(), id), base).into_iter().filter_map(statement);
+        if others.any(|other| self.session.counterpart(other).is_some()) {
+            let line = self.session.source.lines.line(self.source().node(definition).range.start);
+            self.adapted
+                .doubts
+                .push(format!("the target lacks the value that `{base}` gets at line {line} of the source"));
+        }
+    }
+
+    /// Notes a name that has a value on some paths only, unless it is so in the source too.
+    pub(super) fn check_paths(&mut self, ours: &str, theirs: &str, at: NodeId) {
+        let theirs = theirs.split('.').next().unwrap_or(theirs);
+        if self.visible.get(theirs) != Bound::Maybe {
+            return;
+        }
+        let tree = &self.session.source.tree;
+        let here = tree.statement_of(at).and_then(|statement| tree.place(statement));
+        let same = here.is_some_and(|(block, index)| Visible::at(tree, block, index).get(ours) == Bound::Maybe);
+        if !same {
+            let line = self.session.target_line(self.point);
+            self.adapted.doubts.push(format!("`{theirs}` may have no value before line {line}"));
+        }
+    }
+
+    /// Attributes that the source gives its objects and the target does not.
+    pub(super) fn attributes(&mut self, id: NodeId, path: &str) {
+        let (ours, theirs) = (&self.session.source.tree, &self.session.target.tree);
+        // What was renamed is the target's own.
+        let node = ours.node(id);
+        let renamed =
+            self.replaced.last().filter(|(range, _)| range.start == node.range.start && range.end <= node.range.end);
+        let renamed = renamed.and_then(|(range, _)| self.session.source.text.get(range.clone()));
+        for attribute in path.split('.').skip(renamed.map_or(1, |text| text.split('.').count())) {
+            let known = theirs.nodes.iter().any(|n| {
+                n.text == attribute
+                    && matches!(n.kind, Kind::Member | Kind::Function | Kind::Class | Kind::Name | Kind::Import)
+            });
+            let used_elsewhere = || {
+                ours.nodes.iter().enumerate().any(|(at, n)| {
+                    let moving = || ours.statement_of(at).is_some_and(|s| self.session.is_moving(s));
+                    n.text == attribute && matches!(n.kind, Kind::Member | Kind::Function) && at != id && !moving()
+                })
+            };
+            if !known && !PURE.contains(&attribute) && used_elsewhere() {
+                self.adapted.doubts.push(format!("`{attribute}` occurs nowhere in the target"));
+            }
+        }
+    }
+
+    /// A new name must not be one that the statement binds for itself: in `[v * y for v in …]` no `y` can become `v`.
+    pub(super) fn is_captured(&self, ours: &str, theirs: &str) -> Result<(), Unbound> {
+        let theirs = theirs.split('.').next().unwrap_or(theirs);
+        let tree = self.source();
+        let bound = |id: NodeId| {
+            let node = tree.node(id);
+            (node.access == Access::Inner || node.access.binds()) && node.name == theirs
+        };
+        if ours == theirs || !tree.subtree(self.unit).any(bound) {
+            return Ok(());
+        }
+        let reason =
+            format!("`{ours}` is `{theirs}` in the target, a name that the statement itself gives to something else");
+        Err(Unbound { name: String::new(), reason })
+    }
+
+    /// `await` and `yield` need the function that they stand in.
+    pub(super) fn is_allowed(&self) -> Result<(), Unbound> {
+        let (ours, theirs) = (self.session.source, self.session.target);
+        let inside = |range: &Range<usize>| {
+            let unit = &ours.tree.node(self.unit).range;
+            let own = |id: NodeId| {
+                ours.tree.node(id).kind == Kind::Function
+                    && ours.tree.node(id).range.start <= range.start
+                    && range.end <= ours.tree.node(id).range.end
+            };
+            unit.start <= range.start && range.end <= unit.end && !ours.tree.subtree(self.unit).any(own)
+        };
+        let function = &theirs.tree.node(theirs.tree.scope(self.point.block)).range;
+        let reason = match () {
+            () if ours.yields.iter().any(inside) => "it yields, which would change what the target's function is",
+            () if ours.awaits.iter().any(inside) && !theirs.coroutines.contains(function) => {
+                "it awaits, and the target is not asynchronous there"
+            }
+            () => return Ok(()),
+        };
+        Err(Unbound { name: String::new(), reason: reason.to_owned() })
+    }
+
+    /// Notes a call that the source makes in this statement alone and the target makes already: it would run twice.
+    pub(super) fn check_repetition(&mut self) {
+        let (ours, theirs) = (&self.session.source.tree, &self.session.target.tree);
+        let own = |id: NodeId| self.session.source.calls.iter().any(|call| call.callee == ours.node(id).range);
+        let calls = ours.subtree(self.unit).filter(|id| ours.node(*id).kind == Kind::Call);
+        for id in calls {
+            let Some(callee) = ours.node(id).children.first().copied() else { continue };
+            let equal = |tree: &Tree, other: NodeId| tree.node(other).hash == ours.node(id).hash;
+            let elsewhere = (0..ours.nodes.len()).any(|other| equal(ours, other) && !ours.contains(self.unit, other));
+            if own(callee) || elsewhere || PURE.contains(&ours.node(callee).text.as_str()) {
+                continue;
+            }
+            let scope = theirs.scope(self.point.block);
+            if let Some(there) = theirs.subtree(scope).find(|other| equal(theirs, *other)) {
+                let line = self.session.target.lines.line(theirs.node(there).range.start);
+                let name = &ours.node(callee).text;
+                self.adapted.doubts.push(format!("it calls `{name}` a second time: the target does so at line {line}"));
+                return;
+            }
+        }
+    }
+}

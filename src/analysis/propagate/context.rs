@@ -1,0 +1,107 @@
+//! Whether a statement would run at a place as often as in the source: under the same conditions, in the same loops,
+//! for the same caller.
+
+use crate::analysis::propagate::adapt::Work;
+use crate::analysis::propagate::anchor::kind_word;
+use crate::analysis::propagate::callers::calls_of;
+use crate::analysis::propagate::unit::has_no_effect;
+use crate::analysis::treediff::{Kind, NodeId, Tree};
+
+impl Work<'_, '_> {
+    /// Notes conditions, loops and callers at the place that the statement has not in the source.
+    pub(super) fn check_context(&mut self) {
+        let (ours, theirs) = (&self.session.source.tree, &self.session.target.tree);
+        let Some((home, _)) = ours.place(self.unit) else { return };
+        let matching = &self.session.matching;
+        let (way, way_there) = (way(ours, home), way(theirs, self.point.block));
+        let added: Vec<NodeId> = (way_there.iter())
+            .take_while(|b| matching.source(**b).is_none_or(|a| !way.contains(&a)))
+            .filter_map(|b| controlling(theirs, *b))
+            .collect();
+        let gone: Vec<NodeId> = (way.iter())
+            .take_while(|a| matching.target(**a).is_none_or(|b| !way_there.contains(&b)))
+            .filter_map(|a| controlling(ours, *a))
+            .collect();
+        for is_loop in [false, true] {
+            let of_kind = |tree: &Tree, list: &[NodeId]| -> Vec<NodeId> {
+                list.iter().copied().filter(|id| (tree.node(*id).kind == Kind::Loop) == is_loop).collect()
+            };
+            let (new, old) = (of_kind(theirs, &added), of_kind(ours, &gone));
+            if let Some(innermost) = new.first().filter(|_| new.len() > old.len()) {
+                let line = self.session.target.lines.line(theirs.node(*innermost).range.start);
+                let word = kind_word(theirs, *innermost);
+                self.adapted.context.push(format!("the {word} at line {line} is not around it in the source"));
+            }
+        }
+        let function = theirs.scope(self.point.block);
+        let plain = theirs.node(function).kind == Kind::Function && theirs.scope(function) == 0;
+        if plain && matching.source(function) != Some(ours.scope(home)) {
+            let was = ours.scope(home);
+            let before = if ours.node(was).kind == Kind::Function { calls_of(ours, was).count() } else { 1 };
+            let lines = |id: NodeId| self.session.target.lines.line(theirs.node(id).range.start).to_string();
+            let calls: Vec<String> = calls_of(theirs, function).map(lines).collect();
+            if calls.len() > before.max(1) {
+                let name = &theirs.node(function).text;
+                let places = calls.join(", ");
+                self.adapted.context.push(format!("`{name}` is called at lines {places}: it would log in each call"));
+            }
+        }
+    }
+}
+
+impl Work<'_, '_> {
+    /// Notes a statement with an effect that runs before in the source and after in the target, or the other way round.
+    /// In a loop the end is before the beginning.
+    pub(super) fn check_order(&mut self) {
+        let session = self.session;
+        let (ours, theirs) = (&session.source.tree, &session.target.tree);
+        let Some((home, index)) = ours.place(self.unit) else { return };
+        let there = self.point.block;
+        if session.matching.target(home) != Some(there) {
+            return;
+        }
+        let in_loop = ours.node(home).parent.is_some_and(|owner| ours.node(owner).kind == Kind::Loop);
+        let pairs: Vec<(usize, usize)> = (ours.node(home).children.iter().enumerate())
+            .filter(|(_, id)| !has_no_effect(session, **id))
+            .filter_map(|(at, id)| {
+                let (block, other) = theirs.place(session.counterpart(*id)?)?;
+                (block == there).then_some((at, other))
+            })
+            .collect();
+        let last = |before: &dyn Fn(&(usize, usize)) -> bool, key: &dyn Fn(&(usize, usize)) -> usize| {
+            let nearest = pairs.iter().copied().filter(|pair| before(pair)).max_by_key(|pair| key(pair));
+            nearest.or_else(|| pairs.iter().copied().filter(|_| in_loop).max_by_key(|pair| key(pair)))
+        };
+        let (ours_last, theirs_last) =
+            (last(&|pair| pair.0 < index, &|pair| pair.0), last(&|pair| pair.1 < self.point.index, &|pair| pair.1));
+        if ours_last != theirs_last {
+            let Some((at, _)) = ours_last.or(theirs_last) else { return };
+            let line = session.source.lines.line(ours.node(ours.node(home).children[at]).range.start);
+            self.adapted
+                .doubts
+                .push(format!("what line {line} of the source does is done at another time in the target"));
+        }
+    }
+}
+
+/// The blocks around a statement in `block`, innermost first, on through the first call of each function.
+fn way(tree: &Tree, block: NodeId) -> Vec<NodeId> {
+    let (mut found, mut at) = (Vec::new(), Some(block));
+    while let Some(block) = at.filter(|at| !found.contains(at)) {
+        let inside = std::iter::once(block).chain(tree.ancestors(block));
+        found.extend(
+            inside.take_while(|id| !tree.node(*id).kind.is_scope()).filter(|id| tree.node(*id).kind == Kind::Block),
+        );
+        let function = tree.scope(block);
+        let call = calls_of(tree, function).next().filter(|_| tree.node(function).kind == Kind::Function);
+        at = call.and_then(|call| tree.statement_of(call)).and_then(|statement| tree.node(statement).parent);
+    }
+    found
+}
+
+/// The loop or branch that decides whether and how often a block runs.
+fn controlling(tree: &Tree, block: NodeId) -> Option<NodeId> {
+    let owner = tree.node(block).parent?;
+    let is_main = || tree.header(owner).into_iter().any(|id| tree.node(id).name == "__name__");
+    (matches!(tree.node(owner).kind, Kind::Loop | Kind::Branch | Kind::Arm) && !is_main()).then_some(owner)
+}
