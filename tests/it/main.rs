@@ -7,6 +7,7 @@ mod diff;
 mod env;
 mod flordb;
 mod handsfree;
+mod hidden;
 mod ingest;
 mod isolation;
 mod journals;
