@@ -17,6 +17,7 @@ mod propagate;
 mod pythons;
 mod record;
 mod replay;
+mod shared;
 mod terminal;
 mod tidy;
 mod truth;
