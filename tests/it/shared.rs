@@ -139,3 +139,43 @@ for epoch in afterlog.loop('epoch', range(3)):
     project.afterlog(&["replay", "seen", "--yes"]).ok();
     assert_eq!(values(&project, &["seen"]), both);
 }
+
+#[test]
+fn what_a_replay_reads_from_a_file_of_later_is_not_called_verified() {
+    let script = "\
+import json, os, random, afterlog
+random.seed(1)
+start = json.load(open('out/last.json')) if os.path.exists('out/last.json') else 0
+os.makedirs('out', exist_ok=True)
+table = open('data.csv').read()
+for epoch in afterlog.loop('epoch', range(5)):
+    for x in afterlog.loop('step', range(2)):
+        random.random()
+    with open('out/log.txt', 'a') as log:
+        log.write('x')
+    if epoch == READ:
+        known = json.load(open('out/best.json'))
+    with open('out/best.json', 'w') as best:
+        json.dump(epoch, best)
+    afterlog.log('draw', random.random())
+";
+    for (read, resumes, verdict) in [("9", false, "verified"), ("3", false, "unverified"), ("9", true, "unverified")] {
+        let mut script = script.replace("READ", read);
+        if resumes {
+            script.push_str("json.dump(1, open('out/last.json', 'w'))\n");
+        }
+        let project = TestProject::git();
+        project.write(".gitignore", "out/\n");
+        project.write("data.csv", "1\n");
+        project.write("train.py", &script);
+        project.afterlog(&["run", "--checkpoints", "all", "train.py"]).ok();
+        project.write(
+            "train.py",
+            Added { after: "afterlog.log('draw'", statement: "afterlog.log('s', start)", deeper: 0 }.to(&script),
+        );
+        let replayed = project.afterlog(&["replay", "s", "--iters", "epoch=3", "--yes"]);
+        assert_eq!(replayed.code, Some(0), "{replayed:?}");
+        let verdicts = project.afterlog(&["grid", "s", "--verdicts", "--format", "csv"]).ok();
+        assert!(verdicts.trim_end().ends_with(&format!(",{verdict}")), "{read} {resumes}: {verdicts}");
+    }
+}

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 
-from . import _arguments, _capture, _journal, _snapshot
+from . import _arguments, _capture, _journal, _reads, _snapshot
 from ._session import SKIP, Session, _length, _scalar
 
 
@@ -33,6 +33,7 @@ class Replay(Session):
         self._script = sys.argv[1]
         self._recorded = {name: _value(value) for name, value in order["args"]}
         self._step = None
+        _reads.watch(order["started_ms"], order["training_ms"], self.refused)
 
     def _argument(self, name, default):
         if name in self._recorded:
