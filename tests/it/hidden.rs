@@ -66,6 +66,15 @@ fn state_of_other_modules() {
             seen: "len(utils.seen), utils.count",
         },
         Hidden {
+            what: "a module that a variable stands for, and one that is imported by its name's text",
+            others: &[UTILS],
+            before: "import importlib, utils\nsame = utils if random else None\nother = importlib.import_module('utils')\n\
+                     def count(m):\n    m.count += 1",
+            inner: "count(same)",
+            outer: "other.tick()",
+            seen: "same.count, other.count",
+        },
+        Hidden {
             what: "a function of a module, under another name",
             others: &[UTILS],
             before: "import utils as u\nfrom utils import tick as tock",

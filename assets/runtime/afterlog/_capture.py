@@ -147,6 +147,9 @@ class Capture:
         begun = self._begin()
         self._key, self._count, self._uses, self.entries[key] = key, 0, [], {}
         try:
+            if isinstance(value, (types.ModuleType, type)):
+                # Named here because something of it may be changed, and that is no part of any variable.
+                raise NotCapturable("a %s" % type(value).__name__)
             tree = self._node(value)
             return tree, self._uses
         except RecursionError:

@@ -68,6 +68,9 @@ impl<'p, 'a> Analyser<'p, 'a> {
         if self.implicit.has_addresses {
             effects.opaque.get_or_insert("id() gives other numbers in another process".into());
         }
+        if self.implicit.has_unknown_code {
+            effects.opaque.get_or_insert("import_module() brings code that may keep state of its own".into());
+        }
         effects.opaque = effects.opaque.or(effects.suspends.take());
         effects
     }

@@ -26,6 +26,8 @@ pub(super) struct Implicit<'a> {
     pub(super) class_data: HashSet<&'a str>,
     /// Whether the program asks for an object's address, which is another one in another process.
     pub(super) has_addresses: bool,
+    /// Whether a module is imported by a name that only the running program knows: its code is not looked at.
+    pub(super) has_unknown_code: bool,
     /// By unit: names that are bound to something that is used up when it is iterated over.
     pub(super) iterators: Vec<HashSet<&'a str>>,
 }
@@ -197,10 +199,14 @@ impl<'a> Visitor<'a> for Values<'_, 'a> {
                 // What is called is no value; what it is an attribute of is.
                 match &*call.func {
                     Expr::Name(name) => {
+                        self.found.has_unknown_code |= name.id.as_str() == "import_module";
                         let own = self.program.units[self.unit].locals.contains(name.id.as_str());
                         self.found.has_addresses |= name.id.as_str() == "id" && !own;
                     }
-                    Expr::Attribute(attribute) => self.visit_expr(&attribute.value),
+                    Expr::Attribute(attribute) => {
+                        self.found.has_unknown_code |= attribute.attr.as_str() == "import_module";
+                        self.visit_expr(&attribute.value);
+                    }
                     other => self.visit_expr(other),
                 }
                 self.visit_arguments(&call.arguments);
