@@ -157,13 +157,14 @@ pub fn plan(project: &Project, request: &ReplayRequest) -> Result<ReplayPlan, Er
     Ok(plan)
 }
 
-/// When runs trained. The journal's last change tells best when one ended; one that trains goes on until later.
+/// When runs trained. The journal's last change, rounded up to whole milliseconds, tells best when one ended; one that
+/// trains goes on until later.
 fn training(project: &Project) -> Result<Vec<(i64, i64)>, Error> {
     let window = |run: RunSummary| {
         let journal = project.layout().run(&run.id).join(names::EVENTS);
         let written = std::fs::metadata(journal).and_then(|journal| journal.modified()).ok();
         let written = written.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
-        let written = written.and_then(|at| i64::try_from(at.as_millis()).ok()).unwrap_or(0);
+        let written = written.and_then(|at| i64::try_from(at.as_millis() + 1).ok()).unwrap_or(0);
         let end =
             if run.status == RunStatus::Running { i64::MAX } else { written.max(run.started_ms + run.duration_ms) };
         (run.started_ms, end)
