@@ -27,6 +27,8 @@ class Reads:
         # Where the guard sees torch's writes, it alone does.
         self._ours_from = time.time() * 1000 if os.environ.get("AFTERLOG_GUARD") else float("inf")
         self._tell, self._told, self._own = tell, set(), set()
+        #: Files of a run's that this replay has added to.
+        self._stale = set()
         home = os.path.expanduser("~")
         # Installed code and its caches; the runtime itself.
         places = [sys.prefix, sys.base_prefix, sys.exec_prefix, os.path.dirname(__file__), "/proc", "/sys", "/dev", "/etc"]
@@ -66,11 +68,20 @@ class Reads:
             return
         if flags & os.O_TRUNC or "w" in mode and not flags:
             self._own.add(place)
-        elif not flags & os.O_WRONLY and stat.S_ISREG(status.st_mode) and self._is_of_a_run(status.st_mtime * 1000):
-            ignored = place.endswith(".pyc") or place.startswith(self._elsewhere)
-            if place not in self._own and not ignored and place not in self._told:
-                self._told.add(place)
-                self._tell("rely on %s: it was written by a run, after this one began" % place)
+            return
+        stale = place not in self._own and self._is_stale(place, status)
+        if stale and flags & os.O_WRONLY:
+            # What is there stays there, but looks new from now on.
+            self._stale.add(place)
+        elif stale and place not in self._told:
+            self._told.add(place)
+            self._tell("rely on %s: it was written by a run, after this one began" % place)
+
+    def _is_stale(self, place, status):
+        if place in self._stale:
+            return True
+        ignored = place.endswith(".pyc") or place.startswith(self._elsewhere)
+        return not ignored and stat.S_ISREG(status.st_mode) and self._is_of_a_run(status.st_mtime * 1000)
 
     def _is_of_a_run(self, written):
         if not self._started < written < self._ours_from:
@@ -84,3 +95,5 @@ class Reads:
             return
         if source in self._own:
             self._own.add(target)
+        else:
+            self._own.discard(target)
