@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
+use std::time::SystemTime;
 
 use crate::analysis::planner::{self, Rates, RunInput};
 use crate::analysis::python;
@@ -16,6 +17,7 @@ use crate::model::plan::{Isolation, ReplayPlan, RunPlan, RunPlanState, Segment};
 use crate::model::probe::PlacementStatus;
 use crate::model::run::{Checkpoint, RunDetail, RunStatus, RunSummary};
 use crate::store::chunks::ChunkStore;
+use crate::store::layout::names;
 
 /// What a user asks to replay.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -132,6 +134,7 @@ pub fn plan(project: &Project, request: &ReplayRequest) -> Result<ReplayPlan, Er
         segments: Vec::new(),
         makespan_ns: (0, 0),
         isolation: Isolation::default(),
+        training_ms: training(project)?,
     };
     let mut loops = Loops::default();
     for preview in propagate::preview(project, &request.names, &runs)? {
@@ -152,6 +155,21 @@ pub fn plan(project: &Project, request: &ReplayRequest) -> Result<ReplayPlan, Er
     // Recorded times vary from machine to machine and with what else runs: a fifth less to a half more.
     plan.makespan_ns = (makespan - makespan / 5, makespan + makespan / 2);
     Ok(plan)
+}
+
+/// When runs trained. The journal's last change, rounded up to whole milliseconds, tells best when one ended; one that
+/// trains goes on until later.
+fn training(project: &Project) -> Result<Vec<(i64, i64)>, Error> {
+    let window = |run: RunSummary| {
+        let journal = project.layout().run(&run.id).join(names::EVENTS);
+        let written = std::fs::metadata(journal).and_then(|journal| journal.modified()).ok();
+        let written = written.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+        let written = written.and_then(|at| i64::try_from(at.as_millis() + 1).ok()).unwrap_or(0);
+        let end =
+            if run.status == RunStatus::Running { i64::MAX } else { written.max(run.started_ms + run.duration_ms) };
+        (run.started_ms, end)
+    };
+    Ok(project.runs()?.into_iter().map(window).collect())
 }
 
 fn plan_one(

@@ -24,6 +24,7 @@ const FILES: &[(&str, &str)] = &[
     ("afterlog/_journal.py", include_str!("../../assets/runtime/afterlog/_journal.py")),
     ("afterlog/_kinds.py", include_str!("../../assets/runtime/afterlog/_kinds.py")),
     ("afterlog/_output.py", include_str!("../../assets/runtime/afterlog/_output.py")),
+    ("afterlog/_reads.py", include_str!("../../assets/runtime/afterlog/_reads.py")),
     ("afterlog/_replay.py", include_str!("../../assets/runtime/afterlog/_replay.py")),
     ("afterlog/_restore.py", include_str!("../../assets/runtime/afterlog/_restore.py")),
     ("afterlog/_seeds.py", include_str!("../../assets/runtime/afterlog/_seeds.py")),

@@ -22,6 +22,9 @@ pub struct ReplayPlan {
     pub makespan_ns: (u64, u64),
     #[serde(default)]
     pub isolation: Isolation,
+    /// When runs of this project trained, from and to, in milliseconds since 1970: what files were written then, they wrote.
+    #[serde(default)]
+    pub training_ms: Vec<(i64, i64)>,
 }
 
 /// How a replay is kept away from the user's files.
@@ -161,6 +164,9 @@ pub struct SegmentOrder {
     /// Recorded `arg` values by name.
     pub args: Vec<(String, Value)>,
     pub entropy_seed: u64,
+    /// When the run began, and when runs trained: a file that one of them wrote since then is not what this run read.
+    pub started_ms: i64,
+    pub training_ms: Vec<(i64, i64)>,
     pub steps: Vec<ReplayStep>,
     pub stop: Stop,
     /// Lines of the script (1-based, inclusive) that the version does not have.

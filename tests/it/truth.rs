@@ -44,7 +44,7 @@ pub(crate) struct Case<'a> {
 }
 
 impl Case<'_> {
-    fn project(&self) -> TestProject {
+    pub(crate) fn project(&self) -> TestProject {
         let project = if self.torch { TestProject::git().with_torch() } else { TestProject::git() };
         self.others.iter().for_each(|(path, text)| project.write(path, text));
         project
@@ -74,5 +74,27 @@ impl Case<'_> {
         let again = project.afterlog(&["replay", name, "--yes"]);
         assert!(again.stdout.contains("Nothing to replay"), "{again:?}");
         project.afterlog(&["grid", name, "--verdicts", "--format", "csv"]).ok()
+    }
+    /// Records the script, enters its main loop at iteration 3 to replay `name`, then replays the rest: what either gives
+    /// must be what a full run logs.
+    #[track_caller]
+    pub(crate) fn check_entered(&self, what: &str, name: &str) {
+        let all = ["run", "--checkpoints", "all", "train.py"];
+        let full = self.project();
+        full.write("train.py", self.with_statement);
+        full.afterlog(&all).ok();
+        let expected = values(&full, &[name]);
+        assert!(!expected.is_empty(), "the full run logs {name}");
+
+        let project = self.project();
+        project.write("train.py", self.script);
+        project.afterlog(&all).ok();
+        project.write("train.py", self.with_statement);
+        project.afterlog(&["replay", name, "--iters", "epoch=3", "--yes"]).ok();
+        let entered = values(&project, &[name]);
+        assert!(entered.iter().any(|row| row.starts_with("3,")), "{what}: {entered:?}");
+        assert!(entered.iter().all(|row| expected.contains(row)), "{what}: {entered:?} of {expected:?}");
+        project.afterlog(&["replay", name, "--yes"]).ok();
+        assert_eq!(values(&project, &[name]), expected, "{what}");
     }
 }

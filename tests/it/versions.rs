@@ -51,7 +51,7 @@ fn a_version_holds_uncommitted_and_untracked_files_and_touches_nothing() {
     assert_eq!((changed[0].path.as_str(), changed[0].added_lines, changed[0].removed_lines), ("train.py", 2, 1));
 
     let folder = tempfile::tempdir().expect("folder");
-    versions.check_out(&first.version, folder.path()).expect("checks out");
+    versions.check_out(&first.version, folder.path(), std::time::SystemTime::now()).expect("checks out");
     assert_eq!(std::fs::read(folder.path().join("new/helper.py")).expect("file"), b"h = 1\n");
     assert_eq!(std::fs::read_link(folder.path().join("link.py")).expect("link").to_str(), Some("train.py"));
 }

@@ -7,7 +7,11 @@ order. Replay walks them too, and so knows which of its own objects is which; th
 else refers to them sees the restored state. Objects made since are made anew. Entries are no part of the trees, so that
 equal states have equal trees however they came about.
 """
+import array
 import collections
+import functools
+import hashlib
+import io
 import marshal
 import pickle
 import types
@@ -29,6 +33,8 @@ class Entries:
     def __init__(self):
         self.numbers = {}
         self.objects = []
+        #: What kinds of objects were found in which order: equal in a process that is in the same state.
+        self.digest = b""
 
     def add(self, value):
         number = len(self.objects)
@@ -52,6 +58,7 @@ class Entries:
 def walk(roots):
     """Numbers every object with an identity that the variables lead to."""
     entries = Entries()
+    kinds = []
     stack = list(reversed(list(roots)))
     while stack:
         value = stack.pop()
@@ -62,7 +69,9 @@ def walk(roots):
             stack.extend(reversed(list(value)))
             continue
         entries.add(value)
+        kinds.append(type(value).__qualname__)
         stack.extend(reversed(_children(value, kind)))
+    entries.digest = hashlib.blake2b("\n".join(kinds).encode("utf-8", "replace"), digest_size=16).digest()
     return entries
 
 
@@ -70,6 +79,10 @@ def _children(value, kind):
     """What an object leads to, in a fixed order."""
     if isinstance(value, types.MethodType):
         return [value.__self__]
+    if _is_bound_builtin(value):
+        return [value.__self__]
+    if type(value) is functools.partial:
+        return [value.func, value.args, value.keywords, value.__dict__]
     if isinstance(value, types.FunctionType):
         return [value.__dict__] + [item for cell in value.__closure__ or () for item in _contents(cell)]
     if isinstance(value, _kinds.CODE + _kinds.LIVE) or _kinds.is_sink(value):
@@ -99,10 +112,22 @@ def _contents(cell):
         return []
 
 
+def _is_bound_builtin(value):
+    """Whether this is a method of a built-in object: ``items.append``."""
+    if not isinstance(value, types.BuiltinFunctionType):
+        return False
+    return not isinstance(value.__self__, (types.ModuleType, type, type(None)))
+
+
 class Capture:
     """Encodes variables into trees that share one numbering of nodes and one list of buffers."""
 
-    def __init__(self, entries):
+    def __init__(self, entries, owners=(), apart=()):
+        #: ids of arrays whose views are captured as views, and of tensors and arrays that cannot be captured for the memory
+        #: that they share: what `sharing` found in an earlier pass.
+        self._owners, self._apart = frozenset(owners), frozenset(apart)
+        #: Arrays that stand for themselves, by the address of the memory that they lie in: [(array, entry)].
+        self._arrays = {}
         #: Tables of objects to refer to, most recent first: [(tag, Entries)].
         self._tables = entries
         #: id of each object captured so far: (variable, number within it).
@@ -122,6 +147,9 @@ class Capture:
         begun = self._begin()
         self._key, self._count, self._uses, self.entries[key] = key, 0, [], {}
         try:
+            if isinstance(value, (types.ModuleType, type)):
+                # Named here because something of it may be changed, and that is no part of any variable.
+                raise NotCapturable("a %s" % type(value).__name__)
             tree = self._node(value)
             return tree, self._uses
         except RecursionError:
@@ -208,6 +236,12 @@ class Capture:
         cls = type(value)
         if kind in (list, dict, set, collections.deque, bytearray):
             return self._container(value, kind, cls)
+        if cls is functools.partial:
+            number, _ = self._number(value)
+            return ("partial", number, self._node(value.func), self._node(value.args), self._node(value.keywords))
+        if cls is array.array:
+            number, _ = self._number(value)
+            return ("numbers", number, value.typecode, value.tobytes())
         if kind is None and _kinds.is_plain_object(value):
             number, entry = self._number(value)
             return ("object", number, _kinds.class_reference(cls), self._attributes(value))
@@ -242,8 +276,7 @@ class Capture:
         elif kind is dict:
             items = [(self._node(key), self._part(item, str(key))) for key, item in value.items()]
         elif kind is set:
-            # Sorted by their bytes: the order inside a set is no part of its state.
-            items = sorted((self._node(item) for item in value), key=lambda node: marshal.dumps(node, 2))
+            items = self._items_of_set(value)
         elif all(type(item) in _kinds.ATOMS for item in value):
             items = list(value)
         else:
@@ -256,6 +289,17 @@ class Capture:
         attributes = self._attributes(value) if reference and getattr(value, "__dict__", None) else []
         return (kind.__name__, number, reference, items, extra, attributes)
 
+    def _items_of_set(self, value):
+        """A set's items in an order in which adding them gives a set with the order of this one."""
+        if not all(type(item) in _kinds.ATOMS for item in value):
+            # Their order follows from where they lie in memory, and is another one in each process anyway.
+            return sorted((self._node(item) for item in value), key=lambda node: marshal.dumps(node, 2))
+        order = list(value)
+        for items in (sorted(order, key=lambda item: marshal.dumps(item, 2)), order):
+            if list(set(items)) == order:
+                return items
+        raise NotCapturable("the order of a set cannot be made again")
+
     def _code(self, value):
         """Functions, classes, modules: the same object again, by entry or by name."""
         if isinstance(value, type):
@@ -264,11 +308,14 @@ class Capture:
             except NotCapturable:
                 pass
         number, entry = self._number(value)
+        if entry is None and (isinstance(value, types.MethodType) or _is_bound_builtin(value)):
+            # Bound to the same object again, not to a copy of it.
+            return ("bound", number, self._node(value.__self__), value.__name__)
         if entry is None:
             return ("pickle", number, self._pickle(value))
         begun = self._begin()
         try:
-            if isinstance(value, types.MethodType):
+            if isinstance(value, types.MethodType) or _is_bound_builtin(value):
                 return ("method", number, self._node(value.__self__))
             if isinstance(value, types.FunctionType) and (value.__closure__ or value.__dict__):
                 return ("function", number, self._cells(value), self._attributes(value))
@@ -292,6 +339,8 @@ class Capture:
         if value.layout != module.strided or value.is_quantized or value.device.type not in ("cpu", "cuda"):
             raise NotCapturable("a %s tensor on %s" % (value.layout, value.device.type))
         number, entry = self._number(value)
+        if entry is None and ("tensor", self._key, number) in self._apart:
+            raise NotCapturable("a tensor that shares its memory with an array")
         if self._constant and value.numel() > DATASET_CONSTANT and entry is not None:
             return ("same", number)
         has_graph = value.grad_fn is not None
@@ -302,7 +351,8 @@ class Capture:
         buffer = self._buffer(("tensor", value)) if value.numel() else None
         self._note_storage(number, value)
         shape = (str(value.dtype), list(value.shape), list(value.stride()))
-        requires_grad = bool(value.requires_grad) and not has_graph
+        # The graph that a tensor comes from is not captured: restored, it says so when it is asked for gradients.
+        requires_grad = "graph" if has_graph else bool(value.requires_grad)
         return ("tensor", number, reference, shape, str(value.device), buffer, requires_grad, grad, attributes)
 
     def _note_storage(self, number, value):
@@ -310,6 +360,20 @@ class Capture:
         size = storage.nbytes() if callable(getattr(storage, "nbytes", None)) else len(storage) * value.element_size()
         place = (value.device, storage.data_ptr())
         self._storages.setdefault(place, []).append((self._key, number, size, value.storage_offset()))
+
+    def sharing(self):
+        """What another pass must know about memory that arrays share: (owners, apart) as `Capture` takes them."""
+        owners, apart = set(), set()
+        tensors = {place[1]: known for place, known in self._storages.items() if place[0].type == "cpu"}
+        for address, arrays in self._arrays.items():
+            made = [array for array, entry in arrays if entry is None]
+            if address in tensors:
+                apart.update(id(array) for array in made)
+                captured = [(key, number) for key, number, _, _ in tensors[address] if key in self.entries]
+                apart.update(("tensor", key, number) for key, number in captured if number not in self.entries[key])
+            elif made and len(arrays) > 1:
+                owners.update(id(_owner(array)) for array, _ in arrays)
+        return owners - self._owners, apart - self._apart
 
     def shared_storages(self):
         """{variable: {number: (storage, bytes, offset)}} for tensors that share memory with another one captured."""
@@ -328,11 +392,19 @@ class Capture:
         if value.dtype.hasobject:
             items = [self._node(item) for item in value.ravel().tolist()]
             return ("array", number, None, list(value.shape), None, items, None)
-        base = None
-        if entry is None and _kinds.is_array(value.base) and id(value.base) in self._nodes:
-            # A view of an array that is captured too: again a view of it.
-            start = value.__array_interface__["data"][0] - value.base.__array_interface__["data"][0]
-            base = (self._node(value.base), start, list(value.strides))
+        if type(value) is not _kinds.numpy().ndarray and (entry is None or hasattr(value, "mask")):
+            raise NotCapturable("a %s cannot be captured" % type(value).__name__)
+        if entry is None and id(value) in self._apart:
+            raise NotCapturable("an array that shares its memory with a tensor")
+        base, owner = None, value.base
+        if entry is None and (id(owner) in self._owners or _kinds.is_tensor(owner) or _lies_in_tensor(owner)):
+            # A view of what is captured too: again a view of it.
+            under = owner.detach().numpy() if _kinds.is_tensor(owner) else owner
+            start = value.__array_interface__["data"][0] - _lowest(under)
+            base = (self._node(owner), start, list(value.strides))
+        else:
+            address = _owner(value).__array_interface__["data"][0]
+            self._arrays.setdefault(address, []).append((value, entry))
         dtype = value.dtype.str if value.dtype.names is None else pickle.dumps(value.dtype, 4)
         buffer = None
         if value.size and base is None:
@@ -340,11 +412,65 @@ class Capture:
         return ("array", number, dtype, list(value.shape), buffer, None, base)
 
     def _pickled(self, value):
-        number, _ = self._number(value)
+        number, entry = self._number(value)
+        if entry is not None and type(value).__hash__ is None:
+            # Whoever else refers to it would keep the old one.
+            raise NotCapturable("a %s cannot be restored in place" % type(value).__name__)
         return ("pickle", number, self._pickle(value))
 
+    def _is_known(self, value):
+        """Whether this object can be referred to from elsewhere."""
+        return id(value) in self._nodes or any(table.number_of(value) is not None for _, table in self._tables)
+
     def _pickle(self, value):
+        file = io.BytesIO()
         try:
-            return pickle.dumps(value, 4)
+            _Pickler(file, value, self._is_known).dump(value)
+            return file.getvalue()
+        except NotCapturable:
+            raise
         except Exception as error:  # noqa: BLE001 - whatever pickling raises is the reason
             raise NotCapturable("a %s cannot be pickled: %s" % (type(value).__name__, error)) from None
+
+
+class _Pickler(pickle.Pickler):
+    """Refuses to copy what others may refer to: they would go on with another object."""
+
+    def __init__(self, file, root, is_known):
+        super().__init__(file, 4)
+        self._root, self._is_known, self._package = root, is_known, _package(root)
+
+    def persistent_id(self, value):
+        if value is self._root or type(value) in _kinds.ATOMS or not self._is_shared(value):
+            return None
+        raise _kinds.NotCapturable("a %s that others may hold too" % type(value).__name__)
+
+    def _is_shared(self, value):
+        if isinstance(value, _kinds.CODE) or not self._is_known(value):
+            return False
+        if _kinds.is_tensor(value):
+            return True
+        if _package(value) == self._package and self._package not in ("__main__", "builtins"):
+            return False
+        return _kinds.is_plain_object(value) or isinstance(value, (list, dict, set, collections.deque, bytearray))
+
+
+def _package(value):
+    return (getattr(type(value), "__module__", None) or "").partition(".")[0]
+
+
+def _owner(value):
+    """The array at the bottom of views."""
+    while _kinds.is_array(value.base):
+        value = value.base
+    return value
+
+
+def _lies_in_tensor(value):
+    return _kinds.is_array(value) and _kinds.is_tensor(_owner(value).base)
+
+
+def _lowest(value):
+    """The address of an array's first byte in memory, which is not its first element's where strides are negative."""
+    address = value.__array_interface__["data"][0]
+    return address + sum((size - 1) * stride for size, stride in zip(value.shape, value.strides) if stride < 0)

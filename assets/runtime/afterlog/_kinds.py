@@ -131,13 +131,13 @@ def container_kind(value):
 def is_plain_object(value):
     """Whether all of an object's state is in its attributes: a class written in Python without hidden C state."""
     cls = type(value)
-    if isinstance(value, enum.Enum) or cls.__reduce__ is not object.__reduce__:
+    if isinstance(value, enum.Enum) or cls.__reduce__ not in (object.__reduce__, types.SimpleNamespace.__reduce__):
         return False
     if cls.__reduce_ex__ is not object.__reduce_ex__:
         return False
     if not (hasattr(value, "__dict__") or hasattr(cls, "__slots__")):
         return False
-    return all(base is object or _is_written_in_python(base) for base in cls.__mro__)
+    return all(base in (object, types.SimpleNamespace) or _is_written_in_python(base) for base in cls.__mro__)
 
 
 #: Py_TPFLAGS_HEAPTYPE, and Py_TPFLAGS_IMMUTABLETYPE, which types made in C carry since Python 3.10.

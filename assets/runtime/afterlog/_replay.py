@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 
-from . import _arguments, _capture, _handsfree, _journal, _snapshot
+from . import _arguments, _capture, _handsfree, _journal, _reads, _snapshot
 from ._session import SKIP, Session, _how, _length, _scalar
 
 
@@ -33,6 +33,7 @@ class Replay(Session):
         self._script = sys.argv[1]
         self._recorded = {name: _value(value) for name, value in order["args"]}
         self._step = None
+        _reads.watch(order["started_ms"], order["training_ms"], self.refused)
 
     def _argument(self, name, default):
         if name in self._recorded:
@@ -113,8 +114,15 @@ class Replay(Session):
         tables = [("b", entries), ("m", main.entries)]
         if skip is None:
             return expect, tables
+        try:
+            self._snapshots.load(skip["checkpoint"], {"": main.frame, "block": frame}, tables)
+        except _snapshot.AnotherPath:
+            # Something that cannot be captured is not there: executing the block is right all the same.
+            return None
+        except Exception as error:  # noqa: BLE001 - as in `_load`
+            self._fail("checkpoint %d cannot be restored: %s: %s" % (skip["checkpoint"], type(error).__name__, error))
+        self._journal.restored(skip["checkpoint"])
         self._journal.enter(str(plan["name"]), key, -1)
-        self._load(skip["checkpoint"], {"": main.frame, "block": frame}, tables)
         self._journal.exit(_journal.SKIPPED)
         return SKIP
 

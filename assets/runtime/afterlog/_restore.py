@@ -1,5 +1,7 @@
 """Restores captured variables: objects that existed before in place, others anew. The inverse of ``_capture``."""
+import array
 import collections
+import functools
 import pickle
 
 from . import _kinds
@@ -25,8 +27,10 @@ class Restore:
         self._all_buffers = buffers
         self._buffers = []
         self._memo = {}
-        self._storages = {}
         self._key = None
+        self._storages = self._living_storages()
+        #: Address of a living tensor's memory: what was captured of it. No two that were apart may share it.
+        self._claimed = {}
 
     def variable(self, key, tree, uses):
         self._key = key
@@ -46,6 +50,20 @@ class Restore:
         if cls is not None and type(live) is not cls:
             raise RestoreError("expected a %s, found a %s" % (cls.__name__, type(live).__name__))
         return live
+
+    def _living_storages(self):
+        """Memory that tensors share, where one of them exists here: the others are to lie in the memory of that one."""
+        storages = {}
+        for key, numbers in self._shared.items():
+            self._key = key
+            for number, (identity, count, offset) in numbers.items():
+                live = self._live(number, None)
+                if live is None or not _kinds.is_tensor(live) or identity in storages:
+                    continue
+                storage = _storage(live)
+                if storage.nbytes() == count and live.storage_offset() == offset:
+                    storages[identity] = storage
+        return storages
 
     def _value(self, node):
         if type(node) is not tuple:
@@ -83,6 +101,30 @@ class Restore:
 
     def _pickle(self, number, data):
         value = pickle.loads(data)
+        self._memo[self._key, number] = value
+        return value
+
+    def _bound(self, number, owner, name):
+        owner = self._value(owner)
+        value = getattr(owner, name)
+        self._memo[self._key, number] = value
+        return value
+
+    def _partial(self, number, function, arguments, keywords):
+        value = self._live(number, functools.partial)
+        if value is None:
+            value = functools.partial(_nothing)
+        self._memo[self._key, number] = value
+        state = (self._value(function), self._value(arguments), self._value(keywords))
+        value.__setstate__(state + (value.__dict__ or None,))
+        return value
+
+    def _numbers(self, number, code, data):
+        value = self._live(number, array.array)
+        if value is None:
+            value = array.array(code)
+        del value[:]
+        value.frombytes(data)
         self._memo[self._key, number] = value
         return value
 
@@ -164,9 +206,11 @@ class Restore:
         dtype = getattr(torch, dtype.replace("torch.", ""))
         cls = torch.Tensor if reference is None else _kinds.class_from(reference)
         value = self._live(number, cls)
+        graph = requires_grad == "graph"
+        requires_grad = requires_grad is True
         with torch.no_grad():
             fits = value is not None and list(value.shape) == size and value.dtype == dtype
-            if not fits or str(value.device) != device:
+            if not fits or str(value.device) != device or not self._lies_right(value, number):
                 fresh = self._fresh(torch, number, dtype, size, stride, device)
                 if value is not None:
                     value.data = fresh
@@ -174,6 +218,10 @@ class Restore:
                     value = fresh if reference is None else torch.Tensor._make_subclass(cls, fresh, requires_grad)
             if buffer is not None:
                 value.data.copy_(torch.frombuffer(self._buffers[buffer], dtype=dtype).view(size))
+        if graph and value.grad_fn is None:
+            if self._live(number, None) is not None:
+                raise RestoreError("a tensor has become part of a graph")
+            value = _without_graph(torch, value, self._shared[self._key].get(number) is not None)
         self._memo[self._key, number] = value
         if value.is_leaf and value.requires_grad != requires_grad:
             value.requires_grad_(requires_grad)
@@ -181,14 +229,23 @@ class Restore:
             value.grad = self._value(grad)
         return self._with(value, attributes)
 
+    def _lies_right(self, value, number):
+        """Whether a living tensor shares its memory with those that it shared it with when it was captured."""
+        shared = self._shared[self._key].get(number)
+        identity = (self._key, number) if shared is None else shared[0]
+        storage = _storage(value)
+        if shared is not None and identity in self._storages:
+            wanted = self._storages[identity]
+            return storage.data_ptr() == wanted.data_ptr() and value.storage_offset() == shared[2]
+        return self._claimed.setdefault((str(value.device), storage.data_ptr()), identity) == identity
+
     def _fresh(self, torch, number, dtype, size, stride, device):
         """A new tensor of that form; tensors that shared memory share it again."""
         shared = self._shared[self._key].get(number)
         if shared is not None:
             identity, count, offset = shared
             if identity not in self._storages:
-                blank = torch.zeros(count, dtype=torch.uint8, device=device)
-                self._storages[identity] = blank.untyped_storage() if hasattr(blank, "untyped_storage") else blank.storage()
+                self._storages[identity] = _storage(torch.zeros(count, dtype=torch.uint8, device=device))
             plain = torch.empty(0, dtype=dtype, device=device)
             return plain.set_(self._storages[identity], offset, tuple(size), tuple(stride))
         # The order of strides decides the order of sums, and so the last bits of results.
@@ -207,7 +264,12 @@ class Restore:
         kind = numpy.dtype(dtype) if isinstance(dtype, str) else pickle.loads(dtype)
         if base is not None:
             under, start, strides = base
-            value = numpy.ndarray(shape, kind, self._value(under).view(numpy.uint8).reshape(-1), start, strides)
+            under = self._value(under)
+            under = under.detach().numpy() if _kinds.is_tensor(under) else under
+            flat = under.ravel("K").view(numpy.uint8)
+            if not numpy.shares_memory(flat, under):
+                raise RestoreError("a view of an array with gaps")
+            value = numpy.ndarray(shape, kind, flat, start, strides)
             self._memo[self._key, number] = value
             return value
         saved = numpy.empty(shape, dtype=kind)
@@ -231,3 +293,27 @@ def _is_dense(size, stride):
             return False
         expected *= length
     return True
+
+
+def _storage(tensor):
+    return tensor.untyped_storage() if hasattr(tensor, "untyped_storage") else tensor.storage()
+
+
+def _nothing():
+    """What a partial function calls until it is restored."""
+
+
+def _without_graph(torch, value, is_shared):
+    """A tensor that requires gradients, as it did, and says that the graph behind it is gone when one is asked for."""
+
+    class Lost(torch.autograd.Function):
+        @staticmethod
+        def forward(context, leaf):
+            return leaf.view_as(leaf) if is_shared else leaf.clone()
+
+        @staticmethod
+        def backward(context, gradient):
+            raise RestoreError("gradients are asked for through a tensor of which only the value was restored")
+
+    with torch.enable_grad():
+        return Lost.apply(value.detach().requires_grad_())

@@ -15,6 +15,15 @@ from ._restore import Restore
 
 #: Trees are marshalled in the last version whose bytes depend on nothing but the values.
 _MARSHAL = 2
+#: Where the digests of the tables of objects stand among the variables.
+_WALKS = "walks"
+#: Memory shared by views of views takes a pass for each of them.
+_MAX_PASSES = 4
+
+
+class AnotherPath(Exception):
+    """Nothing was restored: the process does not hold the objects that the run held."""
+
 
 
 class Control:
@@ -97,18 +106,18 @@ class Snapshots:
         if buffer is None:
             return False
         start = time.perf_counter_ns()
-        capture = Capture(tables)
-        trees, missing = {}, []
-        for key, value in roots:
-            try:
-                tree, uses = capture.variable(key, value)
-                trees[key] = (marshal.dumps(tree, _MARSHAL), uses)
-            except NotCapturable as error:
-                missing.append((key, str(error)))
-            except ValueError as error:
-                missing.append((key, "it is nested too deeply: %s" % error))
+        capture, trees, missing = _encode(roots, Capture(tables))
+        owners, apart = set(), set()
+        for _ in range(_MAX_PASSES):
+            more = capture.sharing()
+            if not any(more):
+                break
+            owners |= more[0]
+            apart |= more[1]
+            capture, trees, missing = _encode(roots, Capture(tables, owners, apart))
         shared = capture.shared_storages()
         index = {key: (data, uses, capture.entries[key], shared.get(key, {})) for key, (data, uses) in trees.items()}
+        index[_WALKS] = {tag: table.digest for tag, table in tables}
         skeleton = marshal.dumps(index, _MARSHAL)
         layout = _buffers.Layout(skeleton, capture.buffers)
         events = _buffers.copy(buffer, layout, skeleton, capture.buffers)
@@ -182,6 +191,11 @@ class Snapshots:
         memory = self._buffers[answer["buffer"]].view()
         offset, size = answer["skeleton"]
         index = marshal.loads(memory[offset : offset + size])
+        walks = index.pop(_WALKS, {})
+        for tag, table in tables:
+            # Objects are told by their place in these walks: in another order each would be restored into another one.
+            if walks.get(tag, table.digest) != table.digest:
+                raise AnotherPath("other objects are there than in the run")
         buffers = [memory[offset : offset + size] for offset, size in answer["buffers"]]
         entries = {key: part[2] for key, part in index.items()}
         shared = {key: part[3] for key, part in index.items()}
@@ -200,6 +214,20 @@ class Snapshots:
             _frames.bind(frames[prefix], values)
         for key, value in generators_last:
             _set_generator(key, value)
+
+
+def _encode(roots, capture):
+    """The capture of all variables, their trees with the buffers each uses, and those that cannot be captured."""
+    trees, missing = {}, []
+    for key, value in roots:
+        try:
+            tree, uses = capture.variable(key, value)
+            trees[key] = (marshal.dumps(tree, _MARSHAL), uses)
+        except NotCapturable as error:
+            missing.append((key, str(error)))
+        except ValueError as error:
+            missing.append((key, "it is nested too deeply: %s" % error))
+    return capture, trees, missing
 
 
 def _places(skeleton, trees):

@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use crate::analysis::propagate::anchor::Point;
 use crate::analysis::propagate::insert::{self, Edit, Unit};
+use crate::analysis::propagate::reach::reaching;
 use crate::analysis::propagate::scope::{Bound, Visible, owner};
 use crate::analysis::propagate::unit::Whole;
 use crate::analysis::propagate::{Provided, Session};
@@ -259,7 +260,7 @@ impl Work<'_, '_> {
                 && self.visible.owns(&node.name)
                 && self.visible.get(&node.name) != Bound::No
                 && !self.provided.names.contains(&node.name)
-                && self.all_unmatched(id, &node.name)
+                && (self.all_unmatched(id, &node.name) || statement.kind.is_compound() && self.is_temporary(id))
         };
         if !self.provided.fresh.contains_key(&node.name) {
             if !clashes() {
@@ -270,6 +271,22 @@ impl Work<'_, '_> {
         let fresh = self.provided.fresh[&node.name].clone();
         self.replaced.push((node.range.clone(), fresh));
         true
+    }
+
+    /// Whether a variable that the unit binds has its values there for the unit alone, and takes none from before it.
+    fn is_temporary(&self, binder: NodeId) -> bool {
+        let tree = self.source();
+        let (scope, name) = (tree.scope(binder), &tree.node(binder).name);
+        let mut reads = tree.subtree(scope).filter(|id| {
+            let node = tree.node(*id);
+            node.kind == Kind::Name && node.name == *name && node.access.reads()
+        });
+        reads.all(|read| {
+            let Some(place) = tree.statement_of(read).and_then(|statement| tree.place(statement)) else { return false };
+            let inside = tree.contains(self.unit, read);
+            let reached = reaching(tree, name, place, &|_| false);
+            tree.scope(read) == scope && reached.iter().all(|definition| tree.contains(self.unit, *definition) == inside)
+        })
     }
 
     fn provide_afresh(&mut self, name: &str) {

@@ -301,8 +301,11 @@ fn describe(
     let found = &loops[number];
     let unit = &program.units[found.unit];
     let whole = found.stmt.whole();
-    let effects = analyser.effects(found.unit, &[&whole]);
+    let effects = analyser.of_loop(found.unit, &whole);
     let changes = variables(program, found.unit, &effects);
+    let differentiated =
+        is_block && liveness::differentiates_beside(unit.body, program.files[unit.file].module, found.lines);
+    let graph = || differentiated.then(|| "gradients are asked for after it, of what it computed".to_owned());
     let live = live(program, found, &changes, is_main);
     LoopPlan {
         key: found.key(program, loops),
@@ -316,7 +319,11 @@ fn describe(
         is_block,
         live: changes.iter().map(Variable::key).filter(|key| live.contains(key)).collect(),
         changes,
-        never_skip: if found.directed(program, "no-skip") { Some("the script says so".into()) } else { effects.opaque },
+        never_skip: if found.directed(program, "no-skip") {
+            Some("the script says so".into())
+        } else {
+            effects.opaque.or_else(graph)
+        },
         jumpable: is_main && jumpable(program, found),
         wrap: None,
     }
@@ -325,7 +332,6 @@ fn describe(
 /// The change set as variables of the frame.
 fn variables(program: &Program<'_>, unit: usize, effects: &Effects) -> Vec<Variable> {
     let here = &program.units[unit];
-    let module = &program.units[program.files[here.file].unit];
     let mut found: BTreeMap<String, VariableScope> = BTreeMap::new();
     for name in effects.bound.iter().chain(&effects.mutated).chain(&effects.globals) {
         let text = name.as_str();
@@ -336,11 +342,12 @@ fn variables(program: &Program<'_>, unit: usize, effects: &Effects) -> Vec<Varia
             around = program.units[outer].parent;
         }
         let scope = if here.locals.contains(text) {
-            here.variables.contains(text).then_some(VariableScope::Local)
+            let data = here.variables.contains(text) || program.is_imported_data(here.file, text);
+            data.then_some(VariableScope::Local)
         } else if enclosing {
             Some(VariableScope::Nonlocal)
         } else {
-            module.variables.contains(text).then_some(VariableScope::Global)
+            program.is_data(here.file, text).then_some(VariableScope::Global)
         };
         if let Some(scope) = scope {
             found.insert(name.clone(), scope);

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use ruff_python_ast::visitor::{Visitor, walk_expr};
+use ruff_python_ast::visitor::{Visitor, walk_expr, walk_stmt};
 use ruff_python_ast::{Expr, Stmt};
+
+use crate::analysis::python::parse::Module;
 
 /// Every name that some statements read, nested functions included.
 pub(super) fn reads<'a>(body: impl IntoIterator<Item = &'a Stmt>) -> BTreeSet<String> {
@@ -36,6 +38,34 @@ impl<'a> Visitor<'a> for Reads {
         }
         walk_expr(self, expr);
     }
+}
+
+/// Whether `backward()` or `autograd.grad()` is called around the loop on these lines, and in no other loop beside it.
+pub(super) fn differentiates_beside(body: &[Stmt], module: &Module, lines: (u32, u32)) -> bool {
+    struct Beside<'m>(&'m Module, (u32, u32), bool);
+    impl<'a> Visitor<'a> for Beside<'_> {
+        fn visit_stmt(&mut self, stmt: &'a Stmt) {
+            let (first, last) = self.0.span(stmt);
+            let around = first <= self.1.0 && self.1.1 <= last && (first, last) != self.1;
+            let is_code = matches!(stmt, Stmt::FunctionDef(_) | Stmt::ClassDef(_));
+            if !is_code && (around || (first, last) != self.1 && !matches!(stmt, Stmt::For(_) | Stmt::While(_))) {
+                walk_stmt(self, stmt);
+            }
+        }
+
+        fn visit_expr(&mut self, expr: &'a Expr) {
+            let called = expr.as_call_expr().and_then(|call| call.func.as_attribute_expr());
+            self.2 |= called.is_some_and(|attribute| {
+                let of_autograd =
+                    attribute.value.as_attribute_expr().is_some_and(|module| module.attr.as_str() == "autograd");
+                attribute.attr.as_str() == "backward" || attribute.attr.as_str() == "grad" && of_autograd
+            });
+            walk_expr(self, expr);
+        }
+    }
+    let mut beside = Beside(module, lines, false);
+    beside.visit_body(body);
+    beside.2
 }
 
 /// Every name that an expression reads.

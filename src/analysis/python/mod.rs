@@ -5,11 +5,15 @@
 //! input cannot overflow the stack.
 
 mod api;
+mod calls;
 mod effects;
 mod handsfree;
+mod implicit;
 mod instrument;
 mod liveness;
+mod origin;
 pub mod parse;
+mod parts;
 mod program;
 mod purity;
 mod reach;

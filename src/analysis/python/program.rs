@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use ruff_python_ast::visitor::{Visitor, walk_expr, walk_pattern, walk_stmt};
-use ruff_python_ast::{Expr, ExprContext, Pattern, Stmt};
+use ruff_python_ast::{Decorator, Expr, ExprCall, ExprContext, Pattern, Stmt, StmtFunctionDef};
 
 use crate::analysis::python::api::ApiNames;
 use crate::analysis::python::parse::Module;
@@ -19,6 +19,9 @@ pub(super) struct Unit<'a> {
     /// The enclosing function, if it is nested in one.
     pub(super) parent: Option<usize>,
     pub(super) params: Vec<&'a str>,
+    /// Parameters with what they are by default.
+    pub(super) defaults: Vec<(&'a str, &'a Expr)>,
+    pub(super) decorators: &'a [Decorator],
     pub(super) body: &'a [Stmt],
     pub(super) line: u32,
     /// Names bound here, without those declared global or nonlocal.
@@ -34,6 +37,8 @@ pub(super) struct File<'a> {
     pub(super) api: ApiNames,
     /// Names bound by imports anywhere in the file, and the dotted name that each stands for.
     pub(super) imports: HashMap<String, String>,
+    /// Modules all of whose names are imported.
+    pub(super) stars: Vec<String>,
     /// The module's own unit.
     pub(super) unit: usize,
 }
@@ -45,13 +50,20 @@ pub(super) struct Program<'a> {
     by_name: HashMap<&'a str, Vec<usize>>,
     /// Names of classes, and whether they look like torch modules: they define `forward`.
     pub(super) classes: HashMap<&'a str, bool>,
+    /// Names of attributes that classes, not their objects, hold, and that can be changed in place.
+    pub(super) class_data: HashSet<&'a str>,
 }
 
 impl<'a> Program<'a> {
     /// The first file is the script.
     pub(super) fn new(files: &[(&'a str, &'a Module)]) -> Self {
-        let mut program =
-            Self { files: Vec::new(), units: Vec::new(), by_name: HashMap::new(), classes: HashMap::new() };
+        let mut program = Self {
+            files: Vec::new(),
+            units: Vec::new(),
+            by_name: HashMap::new(),
+            classes: HashMap::new(),
+            class_data: HashSet::new(),
+        };
         for (number, (path, module)) in files.iter().enumerate() {
             let unit = program.units.len();
             let mut collector = Collector {
@@ -62,11 +74,13 @@ impl<'a> Program<'a> {
                 class: None,
                 parent: None,
                 imports: HashMap::new(),
+                stars: Vec::new(),
             };
-            collector.unit("<module>", None, Vec::new(), module.body(), 1);
-            let imports = collector.imports;
-            program.files.push(File { path, module, api: ApiNames::of(module.body()), imports, unit });
+            collector.unit("<module>", None, None, module.body(), 1);
+            let (imports, stars) = (collector.imports, collector.stars);
+            program.files.push(File { path, module, api: ApiNames::of(module.body()), imports, stars, unit });
         }
+        program.import_stars();
         for (number, unit) in program.units.iter().enumerate() {
             program.by_name.entry(unit.name).or_default().push(number);
             if let (Some(class), "forward") = (unit.class, unit.name) {
@@ -105,10 +119,23 @@ struct Collector<'p, 'a> {
     class: Option<&'a str>,
     parent: Option<usize>,
     imports: HashMap<String, String>,
+    stars: Vec<String>,
 }
 
 impl<'a> Collector<'_, 'a> {
-    fn unit(&mut self, name: &'a str, class: Option<&'a str>, params: Vec<&'a str>, body: &'a [Stmt], line: u32) {
+    fn unit(
+        &mut self,
+        name: &'a str,
+        class: Option<&'a str>,
+        function: Option<&'a StmtFunctionDef>,
+        body: &'a [Stmt],
+        line: u32,
+    ) {
+        let parameters = || function.into_iter().flat_map(|function| function.parameters.iter());
+        let params: Vec<&str> = parameters().map(|parameter| parameter.name().as_str()).collect();
+        let defaults = parameters().filter_map(|parameter| Some((parameter.name().as_str(), parameter.default()?)));
+        let defaults = defaults.collect();
+        let decorators = function.map(|function| &function.decorator_list[..]).unwrap_or_default();
         let mut names = Bound::default();
         names.visit_body(body);
         names.all.extend(&params);
@@ -119,7 +146,20 @@ impl<'a> Collector<'_, 'a> {
         let scope = if self.scope.is_empty() { "<module>".to_owned() } else { self.scope.join(".") };
         let (file, parent) = (self.file, self.parent);
         let (locals, variables) = (names.all, names.variables);
-        self.program.units.push(Unit { file, scope, name, class, parent, params, body, line, locals, variables });
+        self.program.units.push(Unit {
+            file,
+            scope,
+            name,
+            class,
+            parent,
+            params,
+            defaults,
+            decorators,
+            body,
+            line,
+            locals,
+            variables,
+        });
         let outer = self.parent;
         // The module is nobody's enclosing function.
         if name != "<module>" {
@@ -136,17 +176,17 @@ impl<'a> Visitor<'a> for Collector<'_, 'a> {
     fn visit_stmt(&mut self, stmt: &'a Stmt) {
         match stmt {
             Stmt::FunctionDef(function) => {
-                let params = function.parameters.iter().map(|parameter| parameter.name().as_str()).collect();
                 let line = function
                     .decorator_list
                     .first()
                     .map_or_else(|| self.module.span(stmt).0, |decorator| self.module.span(decorator).0);
                 self.scope.push(&function.name);
-                self.unit(&function.name, self.class, params, &function.body, line);
+                self.unit(&function.name, self.class, Some(function), &function.body, line);
                 self.scope.pop();
             }
             Stmt::ClassDef(class) => {
                 self.program.classes.entry(&class.name).or_insert(false);
+                self.program.class_data.extend(class.body.iter().filter_map(shared_attribute));
                 self.scope.push(&class.name);
                 let outer = self.class.replace(&class.name);
                 self.visit_body(&class.body);
@@ -167,6 +207,9 @@ impl<'a> Visitor<'a> for Collector<'_, 'a> {
                 let module = import.module.as_ref().map_or("", |module| module.as_str());
                 for alias in &import.names {
                     let bound = alias.asname.as_ref().unwrap_or(&alias.name);
+                    if bound.as_str() == "*" {
+                        self.stars.push(module.to_owned());
+                    }
                     self.imports.insert(bound.to_string(), format!("{module}.{}", alias.name));
                 }
             }
@@ -175,6 +218,26 @@ impl<'a> Visitor<'a> for Collector<'_, 'a> {
     }
 
     fn visit_expr(&mut self, _: &'a Expr) {}
+}
+
+/// The name of a class's own attribute that holds something that can be changed in place.
+fn shared_attribute(stmt: &Stmt) -> Option<&str> {
+    let (target, value) = match stmt {
+        Stmt::Assign(assign) => (assign.targets.first()?, &*assign.value),
+        Stmt::AnnAssign(assign) => (&*assign.target, assign.value.as_deref()?),
+        _ => return None,
+    };
+    let is_field = |call: &ExprCall| match &*call.func {
+        Expr::Name(name) => name.id.eq_ignore_ascii_case("field"),
+        Expr::Attribute(attribute) => attribute.attr.as_str() == "field",
+        _ => false,
+    };
+    let shared = match value {
+        Expr::Call(call) => !is_field(call),
+        Expr::List(_) | Expr::Dict(_) | Expr::Set(_) | Expr::ListComp(_) | Expr::DictComp(_) | Expr::SetComp(_) => true,
+        _ => false,
+    };
+    target.as_name_expr().filter(|_| shared).map(|name| name.id.as_str())
 }
 
 /// The names that a body binds, nested functions and classes not looked into.

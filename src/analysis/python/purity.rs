@@ -1,5 +1,7 @@
 //! What well-known calls leave alone. Everything not named here may change whatever it can reach.
 
+use ruff_python_ast::{Expr, ExprCall};
+
 /// Built-in functions that change none of their arguments.
 pub(super) const BUILTINS: &[&str] = &[
     "abs",
@@ -69,6 +71,55 @@ pub(super) const BUILTINS: &[&str] = &[
     "KeyboardInterrupt",
 ];
 
+/// Of these built-in functions: those that call, now or later, what they are given.
+pub(super) const CALLING: &[&str] = &["map", "filter"];
+
+/// Methods of the project's own classes that built-in functions call.
+pub(super) const SPECIAL_OF_FUNCTIONS: [&str; 16] = [
+    "__len__",
+    "__str__",
+    "__repr__",
+    "__bool__",
+    "__iter__",
+    "__next__",
+    "__float__",
+    "__int__",
+    "__index__",
+    "__format__",
+    "__hash__",
+    "__abs__",
+    "__round__",
+    "__reversed__",
+    "__getitem__",
+    "__eq__",
+];
+
+/// Methods of the project's own classes that operators call.
+pub(super) const SPECIAL_OF_OPERATORS: [&str; 22] = [
+    "__add__",
+    "__radd__",
+    "__iadd__",
+    "__sub__",
+    "__rsub__",
+    "__isub__",
+    "__mul__",
+    "__rmul__",
+    "__matmul__",
+    "__truediv__",
+    "__mod__",
+    "__pow__",
+    "__neg__",
+    "__invert__",
+    "__eq__",
+    "__ne__",
+    "__lt__",
+    "__le__",
+    "__gt__",
+    "__ge__",
+    "__contains__",
+    "__or__",
+];
+
 /// Calls after which no estimate holds.
 pub(super) const OPAQUE: &[&str] = &["exec", "eval", "globals", "locals", "vars", "compile", "__import__"];
 
@@ -86,10 +137,7 @@ const MODULES: &[&str] = &[
     "sys",
     "json",
     "copy",
-    "itertools",
-    "functools",
     "collections",
-    "operator",
     "string",
     "re",
     "pathlib",
@@ -134,7 +182,9 @@ const IN_PLACE_FUNCTIONS: &[&str] = &[
     "fill_diagonal",
     "setstate",
     "next",
+    "load",
     "load_state_dict",
+    "update_bn",
 ];
 
 /// Methods that compute from an object and leave it and their arguments as they are.
@@ -340,14 +390,32 @@ const CONTAINER_METHODS: &[&str] = &[
     "close",
 ];
 
+/// Whether a method that mostly looks something up takes it away here: `get()` of a queue, `join()` of a thread.
+pub(super) fn is_taking(call: &ExprCall, method: &str) -> bool {
+    let first = call.arguments.args.first();
+    let waits = call
+        .arguments
+        .keywords
+        .iter()
+        .any(|keyword| keyword.arg.as_ref().is_some_and(|name| matches!(name.as_str(), "block" | "timeout")));
+    match method {
+        "get" => first.is_none_or(Expr::is_boolean_literal_expr) || waits,
+        "join" => first.is_none() || waits,
+        _ => false,
+    }
+}
+
 /// Whether a library function, by its dotted name, leaves its arguments alone.
 pub(super) fn is_pure_function(dotted: &str) -> bool {
     let mut parts = dotted.split('.');
     let known = parts.next().is_some_and(|module| MODULES.contains(&module));
     let function = dotted.rsplit('.').next().unwrap_or(dotted);
+    // A universal function's: numpy.add.at(array, …).
+    let at_indices = function == "at" && dotted.matches('.').count() > 1;
     known
         && !function.ends_with('_')
         && !IN_PLACE_FUNCTIONS.contains(&function)
+        && !at_indices
         && !parts.any(|part| IN_PLACE_PARTS.contains(&part) && part != function)
 }
 

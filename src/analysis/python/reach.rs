@@ -24,7 +24,8 @@ pub(super) struct Calls<'a> {
 }
 
 /// Methods that run without their name being written.
-const IMPLICIT: [&str; 6] = ["forward", "training_step", "validation_step", "collate_fn", "on_epoch_end", "closure"];
+pub(super) const IMPLICIT: [&str; 6] =
+    ["forward", "training_step", "validation_step", "collate_fn", "on_epoch_end", "closure"];
 
 impl<'a> Calls<'a> {
     /// What a program's functions mention on other lines of the script than `except`.

@@ -6,6 +6,7 @@ use std::fs;
 use std::io;
 use std::net::Shutdown;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use crate::analysis::python;
 use crate::base::files::{self, at};
@@ -71,7 +72,9 @@ impl<'a> Worker<'a> {
         let [scratch, temporary] = leftovers(layout, &plan.job, segment.id);
         let tree = scratch.join(isolation::TREE);
         files::create_dir_all(&tree)?;
-        versions.check_out(&run_plan.version, &tree)?;
+        // They were there when the run began.
+        let before = Duration::from_millis(u64::try_from(meta.started_ms).unwrap_or(0).saturating_sub(1000));
+        versions.check_out(&run_plan.version, &tree, SystemTime::UNIX_EPOCH + before)?;
         let script = tree.join(&run_plan.script);
         fs::remove_file(&script).map_err(at("replace", &script))?;
         files::write_atomic(&script, probed.as_bytes())?;
@@ -83,6 +86,8 @@ impl<'a> Worker<'a> {
             run: segment.run.clone(),
             args: recorded_arguments(layout, segment)?,
             entropy_seed: meta.entropy_seed,
+            started_ms: meta.started_ms,
+            training_ms: plan.training_ms.clone(),
             steps: segment.steps.clone(),
             stop: segment.stop,
             inserted: run_plan.inserted.clone(),

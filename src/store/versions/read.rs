@@ -7,6 +7,7 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::{Component, Path};
+use std::time::SystemTime;
 
 use git2::{Delta, DiffOptions, ObjectType, Patch, Tree, TreeWalkMode, TreeWalkResult};
 
@@ -65,11 +66,11 @@ impl Versions {
         Ok(changed)
     }
 
-    /// Writes all files of a version into an empty folder. Submodules are left out.
+    /// Writes all files of a version into an empty folder, as files last changed at `modified`. Submodules are left out.
     ///
     /// # Errors
     /// If the version cannot be read, a path would leave the folder, or the disk refuses.
-    pub fn check_out(&self, version: &VersionId, folder: &Path) -> Result<(), VersionError> {
+    pub fn check_out(&self, version: &VersionId, folder: &Path, modified: SystemTime) -> Result<(), VersionError> {
         for (path, (mode, id)) in self.entries(version)? {
             let relative = Path::new(OsStr::from_bytes(&path));
             let plain = relative.components().all(|part| matches!(part, Component::Normal(_)));
@@ -96,7 +97,7 @@ impl Versions {
                     .create_new(true)
                     .mode(mode & 0o777)
                     .open(&target)
-                    .and_then(|mut file| file.write_all(blob.content()))
+                    .and_then(|mut file| file.write_all(blob.content()).and_then(|()| file.set_modified(modified)))
             };
             written.map_err(files::at("write", &target))?;
         }

@@ -183,6 +183,7 @@ pub(crate) fn plan() -> ReplayPlan {
         cost: Cost { prefix_ns: 1_000_000_000, restore_ns: 0, execute_ns: 4_000_000_000 },
     };
     ReplayPlan {
+        training_ms: Vec::new(),
         job: "000000000a".parse().expect("an id"),
         names: vec!["norm".into()],
         workers: 2,

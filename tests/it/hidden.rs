@@ -1,0 +1,210 @@
+//! State in places where a look at the loop does not find it: replayed all the same, or executed from the beginning.
+
+use crate::truth::{Added, Case};
+
+/// One iteration of `outer` in each epoch, of `inner` in each step; `seen` is logged by the added statement.
+struct Hidden {
+    what: &'static str,
+    others: &'static [(&'static str, &'static str)],
+    before: &'static str,
+    inner: &'static str,
+    outer: &'static str,
+    seen: &'static str,
+}
+
+const NOTHING: Hidden = Hidden { what: "", others: &[], before: "", inner: "pass", outer: "pass", seen: "" };
+
+const SETUP: (&str, &str) =
+    ("setup.py", "history = []\nconfig = {'lr': 1.0}\nclass Counter:\n    n = 0\ncounter = Counter()\n");
+const UTILS: (&str, &str) = (
+    "utils.py",
+    "count = 0\nseen = []\ndef tick():\n    global count\n    count += 1\n    return count\n\
+     class Meter:\n    def add(self, x):\n        seen.append(x)\n",
+);
+
+impl Hidden {
+    #[track_caller]
+    fn check(&self) {
+        let script = format!(
+            "import random, afterlog\nrandom.seed(1)\n{}\nfor epoch in afterlog.loop('epoch', range(6)):\n    total = 0.0\n    \
+             for step in afterlog.loop('step', range(3)):\n        total += random.random()\n        {}\n    {}\n    \
+             afterlog.log('total', total)\n",
+            self.before, self.inner, self.outer
+        );
+        let statement: &'static str = Box::leak(format!("afterlog.log('seen', [{}])", self.seen).into_boxed_str());
+        let with_statement = Added { after: "afterlog.log('total'", statement, deeper: 0 }.to(&script);
+        Case { torch: false, others: self.others, script: &script, with_statement: &with_statement }
+            .check_entered(self.what, "seen");
+    }
+}
+
+#[test]
+fn state_of_other_modules() {
+    for hidden in [
+        Hidden {
+            what: "objects imported by name",
+            others: &[SETUP],
+            before: "from setup import history, config, counter as c",
+            inner: "history.append(step); c.n += 1",
+            outer: "config['lr'] *= 0.5",
+            seen: "len(history), config['lr'], c.n",
+        },
+        Hidden {
+            what: "objects imported all at once",
+            others: &[SETUP],
+            before: "from setup import *",
+            inner: "history.append(step)",
+            seen: "len(history)",
+            ..NOTHING
+        },
+        Hidden {
+            what: "a module's variables",
+            others: &[UTILS],
+            before: "import utils",
+            inner: "utils.seen.append(step)",
+            outer: "utils.count += 1",
+            seen: "len(utils.seen), utils.count",
+        },
+        Hidden {
+            what: "a module that a variable stands for, and one that is imported by its name's text",
+            others: &[UTILS],
+            before: "import importlib, utils\nsame = utils if random else None\nother = importlib.import_module('utils')\n\
+                     def count(m):\n    m.count += 1",
+            inner: "count(same)",
+            outer: "other.tick()",
+            seen: "same.count, other.count",
+        },
+        Hidden {
+            what: "a function of a module, under another name",
+            others: &[UTILS],
+            before: "import utils as u\nfrom utils import tick as tock",
+            inner: "n = tock()",
+            outer: "m = u.tick()",
+            seen: "n, m",
+        },
+        Hidden {
+            what: "a method of a class of a module",
+            others: &[UTILS],
+            before: "import utils\nmeter = utils.Meter()",
+            inner: "meter.add(step)",
+            seen: "utils.seen",
+            ..NOTHING
+        },
+    ] {
+        hidden.check();
+    }
+}
+
+#[test]
+fn state_of_classes_and_functions() {
+    for hidden in [
+        Hidden {
+            what: "attributes of a class",
+            before: "class Config:\n    lr = 1.0\n    made = 0\n    all = []\n    def __init__(self):\n        \
+                     type(self).made += 1\n    def note(self, x):\n        self.all.append(x)\nconfig = Config()",
+            inner: "config.note(step)",
+            outer: "Config.lr *= 0.5; Config()",
+            seen: "Config.lr, Config.made, len(Config.all)",
+            ..NOTHING
+        },
+        Hidden {
+            what: "a class method",
+            before: "class Count:\n    n = 0\n    @classmethod\n    def up(cls):\n        cls.n += 1\ncount = Count()",
+            inner: "count.up()",
+            seen: "Count.n",
+            ..NOTHING
+        },
+        Hidden {
+            what: "attributes of a function",
+            before: "def f():\n    f.calls += 1\nf.calls = 0",
+            inner: "f()",
+            seen: "f.calls",
+            ..NOTHING
+        },
+        Hidden {
+            what: "arguments by default",
+            before: "def keep(x, kept=[]):\n    kept.append(x)\n    return len(kept)",
+            inner: "n = keep(step)",
+            seen: "n",
+            ..NOTHING
+        },
+        Hidden {
+            what: "what decorates a function",
+            before: "def counted(f):\n    n = 0\n    def call():\n        nonlocal n\n        n += 1\n        return n\n    \
+                     return call\n@counted\ndef f():\n    pass",
+            inner: "n = f()",
+            seen: "n",
+            ..NOTHING
+        },
+        Hidden {
+            what: "a cache of results",
+            before: "import functools\n@functools.lru_cache(None)\ndef draw(k):\n    return random.random()",
+            outer: "d = draw(epoch // 2)",
+            seen: "d",
+            ..NOTHING
+        },
+    ] {
+        hidden.check();
+    }
+}
+
+#[test]
+fn state_that_is_changed_without_a_call_of_the_code_that_changes_it() {
+    let boxed = "class Box:\n    def __init__(self):\n        self.n = 0\n    @property\n    def value(self):\n        \
+                 self.n += 1\n        return self.n\n    def __getitem__(self, i):\n        self.n += 1\n        return i\n    \
+                 def __add__(self, x):\n        self.n += 1\n        return x\n    def __enter__(self):\n        self.n += 1\n    \
+                 def __exit__(self, *a):\n        pass\n    def add(self, x):\n        self.n += 1\n        return x\n\
+                 a, b, c, d, e, f = (Box() for _ in range(6))\n\
+                 seen = []\nhooks = {'note': lambda x: seen.append(x)}\ndef note(x):\n    notes.append(x)\nnotes = []\n\
+                 import threading";
+    Hidden {
+        what: "properties, operators, hooks, threads",
+        before: boxed,
+        inner: "x = a.value + b[0]; hooks['note'](step); list(map(note, [step]))",
+        outer: "y = c + 1; z = sorted([2, 1], key=e.add); t = threading.Thread(target=note, args=(9,)); t.start(); t.join()\n    \
+                with d: pass",
+        seen: "a.n, b.n, c.n, d.n, e.n, seen, notes",
+        ..NOTHING
+    }
+    .check();
+}
+
+#[test]
+fn iterators_and_queues_that_are_used_up_on_the_way() {
+    for hidden in [
+        Hidden {
+            what: "iterators",
+            before: "import itertools\ndef stream():\n    n = 0\n    while True:\n        n += 1\n        yield n\n\
+                     numbers, turns, rows = stream(), itertools.cycle([1, 2, 3, 5, 7]), iter(range(1000))",
+            inner: "x = list(itertools.islice(numbers, 2))",
+            outer: "one, two = itertools.islice(turns, 2); z = sum(b for a, b in zip(range(3), rows))",
+            seen: "x, one, two, z",
+            ..NOTHING
+        },
+        Hidden {
+            what: "a queue that a thread fills",
+            before: "import queue, threading\nq = queue.Queue(4)\ndef fill():\n    for n in range(10000):\n        q.put(n)\n\
+                     threading.Thread(target=fill, daemon=True).start()",
+            inner: "x = q.get()",
+            seen: "x",
+            ..NOTHING
+        },
+        Hidden {
+            what: "functions that write into what they are given",
+            before: "import operator\nkept, table = [], {}",
+            inner: "list.append(kept, step)",
+            outer: "operator.setitem(table, epoch, step)",
+            seen: "len(kept), len(table)",
+            ..NOTHING
+        },
+        Hidden {
+            what: "addresses of objects",
+            before: "class P: pass\nps, counts = [P(), P()], {}",
+            inner: "counts[id(ps[0])] = counts.get(id(ps[0]), 0) + 1",
+            seen: "list(counts.values())",
+            ..NOTHING
+        },
+    ] {
+        hidden.check();
+    }
+}

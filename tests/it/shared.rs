@@ -1,0 +1,186 @@
+//! Objects that others refer to, memory that several tensors lie in, graphs: restored so that all see the same again.
+
+use crate::env::TestProject;
+use crate::truth::{Added, Case, values};
+
+#[track_caller]
+fn check(torch: bool, script: &str, after: &'static str, seen: &'static str) {
+    let with_statement = Added { after, statement: seen, deeper: 0 }.to(script);
+    Case { torch, others: &[], script, with_statement: &with_statement }.check_entered(after, "seen");
+}
+
+#[test]
+fn what_objects_hold_stays_the_same_object() {
+    let script = "\
+import array, functools, random, threading, types, afterlog
+random.seed(1)
+class M:
+    def __init__(self):
+        self.w = 0.0
+class Pair:
+    def __init__(self, m):
+        self.m = m
+    def __reduce__(self):
+        return (Pair, (self.m,))
+def train(m, x):
+    m.w += x
+a, b, c, d = M(), M(), M(), M()
+step = functools.partial(train, a)
+names = types.SimpleNamespace(m=b, n=0)
+pair, holder = Pair(c), M()
+numbers = holder.numbers = array.array('d')
+kept = []
+keep = {'it': kept.append}
+for epoch in afterlog.loop('epoch', range(6)):
+    note = kept.append
+    worker = threading.Thread(target=note, args=(0,))
+    for x in afterlog.loop('step', range(3)):
+        step(random.random())
+        names.m.w += 1
+        names.n += 1
+        pair.m.w += 1
+        keep['it'](x)
+        worker.name
+    note(epoch)
+    numbers.append(a.w)
+    afterlog.log('draw', random.random())
+";
+    let seen = "afterlog.log('seen', [a.w, b.w, names.n, c.w, len(holder.numbers), kept])";
+    check(false, script, "afterlog.log('draw'", seen);
+}
+
+#[test]
+fn sets_of_numbers_keep_their_order() {
+    let script = "\
+import random, afterlog
+random.seed(1)
+s = set()
+for epoch in afterlog.loop('epoch', range(8)):
+    for x in afterlog.loop('step', range(4)):
+        s.add((7 - epoch) * 8 % 61)
+        s.add((7 - epoch) * 16 + x)
+    afterlog.log('draw', random.random())
+";
+    check(false, script, "afterlog.log('draw'", "afterlog.log('seen', list(s))");
+}
+
+#[test]
+fn arrays_and_tensors_that_share_memory_share_it_again() {
+    let script = "\
+import afterlog, numpy as np, torch
+rng = np.random.default_rng(1)
+torch.manual_seed(0)
+model = torch.nn.Linear(3, 1)
+opt = torch.optim.SGD(model.parameters(), lr=0.1)
+kept, weights = [], []
+z = np.zeros(6)
+for epoch in afterlog.loop('epoch', range(6)):
+    if epoch % 2 == 0:
+        z = np.zeros(6) + epoch
+        a, back, masked = z[1:4], z[::-1], np.ma.array([1.0, 2.0], mask=[0, 1])
+        of_torch = torch.zeros(6)
+        in_numpy = of_torch.numpy()
+        best = model.state_dict()
+    for x in afterlog.loop('step', range(3)):
+        z += rng.random()
+        of_torch += 1
+        opt.zero_grad()
+        model(torch.rand(2, 3)).sum().backward()
+        opt.step()
+    a[0] = 100
+    back[0] += 5
+    kept.append(model.weight.data)
+    weights.append(model.weight.detach().numpy())
+    afterlog.log('draw', rng.random())
+";
+    let seen = "afterlog.log('seen', [a.tolist(), z.tolist(), back.tolist(), float(masked.sum()), in_numpy.tolist(), \
+                best['weight'].tolist(), kept[0].tolist(), weights[0].tolist()])";
+    check(true, script, "afterlog.log('draw'", seen);
+}
+
+#[test]
+fn a_graph_that_reaches_out_of_a_nested_loop_is_there_when_gradients_are_asked_for() {
+    let script = "\
+import afterlog, torch
+torch.manual_seed(0)
+cell = torch.nn.RNNCell(3, 4)
+opt = torch.optim.SGD(cell.parameters(), lr=0.1)
+h = torch.zeros(2, 4)
+for epoch in afterlog.loop('epoch', range(6)):
+    for x in afterlog.loop('step', range(3)):
+        h = cell(torch.rand(2, 3), h)
+    opt.zero_grad()
+    h.sum().backward()
+    opt.step()
+    h = h.detach()
+    afterlog.log('draw', torch.rand(()).item())
+";
+    let seen = "afterlog.log('seen', [h.sum().item(), cell.weight_hh.grad.sum().item()])";
+    check(true, script, "afterlog.log('draw'", seen);
+}
+
+/// Without a seed of the script's own torch draws other weights in each process.
+#[test]
+fn an_unseeded_torch_script_is_replayed_with_the_numbers_of_its_run() {
+    let script = "\
+import afterlog, torch
+model = torch.nn.Linear(3, 1)
+for epoch in afterlog.loop('epoch', range(3)):
+    afterlog.log('weight', model.weight.sum().item())
+";
+    let project = TestProject::git().with_torch();
+    project.write("train.py", script);
+    project.afterlog(&["run", "--checkpoints", "off", "train.py"]).ok();
+    let recorded = values(&project, &["weight"]);
+    project.afterlog(&["run", "--checkpoints", "off", "train.py"]).ok();
+    let both = values(&project, &["weight"]);
+    assert!(both.iter().any(|row| !recorded.contains(row)), "two runs draw different numbers: {both:?}");
+    project.write("train.py", format!("{script}    afterlog.log('seen', model.weight.sum().item())\n"));
+    project.afterlog(&["replay", "seen", "--yes"]).ok();
+    assert_eq!(values(&project, &["seen"]), both);
+}
+
+#[test]
+fn what_a_replay_reads_from_a_file_of_later_is_not_called_verified() {
+    let script = "\
+import json, os, random, afterlog
+random.seed(1)
+start = json.load(open('out/last.json')) if os.path.exists('out/last.json') else 0
+os.makedirs('out', exist_ok=True)
+table = open('data.csv').read()
+for epoch in afterlog.loop('epoch', range(5)):
+    for x in afterlog.loop('step', range(2)):
+        random.random()
+    with open('out/log.txt', 'a') as log:
+        log.write('x')
+    if epoch == READ:
+        known = json.load(open('out/best.json'))
+    with open('out/best.json', 'w') as best:
+        json.dump(epoch, best)
+    afterlog.log('draw', random.random())
+";
+    for (read, resumes, verdict) in [
+        ("9", false, "verified"),
+        ("3", false, "unverified"),
+        ("9 or open('out/log.txt').read() == ''", false, "unverified"),
+        ("9", true, "unverified"),
+    ] {
+        let mut script = script.replace("READ", read);
+        if resumes {
+            script.push_str("json.dump(1, open('out/last.json', 'w'))\n");
+        }
+        let project = TestProject::git();
+        project.write(".gitignore", "out/\n");
+        project.write("data.csv", "1\n");
+        project.write("train.py", &script);
+        project.afterlog(&["run", "--checkpoints", "all", "train.py"]).ok();
+        project.write(
+            "train.py",
+            Added { after: "afterlog.log('draw'", statement: "afterlog.log('s', start)", deeper: 0 }.to(&script),
+        );
+        let replayed = project.afterlog(&["replay", "s", "--iters", "epoch=3", "--yes"]);
+        assert_eq!(replayed.code, Some(0), "{replayed:?}");
+        let verdicts = project.afterlog(&["grid", "s", "--verdicts", "--format", "csv"]).ok();
+        assert!(verdicts.trim_end().ends_with(&format!(",{verdict}")), "{read} {resumes}: {verdicts}");
+    }
+}
