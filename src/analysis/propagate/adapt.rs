@@ -285,7 +285,8 @@ impl Work<'_, '_> {
             let Some(place) = tree.statement_of(read).and_then(|statement| tree.place(statement)) else { return false };
             let inside = tree.contains(self.unit, read);
             let reached = reaching(tree, name, place, &|_| false);
-            tree.scope(read) == scope && reached.iter().all(|definition| tree.contains(self.unit, *definition) == inside)
+            tree.scope(read) == scope
+                && reached.iter().all(|definition| tree.contains(self.unit, *definition) == inside)
         })
     }
 

@@ -1,6 +1,7 @@
 //! What moves as one: a statement, the guard around it, the loop that sums what it logs.
 
 use crate::analysis::propagate::Session;
+use crate::analysis::propagate::reach::is_stored;
 use crate::analysis::treediff::{Kind, NodeId};
 
 /// Calls that change something a training depends on, or that cost much.
@@ -51,6 +52,8 @@ const EFFECTS: &[&str] = &[
     "register_buffer",
     "requires_grad_",
 ];
+/// Words in the names of functions that train: wherever they come from, they are not called once more.
+const TRAINING: &[&str] = &["train", "training", "fit", "step", "backward", "optimize", "update"];
 /// Calls without effect and of little cost.
 pub(super) const PURE: &[&str] = &[
     "item",
@@ -200,10 +203,44 @@ fn calls(session: &Session<'_>, node: NodeId) -> Vec<String> {
         .collect()
 }
 
-/// Whether no call in a statement is known to change what a training depends on.
+/// Whether no call in a statement is known to change what a training depends on, nor anything that the source's own
+/// functions do when they are called there.
 pub(super) fn has_no_effect(session: &Session<'_>, node: NodeId) -> bool {
+    no_effect(session, node, &mut Vec::new())
+}
+
+fn no_effect(session: &Session<'_>, node: NodeId, seen: &mut Vec<String>) -> bool {
     let in_place = |name: &str| name.ends_with('_') && !name.starts_with('_');
-    !calls(session, node).iter().any(|name| EFFECTS.contains(&name.as_str()) || in_place(name))
+    let trains = |name: &str| name.split('_').any(|word| TRAINING.contains(&word));
+    let new = calls(session, node).into_iter().filter(|name| !seen.contains(name)).collect::<Vec<_>>();
+    seen.extend(new.iter().cloned());
+    new.iter().all(|name| {
+        !EFFECTS.contains(&name.as_str())
+            && !in_place(name)
+            && !trains(name)
+            && called(session, name).into_iter().all(|body| !stores(session, body) && no_effect(session, body, seen))
+    })
+}
+
+/// The source's functions and methods of a name, and the constructors of its classes.
+fn called(session: &Session<'_>, name: &str) -> Vec<NodeId> {
+    let tree = &session.source.tree;
+    let is = |id: NodeId, kind: Kind, name: &str| tree.node(id).kind == kind && tree.node(id).name == name;
+    let all = || 0..tree.nodes.len();
+    let classes = all().filter(|id| is(*id, Kind::Class, name));
+    let constructors = classes.flat_map(|class| tree.subtree(class).filter(|id| is(*id, Kind::Function, "__init__")));
+    all().filter(|id| is(*id, Kind::Function, name)).chain(constructors).collect()
+}
+
+/// Whether a function assigns to what is not its own: an attribute of anything but the object that it constructs.
+fn stores(session: &Session<'_>, function: NodeId) -> bool {
+    let tree = &session.source.tree;
+    let constructs = tree.node(function).name == "__init__";
+    tree.subtree(function).any(|id| {
+        let node = tree.node(id);
+        let own = || constructs && tree.path(id).is_some_and(|path| path.starts_with("self."));
+        node.kind == Kind::Member && is_stored(tree, id) && !own()
+    })
 }
 
 /// Whether every call in a statement is known to have no effect, and only variables are assigned.
