@@ -38,13 +38,16 @@ pub(super) fn run(args: &DemoArgs, plain: bool, output: &mut Output) -> Result<E
     demo.add_statement()?;
     output.line(&format!("  and now a log statement that none of them had: {HINDSIGHT_NAME}\n"))?;
     output.finish()?;
+    let look_around = format!("\nLook around: cd {} && afterlog", demo.folder().display());
     if !args.no_tui {
-        return interface::run(plain);
+        let code = interface::run(plain, output)?;
+        output.line(&look_around)?;
+        return Ok(code);
     }
     output.line(&format!("$ afterlog replay {HINDSIGHT_NAME} --yes"))?;
     let code = replay::replay_all(HINDSIGHT_NAME, output)?;
     output.line(&format!("\n$ afterlog grid val_acc {HINDSIGHT_NAME}"))?;
     grid::show_all(&["val_acc", HINDSIGHT_NAME], output)?;
-    output.line(&format!("\nLook around: cd {} && afterlog", demo.folder().display()))?;
+    output.line(&look_around)?;
     Ok(code)
 }

@@ -52,7 +52,7 @@ fn perform(args: Args, output: &mut Output) -> Result<ExitCode, Error> {
     }
     match args.command {
         Some(command) => dispatch(command, args.plain, output),
-        None => interface::run(args.plain),
+        None => interface::run(args.plain, output),
     }
 }
 

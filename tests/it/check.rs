@@ -281,6 +281,8 @@ fn an_iteration_that_was_interrupted_is_not_replayed_as_if_the_run_had_finished_
     let script = r#"
 import os, signal
 import afterlog
+# Where tests run in the background of a shell, it is ignored from the start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 for epoch in afterlog.loop("epoch", range(4)):
     for step in afterlog.loop("step", range(6)):
         if epoch == 2 and step == 3 and not os.path.exists("again"):

@@ -148,9 +148,9 @@ fn from_an_added_log_statement_to_verified_values_by_keyboard() {
     // Only what is logged once an iteration: without the step's loss, and without what is logged at the end.
     terminal.send("C");
     terminal.wait_for("Space shows or hides");
-    terminal.send(" ");
+    terminal.send("j ");
     terminal.wait_for("[ ] best_acc");
-    terminal.send("jj ");
+    terminal.send("j ");
     terminal.wait_for("[ ] loss");
     terminal.send("\x1b");
     terminal.wait_for("40 rows");

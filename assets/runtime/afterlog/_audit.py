@@ -8,6 +8,7 @@ entered, and where one has changed, the checkpoint is not taken. Data beyond som
 import collections
 import functools
 import itertools
+import marshal
 import os
 import sys
 import types
@@ -17,10 +18,11 @@ from . import _kinds
 #: Containers and arrays of more items than this are judged by their length and `_SAMPLE` items evenly apart.
 _WHOLE, _SAMPLE = 4096, 256
 #: Values that are looked at in one variable, and in all together.
-_MOST_IN_ONE, _MOST = 20_000, 100_000
+_MOST_IN_ONE, _MOST = 20_000, 50_000
 #: A loop that failed so often is not looked at again: it has no checkpoints from then on.
 _FAILURES = 3
 _MISSING = object()
+_BUILT_IN = (list, tuple, dict, set, frozenset, bytearray, collections.deque)
 
 
 class Audit:
@@ -131,6 +133,8 @@ class _Look:
 
     def _one(self, value):
         """What an object is by itself, and what it leads to."""
+        if type(value) in _BUILT_IN:
+            return _container(value, type(value))
         if _kinds.is_tensor(value):
             return _tensor(value), [value.grad] if value.is_leaf else []
         if _kinds.is_array(value):
@@ -221,20 +225,26 @@ def _array(value):
     return facts + (value.flat[:: value.size // _SAMPLE].tobytes(),), ()
 
 
-def _object(value):
-    kind, children = _kinds.container_kind(value), []
-    token = None if kind is None else len(value)
+def _container(value, kind):
     if kind in (set, frozenset):
-        items = [hash(item) for item in value] if len(value) <= _WHOLE else []
-        token = (len(value), frozenset(items))
-    elif kind is bytearray:
-        token = (len(value), bytes(_sample(value)))
-    elif kind is dict:
-        step = 1 if len(value) <= _WHOLE else len(value) // _SAMPLE
-        for key, item in itertools.islice(dict.items(value), 0, None, step):
-            children += (key, item)
-    elif kind is not None:
-        children = list(_sample(list(value) if kind is collections.deque else value))
+        items = frozenset(hash(item) for item in value) if len(value) <= _WHOLE else None
+        return (len(value), items), []
+    if kind is bytearray:
+        return (len(value), bytes(_sample(value))), []
+    items = dict.items(value) if kind is dict else value
+    if len(items) > _WHOLE:
+        items = itertools.islice(items, 0, None, len(items) // _SAMPLE)
+    children = [part for item in items for part in item] if kind is dict else list(items)
+    for item in children:
+        if type(item) not in _kinds.ATOMS:
+            return len(value), children
+    # The most common by far: numbers and texts, taken as bytes at once.
+    return (len(value), marshal.dumps(children, 2)), []
+
+
+def _object(value):
+    kind = _kinds.container_kind(value)
+    token, children = (None, []) if kind is None else _container(value, kind)
     for name, item in getattr(value, "__dict__", {}).items():
         if not _is_cache(value, name):
             children += (name, item)

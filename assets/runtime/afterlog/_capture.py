@@ -77,6 +77,9 @@ def walk(roots):
 
 def _children(value, kind):
     """What an object leads to, in a fixed order."""
+    if type(value) is list:
+        # Most objects of a large state are these.
+        return [item for item in value if type(item) not in _kinds.ATOMS]
     if isinstance(value, types.MethodType):
         return [value.__self__]
     if _is_bound_builtin(value):

@@ -120,9 +120,15 @@ def set_generator_state(value, state):
         value.set_state(state)
 
 
+_CONTAINERS = (list, dict, set, collections.deque, bytearray, tuple, frozenset)
+
+
 def container_kind(value):
     """The built-in container that this is or derives from, or None."""
-    for kind in (list, dict, set, collections.deque, bytearray, tuple, frozenset):
+    cls = type(value)
+    if cls in _CONTAINERS:
+        return cls
+    for kind in _CONTAINERS:
         if isinstance(value, kind):
             return kind
     return None

@@ -209,7 +209,8 @@ class Session:
             return
         # The first iteration's start is what the script does before the loop; replay executes that.
         if index == 0:
-            main.before = self._look([(main.plan, main.frame)], [main.entries])
+            # Like all that starts a run, this is not held against the checkpoints.
+            main.before = self._look([(main.plan, main.frame)], [main.entries], lambda look: look())
         elif self._is_seen([(main.plan, main.frame)], [main.entries], main.before):
             self._capture({"at": "iteration_start"}, lambda: self._roots(), [("m", main.entries)])
 
@@ -324,12 +325,12 @@ class Session:
             kind = {"at": "block_end", "block": plan["key"], "occurrence": occurrence}
             self._capture(kind, lambda: self._roots(plan, frame), [("b", entries), ("m", self._main.entries)])
 
-    def _look(self, loops, entries):
+    def _look(self, loops, entries, timed=None):
         """What the audit sees beside the change sets; None if there is nothing to hold against it later."""
         if self._audit.has_failed(loops[-1][0]["key"]):
             return None
         try:
-            return self._adaptive.timed(lambda: self._audit.look(loops, entries))
+            return (timed or self._adaptive.timed)(lambda: self._audit.look(loops, entries))
         except Exception as error:  # noqa: BLE001 - then there is no checkpoint, and training goes on
             self._note_once("a checkpoint was not taken: %s: %s" % (type(error).__name__, error))
             return None

@@ -395,8 +395,11 @@ impl App {
         let Survey { runs, names, jobs } = survey;
         self.timeline.take_runs(runs);
         let mut effects = self.ask_changes();
-        effects.extend(self.replay_take_jobs(jobs));
+        // What was asked for last is looked at first.
+        let replayed: Vec<String> = jobs.iter().rev().flat_map(|job| job.names.iter().cloned()).collect();
         self.results.all_names = names;
+        self.results.all_names.sort_by_key(|name| replayed.iter().position(|n| n == name).unwrap_or(usize::MAX));
+        effects.extend(self.replay_take_jobs(jobs));
         match self.panel {
             Panel::Timeline => effects.extend(self.ask_detail()),
             Panel::Results => effects.extend(self.ask_grid()),

@@ -2,7 +2,7 @@
 
 use ratatui::layout::Rect;
 
-use crate::base::units::duration_ns;
+use crate::base::units::{counted, duration_ns};
 use crate::model::job::{SegmentState, SegmentStatus};
 use crate::model::plan::{RunPlan, RunPlanState, Segment};
 use crate::model::probe::{Placement, PlacementStatus};
@@ -165,10 +165,10 @@ fn plan_titles(app: &App, pen: &mut Pen<'_>, area: Rect) {
     let replayed = plan.runs.iter().filter(|r| r.state == RunPlanState::Replay).count();
     let (low, high) = plan.makespan_ns;
     let total = format!(
-        "{replayed} of {} runs, {} segments; with {} workers {} to {}",
-        plan.runs.len(),
-        plan.segments.len(),
-        plan.workers,
+        "{replayed} of {}, {}; with {} {} to {}",
+        counted(plan.runs.len() as u64, "run"),
+        counted(plan.segments.len() as u64, "segment"),
+        counted(plan.workers as u64, "worker"),
         duration_ns(low),
         duration_ns(high)
     );
@@ -313,10 +313,9 @@ fn detail(app: &App, pen: &mut Pen<'_>, area: Rect) {
         }
         Stage::Preview => {
             if let Some((_, propagation)) = replay.preview.get(replay.cursor.selected) {
-                for placement in &propagation.placements {
-                    lines.extend(placement_lines(placement));
-                }
+                lines.extend(propagation.placements.iter().flat_map(placement_head));
                 lines.extend(snippet(&propagation.text, &propagation.inserted, pen.glyphs()));
+                lines.extend(propagation.placements.iter().flat_map(placement_rest));
                 lines.extend(propagation.problems.iter().map(|p| (p.clone(), Role::Warning)));
             }
         }
@@ -339,14 +338,22 @@ fn detail(app: &App, pen: &mut Pen<'_>, area: Rect) {
 
 /// A placement in words.
 pub(super) fn placement_lines(placement: &Placement) -> Vec<(String, Role)> {
+    placement_head(placement).chain(placement_rest(placement)).collect()
+}
+
+/// Where it is and what speaks for or against it.
+fn placement_head(placement: &Placement) -> impl Iterator<Item = (String, Role)> + '_ {
     let place = placement.line.map_or(String::new(), |line| format!(", line {line}"));
-    let mut lines = vec![(format!("{}: {}{place}", placement.name, placement.status.word()), Role::Title)];
-    lines.extend(placement.changes.iter().map(|change| (format!("  changed: {change}"), Role::Text)));
-    lines.extend(placement.reasons.iter().map(|reason| (format!("  {reason}"), Role::Text)));
-    lines.extend(
-        placement.alternatives.iter().map(|a| (format!("  else after line {}: {}", a.after_line, a.reason), Role::Dim)),
-    );
-    lines
+    let title = format!("{}: {}{place}", placement.name, placement.status.word());
+    let reasons = placement.reasons.iter().map(|reason| (format!("  {reason}"), Role::Text));
+    std::iter::once((title, Role::Title)).chain(reasons)
+}
+
+/// What was changed for it, and where else it could be.
+fn placement_rest(placement: &Placement) -> impl Iterator<Item = (String, Role)> + '_ {
+    let changes = placement.changes.iter().map(|change| (format!("  changed: {change}"), Role::Text));
+    let others = placement.alternatives.iter();
+    changes.chain(others.map(|a| (format!("  else after line {}: {}", a.after_line, a.reason), Role::Dim)))
 }
 
 /// The inserted lines with two lines around them.
