@@ -73,9 +73,11 @@ impl Lane {
         let pick = self.pick(at);
         match &self.parts[pick.part].content {
             Content::Values(column, trust) => {
-                let outermost = column.loops.first().map(String::as_str);
-                let index = self.parts[pick.part].row(pick.row).next();
-                Payload::Value(column.values.get(pick.row), trust.verdict_at(outermost.zip(index)))
+                let outermost = || {
+                    let name = column.loops.first().map(String::as_str);
+                    name.zip(self.parts[pick.part].row(pick.row).next())
+                };
+                Payload::Value(column.values.get(pick.row), trust.verdict_at(outermost))
             }
             Content::Awaited { failed } => Payload::Awaited { failed: *failed },
         }

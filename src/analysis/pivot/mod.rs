@@ -68,13 +68,16 @@ impl Trust {
     }
 
     /// The verdict on a value in that iteration of the outermost loop around it, if any.
-    fn verdict_at(&self, outermost: Option<(&str, u64)>) -> Verdict {
-        let unproven = match outermost {
+    fn verdict_at<'n>(&self, outermost: impl FnOnce() -> Option<(&'n str, u64)>) -> Verdict {
+        if self.unproven.is_empty() {
+            return self.verdict;
+        }
+        let unproven = match outermost() {
             Some((name, index)) if self.main.as_deref() == Some(name) => {
                 self.unproven.iter().any(|(first, last)| (*first..=*last).contains(&index))
             }
             // Before or after the main loop: as good as all of it.
-            _ => !self.unproven.is_empty(),
+            _ => true,
         };
         if unproven { self.verdict.max(Verdict::Unverified) } else { self.verdict }
     }

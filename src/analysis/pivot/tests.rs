@@ -199,7 +199,7 @@ fn iterations_that_nothing_bears_out_are_unverified_among_verified_ones() {
     series.origin = Origin::Replayed { probe: "p".into(), order: 1, trust: trust.clone() };
     let grid = pivot(input(1, &["norm"], vec![series]));
     assert_eq!(lines(&grid), ["0 0 1.0:verified", "0 1 2.0:unverified", "0 2 3.0:verified"]);
-    assert_eq!(trust.verdict_at(None), Verdict::Unverified);
+    assert_eq!(trust.verdict_at(|| None), Verdict::Unverified);
     let diverged = Trust { verdict: Verdict::Diverged, ..trust };
-    assert_eq!(diverged.verdict_at(Some(("epoch", 1))), Verdict::Diverged);
+    assert_eq!(diverged.verdict_at(|| Some(("epoch", 1))), Verdict::Diverged);
 }
