@@ -248,7 +248,8 @@ fn plan_one(
 
 /// Whether the script itself, and not a signal (Ctrl-C), ended the run: only then would it end there again.
 fn ended_by_itself(run: &RunSummary) -> bool {
-    let signalled = run.exit_code.is_some_and(|code| code > 128);
+    // As a shell says it; `sys.exit(-1)` is 255.
+    let signalled = run.exit_code.is_some_and(|code| (129..=192).contains(&code));
     matches!(run.status, RunStatus::Finished | RunStatus::Failed) && !signalled
 }
 

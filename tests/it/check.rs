@@ -299,3 +299,19 @@ for epoch in afterlog.loop("epoch", range(4)):
     project.afterlog(&["replay", "twice", "--yes"]).ok();
     assert_eq!(verdicts(&project), ["verified", "verified"]);
 }
+
+#[test]
+fn a_run_that_gave_a_failing_exit_code_is_replayed_whole() {
+    for code in [1, -1] {
+        let script = format!(
+            "import sys, afterlog\nfor epoch in afterlog.loop('epoch', range(4)):\n    afterlog.log('loss', 1.0 / (1 + epoch))\n    # here\n    if epoch == 2:\n        break\nsys.exit({code})\n"
+        );
+        let project = TestProject::git();
+        project.write("train.py", &script);
+        project.commit("start");
+        assert_eq!(project.afterlog(&["run", "train.py"]).code, Some(code & 255));
+        project.write("train.py", script.replace("# here", TWICE));
+        project.afterlog(&["replay", "twice", "--yes"]).ok();
+        assert_eq!(verdicts(&project), ["verified", "verified", "verified"]);
+    }
+}

@@ -184,3 +184,31 @@ for epoch in afterlog.loop('epoch', range(5)):
         assert!(verdicts.trim_end().ends_with(&format!(",{verdict}")), "{read} {resumes}: {verdicts}");
     }
 }
+
+/// What is written to a file before the loop, and added to it in each iteration.
+#[test]
+fn a_file_that_skipped_iterations_would_have_added_to_is_not_relied_on() {
+    for (begin, add, count) in [
+        (
+            "open('h.txt', 'w').close()",
+            "with open('h.txt', 'a') as f: f.write('x\\n')",
+            "len(open('h.txt').readlines())",
+        ),
+        (
+            "db = sqlite3.connect('h.db'); db.execute('create table t (x)'); db.commit(); db.close()",
+            "db = sqlite3.connect('h.db'); db.execute('insert into t values (1)'); db.commit(); db.close()",
+            "sqlite3.connect('h.db').execute('select count(*) from t').fetchone()[0]",
+        ),
+    ] {
+        let script = format!(
+            "import sqlite3, afterlog\n{begin}\ntotal = 0\nfor epoch in afterlog.loop('epoch', range(5)):\n    for x in range(3):\n        total += x\n    {add}\n    afterlog.log('total', total)\n"
+        );
+        let project = TestProject::git();
+        project.write("train.py", &script);
+        project.afterlog(&["run", "--checkpoints", "all", "train.py"]).ok();
+        project.write("train.py", format!("{script}    afterlog.log('count', {count})\n"));
+        project.afterlog(&["replay", "count", "--iters", "epoch=3", "--yes"]).ok();
+        let grid = project.afterlog(&["grid", "count", "--verdicts", "--format", "csv"]).ok();
+        assert!(grid.trim_end().ends_with(",unverified"), "{grid}");
+    }
+}

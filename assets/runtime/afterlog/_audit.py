@@ -13,12 +13,12 @@ import os
 import sys
 import types
 
-from . import _kinds
+from . import _frames, _kinds
 
 #: Containers and arrays of more items than this are judged by their length and `_SAMPLE` items evenly apart.
 _WHOLE, _SAMPLE = 4096, 256
 #: Values that are looked at in one variable, and in all together.
-_MOST_IN_ONE, _MOST = 20_000, 50_000
+_MOST_IN_ONE, _MOST = 5_000, 500_000
 #: A loop that failed so often is not looked at again: it has no checkpoints from then on.
 _FAILURES = 3
 _MISSING = object()
@@ -44,20 +44,22 @@ class Audit:
         """
         look = _Look(entries, {id(names) for _, names in self._modules()})
         fingerprints = {}
-        for place, names, changes in self._namespaces(loops):
+        for place, frame, names, changes in self._namespaces(loops):
             for name, value in list(names.items()):
                 if name not in changes and not name.startswith("__"):
-                    fingerprints[place + name] = look.at(value)
+                    fingerprints[id(names if frame is None else frame), place + name] = look.at(value)
+            if frame is not None:
+                _frames.release(frame)
         return fingerprints
 
     def changed(self, key, before, after):
         """Names of the variables that are not what they were; notes a failure of the loop if there are any."""
-        names = sorted(name for name in {*before, *after} if before.get(name, _MISSING) != after.get(name, _MISSING))
-        self._failures[key] += bool(names)
-        return names
+        places = {place for place in {*before, *after} if before.get(place, _MISSING) != after.get(place, _MISSING)}
+        self._failures[key] += bool(places)
+        return sorted(name for _, name in places)
 
     def _namespaces(self, loops):
-        """[(prefix of the names, variables, names that are in a change set)] of the loops' frames and the project."""
+        """Where to look: [(prefix of the names, frame, variables, names that are in a change set)]; modules have no frame."""
         found = []
         (_, main), (_, frame) = loops[0], loops[-1]
         between = set()
@@ -65,16 +67,16 @@ class Audit:
             between.add(frame)
             frame = frame.f_back
         frames = {frame: set() for _, frame in loops}
-        modules = {id(names): (prefix, names, set()) for prefix, names in self._modules()}
+        modules = {id(names): (prefix, None, names, set()) for prefix, names in self._modules()}
         for plan, frame in loops:
-            modules.setdefault(id(frame.f_globals), ("", frame.f_globals, set()))
+            modules.setdefault(id(frame.f_globals), ("", None, frame.f_globals, set()))
             for variable in plan["changes"]:
                 is_global = variable["scope"] == "global" or frame.f_locals is frame.f_globals
-                (modules[id(frame.f_globals)][2] if is_global else frames[frame]).add(variable["name"])
+                (modules[id(frame.f_globals)][3] if is_global else frames[frame]).add(variable["name"])
         for frame in {**frames, **dict.fromkeys(between)}:
             # Frames of libraries hold what their functions do, not the script's state.
             if id(frame.f_globals) in modules and frame.f_locals is not frame.f_globals:
-                found.append((frame.f_code.co_name + ".", frame.f_locals, frames.get(frame, ())))
+                found.append((frame.f_code.co_name + ".", frame, frame.f_locals, frames.get(frame, ())))
         return found + list(modules.values())
 
     def _modules(self):
@@ -88,8 +90,10 @@ class Audit:
         return found
 
     def _is_of_project(self, module):
-        path = getattr(module, "__file__", None)
-        if not isinstance(path, str) or not isinstance(module, types.ModuleType):
+        # Modules that load themselves when asked for something are not asked.
+        is_module = isinstance(module, types.ModuleType)
+        path = object.__getattribute__(module, "__dict__").get("__file__") if is_module else None
+        if not isinstance(path, str):
             return False
         path = os.path.realpath(path)
         inside = path.startswith(self._root) and not path.startswith(os.path.realpath(os.path.dirname(__file__)))
@@ -113,8 +117,8 @@ class _Look:
             self._left -= 1
             value = stack.pop()
             if type(value) in _kinds.ATOMS:
-                # By text: 0.0 and -0.0 are equal, and NaN equals nothing.
-                tokens.append((type(value), repr(value) if isinstance(value, (float, complex)) else value))
+                # Numbers by text: 0.0 and -0.0 are equal, NaN equals nothing, and -1 and -2 have the same hash.
+                tokens.append((type(value), value if isinstance(value, (str, bytes)) else repr(value)))
             elif id(value) in self._seen or self._may_change(value):
                 tokens.append(("known", id(value)))
             else:
@@ -148,6 +152,10 @@ class _Look:
             return value.cache_info().currsize, [value.__wrapped__]
         if isinstance(value, types.MethodType):
             return id(value.__func__), [value.__self__]
+        if isinstance(value, types.BuiltinFunctionType):
+            return id(value), [] if isinstance(value.__self__, types.ModuleType) else [value.__self__]
+        if type(value) is functools.partial:
+            return None, [value.func, value.args, value.keywords]
         if isinstance(value, type):
             return id(value), self._class(value)
         if isinstance(value, (staticmethod, classmethod)):
@@ -156,7 +164,26 @@ class _Look:
             return _iterator(value)
         if _kinds.is_sink(value) or isinstance(value, _kinds.CODE + _kinds.LIVE):
             return (id(value), _hint(value)), ()
-        return _object(value)
+        return self._object(value)
+
+    def _object(self, value):
+        kind = _kinds.container_kind(value)
+        token, children = (None, []) if kind is None else _container(value, kind)
+        is_ours = self._is_of_project(type(value))
+        for name, item in getattr(value, "__dict__", {}).items():
+            # What a library works out again when it is gone.
+            if is_ours or not (name.startswith("_") and "cache" in name):
+                children += (name, item)
+        for name in _kinds.slots_of(type(value)):
+            if hasattr(value, name):
+                children += (name, getattr(value, name))
+        if kind is None and not children:
+            return id(value), ()
+        return token, children
+
+    def _is_of_project(self, cls):
+        module = sys.modules.get(cls.__module__)
+        return module is not None and id(vars(module)) in self._project
 
     def _function(self, value):
         if id(value.__globals__) not in self._project:
@@ -165,8 +192,7 @@ class _Look:
         return [value.__defaults__, value.__kwdefaults__, dict(value.__dict__), *cells]
 
     def _class(self, value):
-        module = sys.modules.get(value.__module__)
-        if module is None or id(vars(module)) not in self._project:
+        if not self._is_of_project(value):
             return []
         return [part for name, item in vars(value).items() if not name.startswith("__") for part in (name, item)]
 
@@ -226,36 +252,15 @@ def _array(value):
 
 
 def _container(value, kind):
-    if kind in (set, frozenset):
-        items = frozenset(hash(item) for item in value) if len(value) <= _WHOLE else None
-        return (len(value), items), []
     if kind is bytearray:
         return (len(value), bytes(_sample(value))), []
-    items = dict.items(value) if kind is dict else value
-    if len(items) > _WHOLE:
-        items = itertools.islice(items, 0, None, len(items) // _SAMPLE)
-    children = [part for item in items for part in item] if kind is dict else list(items)
+    items = _kinds.items_of(value, kind)
+    count = len(items)
+    if count > _WHOLE:
+        items = items[:: count // _SAMPLE]
+    children = [part for item in items for part in item] if kind is dict else items
     for item in children:
         if type(item) not in _kinds.ATOMS:
-            return len(value), children
+            return count, children
     # The most common by far: numbers and texts, taken as bytes at once.
-    return (len(value), marshal.dumps(children, 2)), []
-
-
-def _object(value):
-    kind = _kinds.container_kind(value)
-    token, children = (None, []) if kind is None else _container(value, kind)
-    for name, item in getattr(value, "__dict__", {}).items():
-        if not _is_cache(value, name):
-            children += (name, item)
-    for name in _kinds.slots_of(type(value)):
-        if hasattr(value, name):
-            children += (name, getattr(value, name))
-    if kind is None and not children:
-        return id(value), ()
-    return token, children
-
-
-def _is_cache(value, name):
-    """Whether a library keeps here what it would work out again."""
-    return name.startswith("_") and "cache" in name and "." in type(value).__module__
+    return (count, marshal.dumps(children, 2)), []

@@ -66,7 +66,7 @@ def walk(roots):
             continue
         kind = _kinds.container_kind(value)
         if kind in (tuple, frozenset):
-            stack.extend(reversed(list(value)))
+            stack.extend(reversed(_kinds.items_of(value, kind)))
             continue
         entries.add(value)
         kinds.append(type(value).__qualname__)
@@ -94,11 +94,11 @@ def _children(value, kind):
         return [value.grad] if value.is_leaf and value.grad is not None else []
     children = []
     if kind is dict:
-        for key, item in value.items():
+        for key, item in _kinds.items_of(value, dict):
             children.append(key)
             children.append(item)
     elif kind in (list, collections.deque):
-        children.extend(item for item in value if type(item) not in _kinds.ATOMS)
+        children.extend(item for item in _kinds.items_of(value, kind) if type(item) not in _kinds.ATOMS)
     if hasattr(value, "__dict__"):
         children.append(value.__dict__)
     if not isinstance(value, _kinds.CODE):
@@ -207,7 +207,7 @@ class Capture:
             return ("ref", None if key == self._key else key, number)
         if isinstance(value, tuple) and (type(value) is tuple or hasattr(value, "_make")):
             reference = None if type(value) is tuple else _kinds.class_reference(type(value))
-            return ("tuple", reference, [self._node(item) for item in value])
+            return ("tuple", reference, [self._node(item) for item in _kinds.items_of(value, tuple)])
         if isinstance(value, _kinds.CODE):
             return self._code(value)
         if _kinds.is_tensor(value):
@@ -272,18 +272,18 @@ class Capture:
     def _container(self, value, kind, cls):
         number, entry = self._number(value)
         reference = None if cls is kind else _kinds.class_reference(cls)
-        if self._constant and len(value) > DATASET_CONSTANT and entry is not None:
+        if self._constant and kind.__len__(value) > DATASET_CONSTANT and entry is not None:
             return ("same", number)
         if kind is bytearray:
             items = bytes(value)
         elif kind is dict:
-            items = [(self._node(key), self._part(item, str(key))) for key, item in value.items()]
+            items = [(self._node(key), self._part(item, str(key))) for key, item in _kinds.items_of(value, dict)]
         elif kind is set:
             items = self._items_of_set(value)
-        elif all(type(item) in _kinds.ATOMS for item in value):
-            items = list(value)
         else:
-            items = [self._node(item) for item in value]
+            items = _kinds.items_of(value, kind)
+            if not all(type(item) in _kinds.ATOMS for item in items):
+                items = [self._node(item) for item in items]
         extra = None
         if kind is collections.deque:
             extra = value.maxlen
@@ -294,10 +294,10 @@ class Capture:
 
     def _items_of_set(self, value):
         """A set's items in an order in which adding them gives a set with the order of this one."""
-        if not all(type(item) in _kinds.ATOMS for item in value):
+        order = _kinds.items_of(value, set)
+        if not all(type(item) in _kinds.ATOMS for item in order):
             # Their order follows from where they lie in memory, and is another one in each process anyway.
-            return sorted((self._node(item) for item in value), key=lambda node: marshal.dumps(node, 2))
-        order = list(value)
+            return sorted((self._node(item) for item in order), key=lambda node: marshal.dumps(node, 2))
         for items in (sorted(order, key=lambda item: marshal.dumps(item, 2)), order):
             if list(set(items)) == order:
                 return items

@@ -1,6 +1,9 @@
 """Finding the frame that runs a loop, and reading and binding its variables."""
 import ctypes
+import itertools
 import sys
+
+from . import _kinds
 
 UNBOUND = object()
 
@@ -21,10 +24,34 @@ def is_running(frame):
     return caller is frame
 
 
-def read(frame, scope, name):
-    """A variable's value or UNBOUND. ``scope`` is local, nonlocal or global."""
-    names = frame.f_globals if scope == "global" else frame.f_locals
-    return names.get(name, UNBOUND)
+def read(frame, variables):
+    """Values of variables, [(scope, name)], in order; UNBOUND for those without. A scope is local, nonlocal or global."""
+    local = frame.f_locals
+    values = [(frame.f_globals if scope == "global" else local).get(name, UNBOUND) for scope, name in variables]
+    release(frame)
+    return values
+
+
+def release(frame):
+    """Called after each look at a frame's ``f_locals``: until Python 3.13 a function's are a copy that lives as long as the
+    frame, and would keep the last batch and what was computed from it through the next one.
+    """
+    if sys.version_info >= (3, 13) or frame.f_locals is frame.f_globals:
+        return
+    names = frame.f_locals
+    for name in [name for name, value in names.items() if _takes_memory(value)]:
+        del names[name]
+
+
+def _takes_memory(value):
+    if isinstance(value, (list, tuple)):
+        return any(_takes_memory(item) for item in itertools.islice(value, 4) if not isinstance(item, (list, tuple, dict)))
+    if isinstance(value, dict):
+        return _takes_memory(tuple(itertools.islice(value.values(), 4)))
+    if _kinds.is_tensor(value):
+        # Parameters live on anyway.
+        return not (value.is_leaf and value.requires_grad)
+    return _kinds.is_array(value)
 
 
 def bind(frame, values):

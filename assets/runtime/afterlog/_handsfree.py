@@ -11,6 +11,8 @@ import itertools
 import os
 import sys
 
+from . import _frames
+
 #: What the changed code calls, where a loop is entered and where a condition was evaluated; names that no script uses.
 _ENTER, _TURN = "__afterlog_loop__", "__afterlog_turn__"
 
@@ -36,8 +38,8 @@ class Turns:
         self.plan, self.frame = plan, frame
         #: Called with the counter's value when the next iteration begins.
         self.begin = None
-        #: Whether the condition did not hold.
-        self.is_over = False
+        #: Whether the condition did not hold, and what is called then.
+        self.is_over, self.leave = False, None
 
     def __iter__(self):
         return itertools.repeat(())
@@ -48,9 +50,12 @@ class Turns:
     def turn(self, holds):
         if holds:
             counter = self.plan["wrap"]["counter"]
-            self.begin(self.frame.f_locals.get(counter, self.frame.f_globals.get(counter)))
+            local, outer = _frames.read(self.frame, [("local", counter), ("global", counter)])
+            self.begin(outer if local is _frames.UNBOUND else local)
         else:
             self.is_over = True
+            if self.leave is not None:
+                self.leave()
 
 
 class HandsFree:

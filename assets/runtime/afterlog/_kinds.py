@@ -134,6 +134,13 @@ def container_kind(value):
     return None
 
 
+def items_of(value, kind):
+    """A container's items, without the methods of its class: they may do more, as a list that shuffles when iterated over."""
+    if kind is dict:
+        return list((collections.OrderedDict if isinstance(value, collections.OrderedDict) else dict).items(value))
+    return list(kind.__iter__(value))
+
+
 def is_plain_object(value):
     """Whether all of an object's state is in its attributes: a class written in Python without hidden C state."""
     cls = type(value)

@@ -12,11 +12,16 @@ import time
 from ._guard import _TorchFinder
 
 
+#: The mode of what may be written without being opened for it.
+_DATABASE = "a database"
+
+
 def watch(started_ms, training_ms, tell):
     """Tells of each such file once, from now on."""
     reads = Reads(started_ms, training_ms, tell)
     sys.meta_path.insert(0, _TorchFinder(reads))
     sys.addaudithook(reads)
+    return reads
 
 
 class Reads:
@@ -29,6 +34,8 @@ class Reads:
         self._tell, self._told, self._own = tell, set(), set()
         #: Files of a run's that this replay has added to.
         self._stale = set()
+        #: Files that this replay has made or written anew.
+        self._anew = set()
         home = os.path.expanduser("~")
         # Installed code and its caches; the runtime itself.
         places = [sys.prefix, sys.base_prefix, sys.exec_prefix, os.path.dirname(__file__), "/proc", "/sys", "/dev", "/etc"]
@@ -46,6 +53,13 @@ class Reads:
             self._opened(*arguments)
         elif event == "os.rename":
             self._renamed(*arguments[:2])
+        elif event == "sqlite3.connect":
+            self._opened(arguments[0], _DATABASE, 0)
+
+    def restored(self):
+        """What was not executed may have gone on writing to the files that this replay has written anew."""
+        self._own -= self._anew
+        self._stale |= self._anew
 
     def perform(self, check, *arguments):
         check(*arguments)
@@ -65,17 +79,25 @@ class Reads:
         except OSError:
             if writes:
                 self._own.add(place)
+                self._anew.add(place)
             return
         if flags & os.O_TRUNC or "w" in mode and not flags:
+            self._stale.discard(place)
             self._own.add(place)
+            self._anew.add(place)
             return
         stale = place not in self._own and self._is_stale(place, status)
+        if mode == _DATABASE and not stale:
+            self._own.add(place)
+            self._anew.add(place)
         if stale and flags & os.O_WRONLY:
             # What is there stays there, but looks new from now on.
             self._stale.add(place)
         elif stale and place not in self._told:
             self._told.add(place)
-            self._tell("rely on %s: it was written by a run, after this one began" % place)
+            why = "it holds what this replay wrote, and not all that the run did"
+            written = "it was written by a run, after this one began"
+            self._tell("rely on %s: %s" % (place, why if place in self._stale else written))
 
     def _is_stale(self, place, status):
         if place in self._stale:
@@ -95,5 +117,6 @@ class Reads:
             return
         if source in self._own:
             self._own.add(target)
+            self._anew.add(target)
         else:
             self._own.discard(target)

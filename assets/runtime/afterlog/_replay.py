@@ -33,7 +33,7 @@ class Replay(Session):
         self._script = sys.argv[1]
         self._recorded = {name: _value(value) for name, value in order["args"]}
         self._step = None
-        _reads.watch(order["started_ms"], order["training_ms"], self.refused)
+        self._reads = _reads.watch(order["started_ms"], order["training_ms"], self.refused)
 
     def _argument(self, name, default):
         if name in self._recorded:
@@ -66,6 +66,7 @@ class Replay(Session):
                     self._fail("the main loop ended before iteration %d" % index)
                 if is_while:
                     self._begin_later(iterable, 0, name, index)
+                    iterable.leave = lambda: self._fail("the main loop ended before iteration %d" % self._main.iteration)
                 else:
                     self._stack[:] = [(name, index)]
                     self._journal.iterate(index, _scalar(value, index))
@@ -77,6 +78,7 @@ class Replay(Session):
                 self._finish()
             if is_while:
                 # The condition is evaluated once more, as it was when the run left the loop.
+                iterable.leave = None
                 iterable.begin = lambda _: self._fail("the main loop goes on after its last iteration")
                 yield ()
             how = _journal.EXHAUSTED
@@ -153,6 +155,7 @@ class Replay(Session):
     def _load(self, seq, frames, tables):
         try:
             self._snapshots.load(seq, frames, tables)
+            self._reads.restored()
             self._journal.restored(seq)
         except Exception as error:  # noqa: BLE001 - a script may catch everything; it must not go on in a wrong state
             self._fail("checkpoint %d cannot be restored: %s: %s" % (seq, type(error).__name__, error))

@@ -78,12 +78,9 @@ def _set_generator(key, state):
 
 def variables(plan, frame, prefix=""):
     """The loop's change set in the frame that runs it: [(key, value)]; unbound variables are left out."""
-    roots = []
-    for variable in plan["changes"]:
-        value = _frames.read(frame, variable["scope"], variable["name"])
-        if value is not _frames.UNBOUND:
-            roots.append(("%s%s:%s" % (prefix, variable["scope"], variable["name"]), value))
-    return roots
+    variables = [(variable["scope"], variable["name"]) for variable in plan["changes"]]
+    values = zip(variables, _frames.read(frame, variables))
+    return [("%s%s:%s" % (prefix, *name), value) for name, value in values if value is not _frames.UNBOUND]
 
 
 class Snapshots:

@@ -135,7 +135,7 @@ impl Coordinator<'_> {
         match ending {
             Some(ending) if ending.exit_code == 0 && code == 0 => SegmentState::Done { check: CheckReport::default() },
             // An error of the run's own is what its replay is to end with.
-            Some(failed) if failed.exception.is_some() && self.run_ended_as(&failed, segment) => {
+            Some(failed) if failed.exit_code != 0 && self.run_ended_as(&failed, segment) => {
                 SegmentState::Done { check: CheckReport::default() }
             }
             Some(Ending { exception: Some(exception), traceback, .. }) => {
@@ -148,7 +148,7 @@ impl Coordinator<'_> {
                 let reason = match signal {
                     Some(signal) => format!("the worker was killed by signal {signal}"),
                     // As a shell says it: the worker gives the code of its script.
-                    None if code > 128 => format!("the script was killed by signal {}", code - 128),
+                    None if (129..=192).contains(&code) => format!("the script was killed by signal {}", code - 128),
                     None => format!("the worker ended with code {code}"),
                 };
                 // Where there is room for one line only, it is the last.
@@ -158,11 +158,12 @@ impl Coordinator<'_> {
         }
     }
 
-    /// Whether the run came to the same end: the same exception in the same iteration.
+    /// Whether the run came to the same end: the same exit code and exception in the same iteration.
     fn run_ended_as(&self, replayed: &Ending, segment: &SegmentStatus) -> bool {
         let recorded = ending(&self.layout.run(&segment.run).join(names::EVENTS));
         recorded.is_some_and(|recorded| {
-            (&recorded.exception, recorded.iteration) == (&replayed.exception, replayed.iteration)
+            let of = |ending: &Ending| (ending.exit_code, ending.exception.clone(), ending.iteration);
+            of(&recorded) == of(replayed)
         })
     }
 
