@@ -199,18 +199,26 @@ class Batches(list):
 sys.modules['lazy'] = Lazy('lazy')
 random.seed(1)
 batches, other = Batches(range(40)), Batches(range(9))
-total = 0
-for epoch in range(4):
-    for number, x in enumerate(batches):
-        total += number * x
-    print(epoch, total, random.random())
-print(len(other))
+
+def train(batches, other, total):
+    for epoch in range(4):
+        for number, x in enumerate(batches):
+            total += number * x
+        print(epoch, total, random.random())
+    return len(other)
 ";
-    project.write("train.py", script);
-    let recorded = project.afterlog(&["run", "--checkpoints", "all", "train.py"]).ok();
-    assert_eq!(recorded, project.run(crate::env::python(), &["train.py"]).ok());
-    let shown = project.afterlog(&["show", "last"]).ok();
-    assert!(!shown.contains("checkpoints  0 ("), "{shown}");
+    // The loops in a function, and the same at the module's level.
+    let function = format!("{script}\nprint(train(batches, other, 0))\n");
+    let (before, body) = script.split_once("def train(batches, other, total):\n").expect("a function");
+    let body: String =
+        body.lines().filter(|line| !line.contains("return")).map(|line| format!("{}\n", &line[4..])).collect();
+    for script in [function, format!("{before}total = 0\n{body}print(len(other))\n")] {
+        project.write("train.py", &script);
+        let recorded = project.afterlog(&["run", "--checkpoints", "all", "train.py"]).ok();
+        assert_eq!(recorded, project.run(crate::env::python(), &["train.py"]).ok());
+        let shown = project.afterlog(&["show", "last"]).ok();
+        assert!(!shown.contains("checkpoints  0 ("), "{shown}");
+    }
 }
 
 /// What a function computed from the last batch is gone when it lets it go.

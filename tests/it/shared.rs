@@ -212,3 +212,42 @@ fn a_file_that_skipped_iterations_would_have_added_to_is_not_relied_on() {
         assert!(grid.trim_end().ends_with(",unverified"), "{grid}");
     }
 }
+
+/// Classes of the script's that do more than their built-in bases when they are read or filled.
+#[test]
+fn containers_with_methods_of_their_own_are_restored_without_calling_them() {
+    let script = "\
+import collections, random, afterlog
+random.seed(1)
+class Rows(list):
+    def __iter__(self):
+        random.shuffle(self)
+        return super().__iter__()
+    def __setitem__(self, at, item):
+        super().__setitem__(at, [0.0])
+class Seen(set):
+    def update(self, items):
+        super().update(['other'])
+    def clear(self):
+        raise RuntimeError
+class Last(collections.OrderedDict):
+    def clear(self):
+        raise RuntimeError
+rows, seen, last = Rows(), Seen(), Last()
+def train(rows, seen, last):
+    for epoch in afterlog.loop('epoch', range(6)):
+        for x in afterlog.loop('step', range(3)):
+            rows.append(random.random())
+            seen.add(len(rows))
+            last[x] = rows[-1]
+            last.move_to_end(x, last=False)
+        afterlog.log('total', sum(rows[at] * at for at in range(len(rows))))
+train(rows, seen, last)
+";
+    check(
+        false,
+        script,
+        "afterlog.log('total'",
+        "afterlog.log('seen', [list.copy(rows), sorted(seen), list(last), random.getstate()[1][7]])",
+    );
+}

@@ -214,7 +214,11 @@ def _hint(value):
 def _iterator(value):
     if isinstance(value, types.GeneratorType):
         frame = value.gi_frame
-        return (None, ()) if frame is None else (frame.f_lasti, list(frame.f_locals.values()))
+        if frame is None:
+            return None, ()
+        values = list(frame.f_locals.values())
+        _frames.release(frame)
+        return frame.f_lasti, values
     if isinstance(value, itertools.count):
         return repr(value), ()
     _, (iterator, count) = value.__reduce__()

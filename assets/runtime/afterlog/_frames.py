@@ -43,11 +43,11 @@ def release(frame):
         del names[name]
 
 
-def _takes_memory(value):
-    if isinstance(value, (list, tuple)):
-        return any(_takes_memory(item) for item in itertools.islice(value, 4) if not isinstance(item, (list, tuple, dict)))
-    if isinstance(value, dict):
-        return _takes_memory(tuple(itertools.islice(value.values(), 4)))
+def _takes_memory(value, depth=1):
+    # Exactly these: a class of the script's may do anything when it is iterated over.
+    if type(value) in (list, tuple, dict):
+        items = itertools.islice(value.values() if type(value) is dict else value, 4)
+        return depth > 0 and any(_takes_memory(item, depth - 1) for item in items)
     if _kinds.is_tensor(value):
         # Parameters live on anyway.
         return not (value.is_leaf and value.requires_grad)

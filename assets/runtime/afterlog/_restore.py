@@ -135,26 +135,27 @@ class Restore:
 
     def _list(self, number, reference, items, extra, attributes):
         value = self._container("list", number, reference)
-        value[:] = [self._value(item) for item in items]
+        # Here and below: not by methods of a class of the script's, which may do more.
+        list.__setitem__(value, slice(None), [self._value(item) for item in items])
         return self._with(value, attributes)
 
     def _set(self, number, reference, items, extra, attributes):
         value = self._container("set", number, reference)
         restored = [self._value(item) for item in items]
-        value.clear()
-        value.update(restored)
+        set.clear(value)
+        set.update(value, restored)
         return self._with(value, attributes)
 
     def _deque(self, number, reference, items, extra, attributes):
         value = self._container("deque", number, reference, maxlen=extra)
         restored = [self._value(item) for item in items]
-        value.clear()
-        value.extend(restored)
+        collections.deque.clear(value)
+        collections.deque.extend(value, restored)
         return self._with(value, attributes)
 
     def _bytearray(self, number, reference, items, extra, attributes):
         value = self._container("bytearray", number, reference)
-        value[:] = items
+        bytearray.__setitem__(value, slice(None), items)
         return self._with(value, attributes)
 
     def _dict(self, number, reference, items, extra, attributes):
@@ -162,11 +163,10 @@ class Restore:
         if isinstance(value, collections.defaultdict):
             value.default_factory = self._value(extra)
         restored = [(self._value(key), self._value(item)) for key, item in items]
-        value.clear()
-        # Also for subclasses: their own __setitem__ may do more than set.
-        setter = collections.OrderedDict if isinstance(value, collections.OrderedDict) else dict
+        native = collections.OrderedDict if isinstance(value, collections.OrderedDict) else dict
+        native.clear(value)
         for key, item in restored:
-            setter.__setitem__(value, key, item)
+            native.__setitem__(value, key, item)
         return self._with(value, attributes)
 
     def _container(self, kind, number, reference, **arguments):
