@@ -177,7 +177,7 @@ fn headline(plan: &ReplayPlan, run: &RunPlan) -> String {
             } else {
                 let from = if restored > 0 { format!(", {restored} from a checkpoint") } else { String::new() };
                 let without =
-                    if skipped > 0 { format!(", {} skipped", counted(skipped, "nested loop")) } else { String::new() };
+                    if skipped > 0 { format!(", {} skipped", counted(skipped, "block")) } else { String::new() };
                 format!("{}{from}{without}", counted(executed, "iteration"))
             };
             format!("{what}, about {}", duration_ns(cost))

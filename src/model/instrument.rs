@@ -23,7 +23,8 @@ impl InstrumentationPlan {
 }
 
 /// One `for … in …loop("name", …)` statement, wherever the call stands in the iterable's expression
-/// (`enumerate(afterlog.loop(…))`, `tqdm(afterlog.loop(…))`); or a `for` statement that is wrapped.
+/// (`enumerate(afterlog.loop(…))`, `tqdm(afterlog.loop(…))`). Of a script that names none: a `for` or `while`, or a call
+/// that is a block as a whole (`accuracy = evaluate(model)`), whose name ends with `()`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoopPlan {
     /// `file::scope::name#n`: the n-th loop of that name in that scope. Stable when log statements are added.
@@ -35,9 +36,12 @@ pub struct LoopPlan {
     /// `co_firstlineno` of the enclosing function's code; 1 for the module.
     pub scope_line: u32,
     pub name: String,
-    /// First and last line of the `for` statement.
+    /// First and last line of the statement.
     pub first_line: u32,
     pub last_line: u32,
+    /// Column of the statement, in UTF-8 bytes from 0: what begins there is the block.
+    #[serde(default)]
+    pub column: u32,
     pub is_main: bool,
     /// Whether this loop runs within an iteration of the main loop, directly or through calls: then it is a block.
     pub is_block: bool,

@@ -196,7 +196,7 @@ for epoch in afterlog.loop("epoch", range(4)):
     let added = "for step in afterlog.loop('step', range(2)):\n        afterlog.log('twice', 100 * total + step)";
     let (project, replayed) = replay_elsewhere(script, added, "full", "full", &ALL);
     assert_eq!(replayed.code, Some(0), "{replayed:?}");
-    assert!(replayed.stdout.contains("4 nested loops skipped"), "the run's own loop need not run: {replayed:?}");
+    assert!(replayed.stdout.contains("4 blocks skipped"), "the run's own loop need not run: {replayed:?}");
     assert!(verdicts(&project).iter().all(|verdict| verdict == "verified"), "{replayed:?}");
     let grid = project.afterlog(&["grid", "twice", "--format", "csv"]).ok();
     let values: Vec<&str> = grid.lines().skip(1).map(|line| line.rsplit_once(',').expect("a value").1).collect();

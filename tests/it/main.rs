@@ -2,6 +2,7 @@
 
 mod audit;
 mod bad_input;
+mod blocks;
 mod check;
 mod demo;
 mod diff;

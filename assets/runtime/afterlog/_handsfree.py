@@ -1,5 +1,6 @@
-"""Makes loops that a script does not name known to the session, in the syntax tree: what a ``for`` iterates over is wrapped,
-and a ``while`` becomes a ``for`` over nothing, for ever, that is left when the condition no longer holds.
+"""Tells the session of loops and blocks, by changes to the syntax tree: what a ``for`` iterates over is wrapped, a ``while``
+becomes a ``for`` over nothing, for ever, that is left when the condition no longer holds, and a block becomes the body of
+an ``if``, which replay may leave out, with a call at its end.
 
 Lines and columns stay, and so do tracebacks, ``inspect.getsource`` and line-based tools. Compiled files on disk are neither
 read nor written for what is changed here.
@@ -13,8 +14,9 @@ import sys
 
 from . import _frames
 
-#: What the changed code calls, where a loop is entered and where a condition was evaluated; names that no script uses.
-_ENTER, _TURN = "__afterlog_loop__", "__afterlog_turn__"
+#: What the changed code calls, where a loop is entered, where a condition was evaluated, where a block begins and where it
+#: has ended; names that no script uses.
+_ENTER, _TURN, _BEGIN, _END = ("__afterlog_%s__" % what for what in ("loop", "turn", "begin", "end"))
 
 
 class Sized:
@@ -59,20 +61,25 @@ class Turns:
 
 
 class HandsFree:
-    """Compiles the files that hold such loops. ``session.enter_wrapped(plan, frame, iterable)`` gives what is iterated over
-    instead, ``session.turn(plan, holds)`` is told of each turn of a ``while``.
+    """Compiles the files that hold such loops and blocks. ``session.enter_wrapped(plan, frame, iterable)`` gives what is
+    iterated over instead, ``session.turn(plan, holds)`` is told of each turn of a ``while``; ``session.begin_block(plan,
+    frame)`` says whether a block is executed, and ``session.end_block(plan, frame)`` is told when it has come to its end.
     """
 
     def __init__(self, plan, root, script, session):
-        self._plans = [loop for loop in plan["loops"] if loop.get("wrap")]
+        plans, frame_of = plan["loops"], sys._getframe
         self._script = os.path.realpath(script)
         self._files = {}
-        for number, loop in enumerate(self._plans):
+        for number, loop in enumerate(plans):
             path = os.path.realpath(os.path.join(root, loop["file"]))
-            self._files.setdefault(path, {})[tuple(loop["wrap"]["span"])] = number
+            places = self._files.setdefault(path, _Places())
+            wrap = loop.get("wrap")
+            if wrap and wrap["has_positions"]:
+                places.wrapped[tuple(wrap["span"])] = number
+            if loop["is_block"]:
+                places.blocks[loop["first_line"], loop["column"]] = number
         if not self._files:
             return
-        plans, frame_of = self._plans, sys._getframe
 
         def enter(number, iterable):
             return session.enter_wrapped(plans[number], frame_of(1), iterable)
@@ -82,27 +89,54 @@ class HandsFree:
             session.turn(plans[number], holds)
             return holds
 
-        setattr(builtins, _ENTER, enter)
-        setattr(builtins, _TURN, turn)
+        def begin(number):
+            return session.begin_block(plans[number], frame_of(1))
+
+        def end(number):
+            session.end_block(plans[number], frame_of(1))
+
+        for name, hook in ((_ENTER, enter), (_TURN, turn), (_BEGIN, begin), (_END, end)):
+            setattr(builtins, name, hook)
         if any(path != self._script for path in self._files):
             sys.meta_path.insert(0, _Finder(self))
 
     def compile(self, source, name, path=None):
-        """Code of a file, changed if it holds loops of the plan."""
-        spans = self._files.get(self._script if path is None else os.path.realpath(path))
-        if not spans:
+        """Code of a file, changed if it holds loops or blocks of the plan."""
+        places = self._files.get(self._script if path is None else os.path.realpath(path))
+        if places is None:
             return compile(source, name, "exec", dont_inherit=True)
         tree = compile(source, name, "exec", flags=ast.PyCF_ONLY_AST, dont_inherit=True)
-        tree = _Loops(spans).visit(tree)
-        return compile(tree, name, "exec", dont_inherit=True)
+        try:
+            return compile(_Loops(places).visit(tree), name, "exec", dont_inherit=True)
+        except (SyntaxError, RecursionError):
+            # Python nests loops in each other to some depth only.
+            return compile(source, name, "exec", dont_inherit=True)
 
     def holds(self, path):
         return os.path.realpath(path) in self._files
 
 
+class _Places:
+    """What is changed in a file: numbers of loops and blocks by where they stand."""
+
+    def __init__(self):
+        #: By first line and column, last line and column of the iterable or the condition.
+        self.wrapped = {}
+        #: By the line and column where the statement begins.
+        self.blocks = {}
+
+
 class _Loops(ast.NodeTransformer):
-    def __init__(self, spans):
-        self._spans = spans
+    def __init__(self, places):
+        self._spans, self._blocks = places.wrapped, places.blocks
+
+    def visit(self, node):
+        number = self._blocks.get((node.lineno, node.col_offset)) if isinstance(node, ast.stmt) else None
+        node = super().visit(node)
+        if number is None:
+            return node
+        end = ast.copy_location(ast.Expr(_call(_END, number, node)), node)
+        return ast.copy_location(ast.If(_call(_BEGIN, number, node), [node, end], []), node)
 
     def visit_For(self, node):
         node.iter = _Iterable(self._spans).visit(node.iter)
@@ -114,9 +148,9 @@ class _Loops(ast.NodeTransformer):
         number = self._spans.get(_span(test))
         if number is None:
             return node
-        leave = ast.If(ast.UnaryOp(ast.Not(), _call(_TURN, number, test)), [ast.Break()], [])
+        leave = ast.If(ast.UnaryOp(ast.Not(), _call(_TURN, number, test, test)), [ast.Break()], [])
         nothing = ast.copy_location(ast.Constant(None), test)
-        each = ast.For(ast.Tuple([], ast.Store()), _call(_ENTER, number, nothing), [leave, *node.body], [], None)
+        each = ast.For(ast.Tuple([], ast.Store()), _call(_ENTER, number, test, nothing), [leave, *node.body], [], None)
         for part in (leave, leave.test, leave.test.op, leave.body[0], each.target):
             ast.copy_location(part, test)
         return ast.copy_location(each, node)
@@ -132,18 +166,18 @@ class _Iterable(ast.NodeTransformer):
         number = self._spans.get(_span(node))
         if number is None or not isinstance(node, ast.expr):
             return self.generic_visit(node)
-        return _call(_ENTER, number, node)
+        return _call(_ENTER, number, node, node)
 
 
 def _span(node):
     return tuple(getattr(node, name, None) for name in ("lineno", "col_offset", "end_lineno", "end_col_offset"))
 
 
-def _call(function, number, argument):
-    """A call of a hook, at the place of its argument."""
-    name = ast.copy_location(ast.Name(function, ast.Load()), argument)
-    constant = ast.copy_location(ast.Constant(number), argument)
-    return ast.copy_location(ast.Call(name, [constant, argument], []), argument)
+def _call(function, number, place, *arguments):
+    """A call of a hook, at the place of a node."""
+    name = ast.copy_location(ast.Name(function, ast.Load()), place)
+    constant = ast.copy_location(ast.Constant(number), place)
+    return ast.copy_location(ast.Call(name, [constant, *arguments], []), place)
 
 
 class _Finder:

@@ -2,7 +2,6 @@
 
 ``Session`` records; ``_replay.Replay`` derives from it and enters the main loop where it is told to.
 """
-import itertools
 import json
 import os
 import sys
@@ -14,8 +13,8 @@ from . import _arguments, _audit, _capture, _frames, _handsfree, _journal, _snap
 from ._adaptive import Adaptive
 
 _MAX_TRACEBACK = 20_000
-#: A block that nobody marked is no block if it ran this often in less than this time each.
-_CALLS_TO_JUDGE, _CHEAP_NS = 3, 500_000
+#: To execute a block again that takes less than this costs less than to restore its end.
+_CHEAP_NS = 500_000
 #: So many ends of a block are taken in an iteration whatever they cost.
 _ALWAYS_TAKEN = 2
 #: So many variables are named in a note.
@@ -40,6 +39,17 @@ class Main:
         self.blocks = {}
 
 
+class Block:
+    """A block while it runs."""
+
+    def __init__(self, plan, frame, state, start):
+        self.plan, self.frame, self.state, self.start = plan, frame, state, start
+
+    def is_running(self):
+        inside = self.plan["first_line"] <= self.frame.f_lineno <= self.plan["last_line"]
+        return inside and _frames.is_running(self.frame)
+
+
 class Session:
     def __init__(self, journal, snapshots, plan, root, checkpoints):
         self._journal = journal
@@ -61,9 +71,9 @@ class Session:
         self._main = None
         self._main_was = False
         self._arguments = {}
-        #: The block that runs without its iterations being kept: its plan and frame.
-        self._silent = None
-        #: Of such blocks: how often they ran and how long in all.
+        #: The block that is running.
+        self._block = None
+        #: Of blocks: how often they came to their end and how long that took in all.
         self._times = {}
         self._adaptive = Adaptive(checkpoints)
         self._audit = _audit.Audit(root)
@@ -92,8 +102,6 @@ class Session:
             yield from self._main_loop(name, iterable, plan, frame)
         elif plan is not None and self._is_added(frame):
             yield from self._iterate(name, iterable, plan["key"] + _ADDED)
-        elif plan is not None and plan["is_block"] and self._main is not None and len(self._stack) == 1:
-            yield from self._block(name, iterable, plan, frame)
         else:
             yield from self._iterate(name, iterable, None if plan is None else plan["key"])
 
@@ -195,7 +203,7 @@ class Session:
             self._note_once("no checkpoints: %s: %s" % (type(error).__name__, error))
 
     def _leave_main(self, how):
-        self._main = self._silent = None
+        self._main = self._block = None
         self._stack.clear()
         self._journal.exit(how)
 
@@ -203,7 +211,7 @@ class Session:
         """Captures the state before the item of iteration ``index`` is fetched, if this iteration is materialised."""
         main = self._main
         main.iteration, main.blocks = index, {}
-        self._silent = None
+        self._block = None
         self._adaptive.begin_iteration(self._snapshots)
         if not self._adaptive.materialise or main.entries is None:
             return
@@ -221,22 +229,15 @@ class Session:
             iterable = turns
         if threading.get_ident() != self._thread or os.getpid() != self._pid:
             return iterable
-        name, positions = plan["name"], plan["wrap"]["has_positions"]
+        name = plan["name"]
         if self._is_added(frame):
-            generator = self._iterate(name, iterable, plan["key"] + _ADDED) if positions else iterable
+            generator = self._iterate(name, iterable, plan["key"] + _ADDED)
             return generator if turns is None else self._while(turns, generator)
-        self._close_block()
         if plan["is_main"] and not self._stack and not self._main_was:
             self._main_was = True
             generator = self._main_loop(name, iterable, plan, frame)
-        elif plan["is_block"] and self._main is not None and len(self._stack) == 1 and self._silent is None:
-            if not positions:
-                return self._silent_block(name, iterable, plan, frame)
-            generator = self._block(name, iterable, plan, frame)
-        elif positions:
-            generator = self._iterate(name, iterable, plan["key"])
         else:
-            return iterable
+            generator = self._iterate(name, iterable, plan["key"])
         return _handsfree.Sized(generator, iterable) if turns is None else self._while(turns, generator)
 
     def _while(self, turns, generator):
@@ -259,41 +260,34 @@ class Session:
         """Whether a statement that the run did not have leads to this frame. In a record there is none."""
         return False
 
-    def _block(self, name, iterable, plan, frame):
+    def begin_block(self, plan, frame):
+        """Whether the block that begins here is to be executed; if not, its end has been restored."""
+        if threading.get_ident() != self._thread or os.getpid() != self._pid:
+            return True
+        if self._block is not None and not self._block.is_running():
+            # It was left by an exception or a `return`.
+            self._block = None
+        if self._main is None or len(self._stack) != 1 or self._block is not None or self._is_added(frame):
+            return True
         state = self._enter_block(plan, frame)
         if state is SKIP:
+            return False
+        self._block = Block(plan, frame, state, self._journal.now())
+        return True
+
+    def end_block(self, plan, frame):
+        """Told when a block has come to its end."""
+        block = self._block
+        if block is None or block.plan is not plan or block.frame is not frame or threading.get_ident() != self._thread:
             return
-        yield from self._iterate(name, iterable, plan["key"])
-        # Reached only when the iterable is exhausted: a block that was left early has no end to restore.
-        self._end_block(plan, frame, state)
-
-    def _silent_block(self, name, iterable, plan, frame):
-        """A block of which no iteration is kept: its iterable is iterated over by the script itself, as fast as ever."""
-        state = self._enter_block(plan, frame)
-        if state is SKIP:
-            return iter(())
-        start = self._journal.now()
-        self._silent = (plan, frame)
-
-        def end():
-            self._silent = None
-            ran = self._journal.now() - start
-            self._journal.passed(str(name), plan["key"], start, start + ran)
-            times = self._times.setdefault(plan["key"], [0, 0])
-            times[0] += 1
-            times[1] += ran
-            self._end_block(plan, frame, state)
-            yield from ()
-
-        return itertools.chain(iterable, end())
-
-    def _close_block(self):
-        """Forgets a silent block that was left early."""
-        if self._silent is not None:
-            plan, frame = self._silent
-            inside = plan["first_line"] <= frame.f_lineno <= plan["last_line"]
-            if not (inside and _frames.is_running(frame)):
-                self._silent = None
+        self._block = None
+        now = self._journal.now()
+        if not _has_positions(plan):
+            self._journal.passed(plan["name"], plan["key"], block.start, now)
+        times = self._times.setdefault(plan["key"], [0, 0])
+        times[0] += 1
+        times[1] += now - block.start
+        self._end_block(plan, frame, block.state)
 
     def _enter_block(self, plan, frame):
         """What `_end_block` needs at the block's end; SKIP if it was restored and is not to be executed."""
@@ -314,14 +308,15 @@ class Session:
         return occurrence, entries, before
 
     def _is_cheap(self, plan):
-        """Whether to execute the block again costs less than to restore its end."""
         calls, ran = self._times.get(plan["key"], (0, 0))
-        return calls >= _CALLS_TO_JUDGE and ran < calls * _CHEAP_NS
+        return ran < calls * _CHEAP_NS and not self._adaptive.always
 
     def _end_block(self, plan, frame, state):
         occurrence, entries, before = state
         loops = [(self._main.plan, self._main.frame), (plan, frame)]
-        if entries is not None and self._is_seen(loops, [entries, self._main.entries], before):
+        if entries is None or self._is_cheap(plan):
+            return
+        if self._is_seen(loops, [entries, self._main.entries], before):
             kind = {"at": "block_end", "block": plan["key"], "occurrence": occurrence}
             self._capture(kind, lambda: self._roots(plan, frame), [("b", entries), ("m", self._main.entries)])
 
@@ -435,6 +430,11 @@ def _length(iterable):
         return len(iterable)
     except Exception:  # noqa: BLE001 - any iterable will do
         return -1
+
+
+def _has_positions(plan):
+    """Whether the loop's iterations are kept."""
+    return plan.get("wrap") is None or plan["wrap"]["has_positions"]
 
 
 def _how(iterable, how):

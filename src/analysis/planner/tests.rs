@@ -26,6 +26,7 @@ fn loops(live: &[&str], never_skip: bool, jumpable: bool) -> InstrumentationPlan
         name: name.into(),
         first_line: 1,
         last_line: 9,
+        column: 0,
         is_main,
         is_block: !is_main,
         changes: changes.clone(),

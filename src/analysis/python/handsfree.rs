@@ -1,5 +1,4 @@
-//! Finds the loops of a script that marks none: the main loop, the blocks in it, and the loops in which something is
-//! logged. After Flor's hands-free mode (Garcia et al., VLDB 2021, section 5), told by what loops look like: a wrong
+//! Finds the main loop of a script that marks none, the blocks of any, and the loops in which something is logged. After Flor's hands-free mode (Garcia et al., VLDB 2021, section 5), told by what loops look like: a wrong
 //! guess costs time, never a wrong value, since whatever is skipped later is skipped on the same conditions as ever.
 //!
 //! Statements that were added for a replay change nothing of the choice: only loops that the version has are found.
@@ -7,141 +6,25 @@
 use std::collections::BTreeSet;
 
 use ruff_python_ast::visitor::{Visitor, walk_expr, walk_stmt};
-use ruff_python_ast::{Expr, Operator, Stmt, StmtWhile};
+use ruff_python_ast::{Expr, Stmt};
 
 use crate::analysis::python::api::{Api, ApiNames};
-use crate::analysis::python::instrument::{FoundLoop, LoopStmt, Sequence};
-use crate::analysis::python::liveness;
+use crate::analysis::python::loops::{FoundLoop, Inserted, Sequence, holds};
 use crate::analysis::python::parse::Module;
 use crate::analysis::python::program::Program;
 use crate::analysis::python::reach::Calls;
+use crate::analysis::python::unnamed::{UNNAMED, callee};
 
 /// Functions that hold blocks are called by the main loop's body, or by functions that it calls, this many deep.
 const MAX_CALL_DEPTH: usize = 3;
 /// A loop that scores less looks like something else than training.
 const LEAST_SCORE: u32 = 4;
 
-/// The name of a loop whose statement gives it none.
-const UNNAMED: &str = "iteration";
-
-/// Lines (1-based, inclusive) of the script that were added to its version.
-pub(super) type Inserted<'i> = &'i [(u32, u32)];
-
-/// What the loops of a script are; numbers of loops.
-#[derive(Debug, Default)]
-pub(super) struct Choice {
-    pub(super) main: Option<usize>,
-    pub(super) blocks: BTreeSet<usize>,
-}
-
-/// Every `for` and `while` statement of the program.
-pub(super) fn find_loops<'a>(program: &Program<'a>) -> Vec<FoundLoop<'a>> {
-    let mut loops = Vec::new();
-    for (number, unit) in program.units.iter().enumerate() {
-        let module = program.files[unit.file].module;
-        let mut finder = Finder { unit: number, module, loops: &mut loops };
-        unit.body.iter().for_each(|stmt| finder.visit_stmt(stmt));
-    }
-    loops
-}
-
-impl<'a> Finder<'_, 'a> {
-    fn add(&mut self, found: LoopStmt<'a>, name: Option<&str>, sequence: Sequence<'a>, stmt: &Stmt) {
-        self.loops.push(FoundLoop {
-            unit: self.unit,
-            stmt: found,
-            name: name.unwrap_or(UNNAMED).to_owned(),
-            lines: self.module.span(stmt),
-            sequence,
-            inserted: false,
-            checkpointed: false,
-        });
-    }
-}
-
-struct Finder<'f, 'a> {
-    unit: usize,
-    module: &'a Module,
-    loops: &'f mut Vec<FoundLoop<'a>>,
-}
-
-impl<'a> Visitor<'a> for Finder<'_, 'a> {
-    fn visit_stmt(&mut self, stmt: &'a Stmt) {
-        match stmt {
-            Stmt::FunctionDef(_) | Stmt::ClassDef(_) => return,
-            Stmt::While(repeated) => {
-                let counter = counter(repeated);
-                self.add(LoopStmt::While(repeated), counter, Sequence::Turns { test: &repeated.test, counter }, stmt);
-            }
-            Stmt::For(each) if !each.is_async => {
-                self.add(LoopStmt::For(each), name_of(&each.target), Sequence::Wrapped(inside_bar(&each.iter)), stmt);
-            }
-            _ => {}
-        }
-        walk_stmt(self, stmt);
-    }
-
-    fn visit_expr(&mut self, _: &'a Expr) {}
-}
-
-pub(super) fn holds(lines: Inserted<'_>, line: u32) -> bool {
-    lines.iter().any(|(first, last)| (*first..=*last).contains(&line))
-}
-
-/// `for epoch in …` is `epoch`; with `enumerate` the index, else the first name of several.
-fn name_of(target: &Expr) -> Option<&str> {
-    let name = match target {
-        Expr::Name(name) => name.id.as_str(),
-        Expr::Tuple(tuple) => return tuple.elts.iter().find_map(name_of),
-        Expr::List(list) => return list.elts.iter().find_map(name_of),
-        _ => return None,
-    };
-    (!name.trim_matches('_').is_empty()).then_some(name)
-}
-
-/// The variable that a `while` advances: one that its condition reads, else the first that its body counts by one.
-fn counter(repeated: &StmtWhile) -> Option<&str> {
-    let read = liveness::reads_of(&repeated.test);
-    let advanced =
-        repeated.body.iter().filter_map(Stmt::as_aug_assign_stmt).filter(|assign| assign.op == Operator::Add);
-    let names = advanced.filter_map(|assign| Some((assign.target.as_name_expr()?.id.as_str(), &*assign.value)));
-    let is_one = |value: &Expr| {
-        value.as_number_literal_expr().and_then(|number| number.value.as_int()?.as_u8()).is_some_and(|one| one == 1)
-    };
-    let in_test = names.clone().find(|(name, _)| read.contains(*name));
-    in_test.or_else(|| names.clone().find(|(_, value)| is_one(value))).map(|(name, _)| name)
-}
-
-/// A progress bar is left around: it shall still know how long the sequence is.
-fn inside_bar(iter: &Expr) -> &Expr {
-    match bar(iter) {
-        Some(inner) => inner,
-        None => iter,
-    }
-}
-
-/// What a call of `tqdm` goes over.
-pub(super) fn bar(expr: &Expr) -> Option<&Expr> {
-    let call = expr.as_call_expr()?;
-    let named = |name: &str| name == "tqdm";
-    let is_bar = match &*call.func {
-        Expr::Name(name) => named(&name.id),
-        Expr::Attribute(attribute) => named(&attribute.attr),
-        _ => false,
-    };
-    let first = call.arguments.args.first()?;
-    (is_bar && !first.is_starred_expr()).then_some(first)
-}
-
-/// The main loop among loops that nobody marked, and its blocks.
-pub(super) fn choose(
-    program: &Program<'_>,
-    calls: &Calls<'_>,
-    loops: &[FoundLoop<'_>],
-    inserted: Inserted<'_>,
-) -> Choice {
-    let reached: Vec<BTreeSet<usize>> = loops.iter().map(|found| found.reaches(program, calls)).collect();
-    let own = (0..loops.len()).filter(|at| !loops[*at].inserted);
+/// The main loop among loops that nobody marked: its number.
+pub(super) fn main_loop(program: &Program<'_>, calls: &Calls<'_>, loops: &[FoundLoop<'_>]) -> Option<usize> {
+    let reach = |found: &FoundLoop<'_>| if found.is_loop() { found.reaches(program, calls) } else { BTreeSet::new() };
+    let reached: Vec<BTreeSet<usize>> = loops.iter().map(reach).collect();
+    let own = (0..loops.len()).filter(|at| loops[*at].is_loop() && !loops[*at].inserted);
     let inside = |outer: usize, inner: usize| {
         let same = loops[outer].unit == loops[inner].unit && loops[outer].holds(&loops[inner]);
         outer != inner && (same || reached[outer].contains(&loops[inner].unit))
@@ -161,85 +44,190 @@ pub(super) fn choose(
         4 * u32::from(epochs) + 3 * u32::from(trains) + 2 * u32::from(nests) + u32::from(steps) + u32::from(tells)
     };
     let candidates = own.clone().filter(|at| outermost(*at)).map(|at| (score(at), at));
-    let best =
-        candidates.filter(|(score, _)| *score >= LEAST_SCORE).max_by_key(|(score, at)| (*score, usize::MAX - at));
-    best.map_or_else(Choice::default, |(_, main)| with_main(program, calls, loops, main, inserted))
+    let candidates = candidates.filter(|(score, _)| *score >= LEAST_SCORE);
+    candidates.max_by_key(|(score, at)| (*score, usize::MAX - at)).map(|(_, main)| main)
 }
 
-/// The choice where the main loop is known.
-pub(super) fn with_main(
-    program: &Program<'_>,
-    calls: &Calls<'_>,
-    loops: &[FoundLoop<'_>],
-    main: usize,
-    inserted: Inserted<'_>,
-) -> Choice {
-    Choice { main: Some(main), blocks: blocks(program, calls, loops, main, inserted) }
-}
-
-/// The outermost loops in the main loop's body, and in the functions that it calls outside of loops.
-fn blocks(
+/// The blocks of the main loop.
+pub(super) fn blocks(
     program: &Program<'_>,
     calls: &Calls<'_>,
     loops: &[FoundLoop<'_>],
     main: usize,
     inserted: Inserted<'_>,
 ) -> BTreeSet<usize> {
-    let plain = |at: &usize| matches!(loops[*at].sequence, Sequence::Wrapped(_));
-    let outermost_of = |unit: usize, within: Option<usize>| -> Vec<usize> {
-        let here: Vec<usize> = (0..loops.len())
-            .filter(|at| loops[*at].unit == unit && *at != main && !loops[*at].inserted)
-            .filter(|at| within.is_none_or(|main| loops[main].holds(&loops[*at])))
-            .collect();
-        let outermost = |at: &usize| !here.iter().any(|other| loops[*other].holds(&loops[*at]));
-        here.iter().copied().filter(outermost).filter(plain).collect()
-    };
-    let mut found: BTreeSet<usize> = outermost_of(loops[main].unit, Some(main)).into_iter().collect();
-    let mut units = BTreeSet::from([loops[main].unit]);
-    let mut called = calls.named_by(&outside_loops(program, loops[main].unit, loops[main].stmt.body(), inserted));
-    for _ in 0..MAX_CALL_DEPTH {
-        let new: Vec<usize> = called.into_iter().filter(|unit| units.insert(*unit)).collect();
-        found.extend(new.iter().flat_map(|unit| outermost_of(*unit, None)));
-        called = new
-            .iter()
-            .flat_map(|unit| calls.named_by(&outside_loops(program, *unit, program.units[*unit].body, inserted)))
-            .collect();
-    }
-    found
+    Blocks { program, calls, loops, main, inserted }.find()
 }
 
-/// Names and attributes that stand in a body, but in none of its loops.
-fn outside_loops(program: &Program<'_>, unit: usize, body: &[Stmt], inserted: Inserted<'_>) -> BTreeSet<String> {
-    struct Outside<'m>(BTreeSet<String>, &'m Module, Inserted<'m>);
-    impl<'a> Visitor<'a> for Outside<'_> {
-        fn visit_stmt(&mut self, stmt: &'a Stmt) {
-            let nested = matches!(stmt, Stmt::For(_) | Stmt::While(_) | Stmt::FunctionDef(_) | Stmt::ClassDef(_));
-            if !nested && !holds(self.2, self.1.span(stmt).0) {
-                walk_stmt(self, stmt);
+/// Looks for the blocks: the outermost loops in the main loop's body and in the functions that it calls outside of
+/// loops; and the costly calls that lead to no such loop.
+struct Blocks<'s, 'a> {
+    program: &'s Program<'a>,
+    calls: &'s Calls<'a>,
+    loops: &'s [FoundLoop<'a>],
+    main: usize,
+    inserted: Inserted<'s>,
+}
+
+impl Blocks<'_, '_> {
+    fn find(&self) -> BTreeSet<usize> {
+        let mut found = BTreeSet::new();
+        let mut units = BTreeSet::new();
+        let mut waiting = vec![self.loops[self.main].unit];
+        for depth in (0..=MAX_CALL_DEPTH).rev() {
+            let mut called = BTreeSet::new();
+            for unit in waiting.into_iter().filter(|unit| units.insert(*unit)).collect::<Vec<_>>() {
+                let here = self.outermost(unit);
+                let is_block = |at: &usize| self.loops[*at].is_loop() || self.is_costly(*at, depth);
+                let blocks: Vec<usize> = here.into_iter().filter(is_block).collect();
+                called.extend(self.calls.named_by(&self.names_outside(unit, &blocks)));
+                found.extend(blocks);
+            }
+            waiting = called.into_iter().collect();
+        }
+        found
+    }
+
+    /// Loops and calls of a unit, of the main loop's only those in it, that lie in no loop.
+    fn outermost(&self, unit: usize) -> Vec<usize> {
+        let within = (unit == self.loops[self.main].unit).then_some(&self.loops[self.main]);
+        let here = (0..self.loops.len())
+            .filter(|at| self.loops[*at].unit == unit && *at != self.main && !self.loops[*at].inserted)
+            .filter(|at| within.is_none_or(|main| main.holds(&self.loops[*at])))
+            .collect::<Vec<usize>>();
+        let is_inside =
+            |at: usize, other: usize| self.loops[other].is_loop() && self.loops[other].holds(&self.loops[at]);
+        here.iter().copied().filter(|at| !here.iter().any(|other| is_inside(*at, *other))).collect()
+    }
+
+    /// Whether a call looks as if it took long, and logs nothing, and leads to no loop that is a block of its own.
+    fn is_costly(&self, at: usize, depth: usize) -> bool {
+        let Sequence::Called(call) = self.loops[at].sequence else { return false };
+        let Some(name) = callee(call) else { return false };
+        let units = self.calls.named_by(&BTreeSet::from([name.to_owned()]));
+        // A module is put into a mode by these.
+        let sets_mode = units.is_empty()
+            && matches!(name, "train" | "eval")
+            && call.func.is_attribute_expr()
+            && call.arguments.args.iter().all(Expr::is_literal_expr);
+        (sounds_costly(name) && !sets_mode || units.iter().any(|unit| self.computes_over_items(*unit)))
+            && !self.leads_to_loop(units, depth)
+            && !logs(self.program, self.calls, &self.loops[at], self.inserted)
+    }
+
+    /// Whether functions, or those that they call outside of loops, hold loops.
+    fn leads_to_loop(&self, units: BTreeSet<usize>, depth: usize) -> bool {
+        let mut seen = BTreeSet::from([self.loops[self.main].unit]);
+        let mut waiting: Vec<usize> = units.into_iter().collect();
+        for _ in 0..depth {
+            let new: Vec<usize> = waiting.into_iter().filter(|unit| seen.insert(*unit)).collect();
+            if new.iter().any(|unit| self.outermost(*unit).iter().any(|at| self.loops[*at].is_loop())) {
+                return true;
+            }
+            waiting = new.iter().flat_map(|unit| self.calls.named_by(&self.names_outside(*unit, &[]))).collect();
+        }
+        false
+    }
+
+    /// Whether a function's code goes over items in an expression, with a call for each.
+    fn computes_over_items(&self, unit: usize) -> bool {
+        struct Over(bool);
+        impl<'a> Visitor<'a> for Over {
+            fn visit_expr(&mut self, expr: &'a Expr) {
+                let each = match expr {
+                    Expr::ListComp(each) => Some(&*each.elt),
+                    Expr::Generator(each) => Some(&*each.elt),
+                    _ => None,
+                };
+                self.0 |= each.is_some_and(|element| element.is_call_expr());
+                walk_expr(self, expr);
             }
         }
+        let mut over = Over(false);
+        over.visit_body(self.program.units[unit].body);
+        over.0
+    }
 
-        fn visit_expr(&mut self, expr: &'a Expr) {
-            match expr {
-                Expr::Call(call) => match &*call.func {
-                    Expr::Name(name) => drop(self.0.insert(name.id.to_string())),
-                    Expr::Attribute(attribute) => drop(self.0.insert(attribute.attr.to_string())),
-                    _ => {}
-                },
-                // What is called there is called often.
-                Expr::ListComp(_) | Expr::SetComp(_) | Expr::DictComp(_) | Expr::Generator(_) | Expr::Lambda(_) => {
-                    return;
-                }
-                _ => {}
-            }
-            walk_expr(self, expr);
+    /// Names that are called in a unit, but in none of its loops and of these blocks.
+    fn names_outside(&self, unit: usize, blocks: &[usize]) -> BTreeSet<String> {
+        let main = &self.loops[self.main];
+        let body = if unit == main.unit { main.stmt.body() } else { self.program.units[unit].body };
+        let file = self.program.units[unit].file;
+        let inserted = if file == 0 { self.inserted } else { &[] };
+        let module = self.program.files[file].module;
+        let blocks = blocks.iter().map(|at| &self.loops[*at]).collect();
+        let mut outside = Outside { names: BTreeSet::new(), module, inserted, blocks };
+        outside.visit_body(body);
+        outside.names
+    }
+}
+
+/// Words in names of functions that take long.
+const COSTLY: [&str; 19] = [
+    "train",
+    "training",
+    "fit",
+    "learn",
+    "optimize",
+    "eval",
+    "evaluate",
+    "evaluation",
+    "valid",
+    "validate",
+    "validation",
+    "val",
+    "test",
+    "predict",
+    "generate",
+    "score",
+    "rollout",
+    "epoch",
+    "episode",
+];
+
+/// Words that such names do not begin with: what they begin prepares, tells or keeps.
+const PREPARING: [&str; 18] = [
+    "set", "get", "on", "log", "print", "is", "has", "save", "load", "plot", "make", "build", "create", "init", "add",
+    "prepare", "split", "zero",
+];
+
+/// Whether a function sounds as if it took long, by the words of its name: `train_one_epoch`, `runEvaluation`.
+fn sounds_costly(name: &str) -> bool {
+    let mut spaced = String::new();
+    for letter in name.chars() {
+        spaced.extend(letter.is_uppercase().then_some('_'));
+        spaced.extend(letter.to_lowercase());
+    }
+    let words: Vec<&str> = spaced.split('_').filter(|word| !word.is_empty()).collect();
+    words.first().is_some_and(|first| !PREPARING.contains(first)) && words.iter().any(|word| COSTLY.contains(word))
+}
+
+/// Names that are called on the way, outside of loops.
+struct Outside<'m, 'a> {
+    names: BTreeSet<String>,
+    module: &'m Module,
+    inserted: Inserted<'m>,
+    blocks: Vec<&'m FoundLoop<'a>>,
+}
+
+impl<'v> Visitor<'v> for Outside<'_, '_> {
+    fn visit_stmt(&mut self, stmt: &'v Stmt) {
+        let nested = matches!(stmt, Stmt::For(_) | Stmt::While(_) | Stmt::FunctionDef(_) | Stmt::ClassDef(_));
+        let is_block = self.blocks.iter().any(|block| block.stmt.is(stmt));
+        if !nested && !is_block && !holds(self.inserted, self.module.span(stmt).0) {
+            walk_stmt(self, stmt);
         }
     }
-    let file = program.units[unit].file;
-    let inserted = if file == 0 { inserted } else { &[] };
-    let mut outside = Outside(BTreeSet::new(), program.files[file].module, inserted);
-    outside.visit_body(body);
-    outside.0
+
+    fn visit_expr(&mut self, expr: &'v Expr) {
+        match expr {
+            Expr::Call(call) => self.names.extend(callee(call).map(str::to_owned)),
+            // What is called there is called often.
+            Expr::ListComp(_) | Expr::SetComp(_) | Expr::DictComp(_) | Expr::Generator(_) | Expr::Lambda(_) => return,
+            _ => {}
+        }
+        walk_expr(self, expr);
+    }
 }
 
 /// Whether something is logged in a loop, there or in what it calls; without the lines of the script in `except`.
@@ -319,8 +307,35 @@ mod tests {
             ("for row in rows:\n  print(row)\n", ""),
             ("while True:\n  for x in data:\n    o.step()\n  n += 1\n", "main n 1, block x 2"),
             ("i = 0\nwhile i < 9:\n  k += 1\n  loss.backward()\n  print(i)\n  i += 2\n", "main i 2"),
-            // What stands in a `while` within the main loop is executed with it.
-            ("for epoch in e:\n  while a:\n    for x in d:\n      o.step()\n", "main epoch 1"),
+            ("for epoch in e:\n  while a:\n    for x in d:\n      o.step()\n", "main epoch 1, block iteration 2"),
+            // Calls are blocks where they sound costly or go over items, and lead to no loop.
+            (
+                "for epoch in e:\n  acc, f1 = evaluate(m)\n  m.eval()\n  print(acc)\n",
+                "main epoch 1, block evaluate() 2",
+            ),
+            (
+                "for epoch in e:\n  if epoch:\n    t.fit(m)\n  set_epoch(1)\n  f = x.update(m)\n",
+                "main epoch 1, block fit() 3",
+            ),
+            (
+                "def mean(m):\n  return sum(loss(m, x) for x in d)\nfor epoch in e:\n  v = mean(m)\n",
+                "main epoch 3, block mean() 4",
+            ),
+            (
+                "def go(m):\n  train_one(m)\n  for x in d:\n    m(x)\nfor epoch in e:\n  train_all(m)\n  go(m)\n\
+                 def train_all(m):\n  go(m)\n",
+                "main epoch 5, block train_one() 2, block x 3",
+            ),
+            // What it logs must have a place: such a call is executed.
+            (
+                "from afterlog import log\ndef evaluate(m):\n  log('a', m)\nfor epoch in e:\n  evaluate(m)\n",
+                "main epoch 4",
+            ),
+            // Beside loops that the script names, the others are blocks too.
+            (
+                "import afterlog\nfor epoch in afterlog.loop('epoch', e):\n  for x in d:\n    m(x)\n  a = evaluate(m)\n",
+                "main epoch 2, block x 3, block evaluate() 5",
+            ),
             ("while a:\n  for x in data:\n    o.step()\nelse:\n  pass\n", ""),
             ("async def f():\n  async for epoch in g():\n    o.step()\n", ""),
         ] {

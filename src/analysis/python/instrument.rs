@@ -3,20 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ruff_python_ast::visitor::{Visitor, walk_expr, walk_stmt};
-use ruff_python_ast::{Expr, ExprCall, Stmt, StmtFor, StmtWhile};
+use ruff_python_ast::{Expr, Stmt};
 
-use crate::analysis::python::api::{Api, ApiNames};
 use crate::analysis::python::effects::{Analyser, Effects};
-use crate::analysis::python::handsfree::{self, Choice, Inserted};
+use crate::analysis::python::handsfree;
 use crate::analysis::python::liveness;
+use crate::analysis::python::loops::{FoundLoop, Inserted, LoopStmt, Sequence, find_loops, target_names};
 use crate::analysis::python::parse::Module;
 use crate::analysis::python::program::Program;
 use crate::analysis::python::reach::Calls;
+use crate::analysis::python::unnamed;
 use crate::model::instrument::{InstrumentationPlan, LoopPlan, Variable, VariableScope, Wrap};
 use crate::model::source::SourceFile;
 
-/// Finds the loops of a script that our API names, or where it names none those that look like training, and what they
-/// change. `files` are the script and the project's modules that it imports; without the script among them the plan is
+/// Finds the main loop of a script, by name or where it names none by its look, the blocks in it, and what they change. `files` are the script and the project's modules that it imports; without the script among them the plan is
 /// empty. Loops on `inserted` lines of the script (1-based, inclusive) have keys of their own: those of all others are what
 /// they are without them, and so is everything that is chosen.
 pub fn instrument(script: &str, files: &[SourceFile], inserted: Inserted<'_>) -> InstrumentationPlan {
@@ -24,16 +24,19 @@ pub fn instrument(script: &str, files: &[SourceFile], inserted: Inserted<'_>) ->
     let program = program(&modules);
     let loops = find_loops(&program, inserted);
     let calls = Calls::new(&program, inserted);
-    let hands_free = loops.iter().any(|found| !matches!(found.sequence, Sequence::Named(_)));
-    let choice = if hands_free { handsfree::choose(&program, &calls, &loops, inserted) } else { Choice::default() };
-    let directed =
-        |found: &FoundLoop<'_>| !found.inserted && found.can_be_told() && found.directed(&program, "main-loop");
-    let named = loops.iter().position(directed);
-    let choice = match named {
-        Some(main) if hands_free => handsfree::with_main(&program, &calls, &loops, main, inserted),
-        _ => choice,
+    let hands_free = !loops.iter().any(|found| found.is_named() && !found.inserted);
+    let directed = |found: &FoundLoop<'_>| {
+        let can_be = found.is_loop() && !found.inserted && found.can_be_told() && (hands_free || found.is_named());
+        can_be && found.directed(&program, "main-loop")
     };
-    let main = named.or_else(|| if hands_free { choice.main } else { main_loop(&program, &calls, &loops) });
+    let main = loops.iter().position(directed).or_else(|| {
+        if hands_free {
+            handsfree::main_loop(&program, &calls, &loops)
+        } else {
+            named_main_loop(&program, &calls, &loops)
+        }
+    });
+    let blocks = main.map(|main| handsfree::blocks(&program, &calls, &loops, main, inserted)).unwrap_or_default();
     let mut plan = InstrumentationPlan::default();
     for (file, module) in program.files.iter().zip(modules.iter().map(|(_, module)| module)) {
         plan.problems.extend(module.problems.iter().map(|problem| format!("{}: {problem}", file.path)));
@@ -43,21 +46,16 @@ pub fn instrument(script: &str, files: &[SourceFile], inserted: Inserted<'_>) ->
     let inside = main.map(|main| loops[main].reaches(&program, &calls)).unwrap_or_default();
     for (number, found) in loops.iter().enumerate() {
         let is_main = main == Some(number);
-        if let Some(expr) = found.wrapped() {
-            let is_block = choice.blocks.contains(&number);
+        if !found.is_named() {
+            let tells = hands_free && found.is_loop() && found.can_be_told();
             // Of an added loop too, that its values have a place.
-            let has_positions = is_main || handsfree::logs(&program, &all_calls, found, &[]);
-            if found.can_be_told() && (is_main || is_block || has_positions) {
+            let has_positions = tells && (is_main || handsfree::logs(&program, &all_calls, found, &[]));
+            let was_silent = !is_main && !handsfree::logs(&program, &calls, found, inserted);
+            // What is logged in a block must be known to be.
+            let is_block = blocks.contains(&number) && (tells || was_silent);
+            if is_main || is_block || has_positions {
                 let mut plan_of = describe(&program, &mut analyser, &loops, number, is_main, is_block);
-                plan_of.wrap = Some(Wrap {
-                    span: program.files[program.units[found.unit].file].module.columns(expr),
-                    has_positions,
-                    was_silent: !is_main && !handsfree::logs(&program, &calls, found, inserted),
-                    counter: match found.sequence {
-                        Sequence::Turns { counter, .. } => Some(counter.unwrap_or_default().to_owned()),
-                        _ => None,
-                    },
-                });
+                plan_of.wrap = wrap(&program, found, has_positions, was_silent);
                 plan.loops.push(plan_of);
             }
             continue;
@@ -87,207 +85,33 @@ pub(super) fn program<'a>(modules: &'a [(&'a str, Module)]) -> Program<'a> {
     Program::new(&files)
 }
 
-/// A statement that is a loop to us.
-pub(super) struct FoundLoop<'a> {
-    pub(super) unit: usize,
-    pub(super) stmt: LoopStmt<'a>,
-    pub(super) name: String,
-    pub(super) lines: (u32, u32),
-    pub(super) sequence: Sequence<'a>,
-    /// On an inserted line.
-    pub(super) inserted: bool,
-    /// Inside a `with checkpointing(…)`, directly or deeper.
-    pub(super) checkpointed: bool,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(super) enum LoopStmt<'a> {
-    For(&'a StmtFor),
-    While(&'a StmtWhile),
-}
-
-impl<'a> LoopStmt<'a> {
-    pub(super) fn body(self) -> &'a [Stmt] {
-        match self {
-            Self::For(each) => &each.body,
-            Self::While(repeated) => &repeated.body,
-        }
-    }
-
-    fn whole(self) -> Stmt {
-        match self {
-            Self::For(each) => Stmt::For(each.clone()),
-            Self::While(repeated) => Stmt::While(repeated.clone()),
-        }
-    }
-
-    /// Names that an iteration may read before it assigns them.
-    fn exposed(self) -> BTreeSet<String> {
-        let mut assigned = BTreeSet::new();
-        let mut read = match self {
-            Self::For(each) => {
-                target_names(&each.target, &mut assigned);
-                BTreeSet::new()
-            }
-            Self::While(repeated) => liveness::reads_of(&repeated.test),
-        };
-        read.extend(liveness::exposed(self.body(), &mut assigned));
-        read
-    }
-}
-
-/// What is iterated over.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Sequence<'a> {
-    /// A call of `loop` somewhere in the iterable's expression.
-    Named(&'a ExprCall),
-    /// An expression that the runtime wraps, in a script that names no loops.
-    Wrapped(&'a Expr),
-    /// The condition of a `while`, in a script that names no loops, and the variable that counts.
-    Turns { test: &'a Expr, counter: Option<&'a str> },
-}
-
-impl<'a> FoundLoop<'a> {
-    /// The expression that the runtime wraps.
-    fn wrapped(&self) -> Option<&'a Expr> {
-        match self.sequence {
-            Sequence::Named(_) => None,
-            Sequence::Wrapped(expr) | Sequence::Turns { test: expr, .. } => Some(expr),
-        }
-    }
-
-    /// Whether the runtime can be told of its iterations: not of a `while` with an `else`.
-    pub(super) fn can_be_told(&self) -> bool {
-        !matches!(self.stmt, LoopStmt::While(repeated) if !repeated.orelse.is_empty())
-    }
-
-    pub(super) fn holds(&self, other: &Self) -> bool {
-        self.lines.0 <= other.lines.0 && other.lines.1 <= self.lines.1 && self.lines != other.lines
-    }
-
-    /// Whether a comment on the loop says so.
-    fn directed(&self, program: &Program<'_>, directive: &str) -> bool {
-        program.files[program.units[self.unit].file].module.directs(self.lines.0, directive)
-    }
-
-    /// Units that it can get to.
-    pub(super) fn reaches(&self, program: &Program<'_>, calls: &Calls<'_>) -> BTreeSet<usize> {
-        calls.reached_from(program.units[self.unit].file, &[self.stmt.whole()])
-    }
-
-    pub(super) fn key(&self, program: &Program<'_>, loops: &[FoundLoop<'_>]) -> String {
-        let unit = &program.units[self.unit];
-        let same = |other: &&FoundLoop<'_>| {
-            other.unit == self.unit && other.name == self.name && other.inserted == self.inserted
-        };
-        let number = loops.iter().filter(same).take_while(|other| other.lines != self.lines).count();
-        let mark = if self.inserted { "+" } else { "" };
-        format!("{}::{}::{}#{mark}{number}", program.files[unit.file].path, unit.scope, self.name)
-    }
-}
-
-/// The loops that the API names; of a version that names none all. `inserted` are lines of the script, the first file.
-pub(super) fn find_loops<'a>(program: &Program<'a>, inserted: Inserted<'_>) -> Vec<FoundLoop<'a>> {
-    let mut loops = Vec::new();
-    for (number, unit) in program.units.iter().enumerate() {
-        let file = &program.files[unit.file];
-        let mut finder =
-            LoopFinder { unit: number, module: file.module, api: &file.api, checkpointed: false, loops: &mut loops };
-        unit.body.iter().for_each(|stmt| finder.visit_stmt(stmt));
-    }
-    let is_inserted =
-        |found: &FoundLoop<'_>| program.units[found.unit].file == 0 && handsfree::holds(inserted, found.lines.0);
-    loops.iter_mut().for_each(|found| found.inserted = is_inserted(found));
-    if loops.iter().any(|found| !found.inserted) {
-        return loops;
-    }
-    let named =
-        |found: &FoundLoop<'_>| loops.iter().any(|other| (other.unit, other.lines) == (found.unit, found.lines));
-    let mut all = handsfree::find_loops(program);
-    all.retain(|found| !named(found));
-    all.iter_mut().for_each(|found| found.inserted = is_inserted(found));
-    all.append(&mut loops);
-    all
-}
-
-struct LoopFinder<'f, 'a> {
-    unit: usize,
-    module: &'a Module,
-    api: &'f ApiNames,
-    checkpointed: bool,
-    loops: &'f mut Vec<FoundLoop<'a>>,
-}
-
-impl<'a> Visitor<'a> for LoopFinder<'_, 'a> {
-    fn visit_stmt(&mut self, stmt: &'a Stmt) {
-        match stmt {
-            Stmt::FunctionDef(_) | Stmt::ClassDef(_) => return,
-            Stmt::With(with) => {
-                let is_checkpointing = |expr: &Expr| {
-                    expr.as_call_expr().is_some_and(|call| self.api.function(&call.func) == Some(Api::Checkpointing))
-                };
-                if with.items.iter().any(|item| is_checkpointing(&item.context_expr)) {
-                    let outer = std::mem::replace(&mut self.checkpointed, true);
-                    walk_stmt(self, stmt);
-                    self.checkpointed = outer;
-                    return;
-                }
-            }
-            Stmt::For(each) if !each.is_async => {
-                let mut finder = CallFinder { api: self.api, found: None };
-                finder.visit_expr(&each.iter);
-                if let Some((call, name)) = finder.found {
-                    self.loops.push(FoundLoop {
-                        unit: self.unit,
-                        stmt: LoopStmt::For(each),
-                        name: name.to_owned(),
-                        lines: self.module.span(stmt),
-                        sequence: Sequence::Named(call),
-                        inserted: false,
-                        checkpointed: self.checkpointed,
-                    });
-                }
-            }
-            _ => {}
-        }
-        walk_stmt(self, stmt);
-    }
-
-    fn visit_expr(&mut self, _: &'a Expr) {}
-}
-
-struct CallFinder<'f, 'a> {
-    api: &'f ApiNames,
-    found: Option<(&'a ExprCall, &'a str)>,
-}
-
-impl<'a> Visitor<'a> for CallFinder<'_, 'a> {
-    fn visit_expr(&mut self, expr: &'a Expr) {
-        if let Expr::Call(call) = expr
-            && let Some(name) = self.api.name_in(call, Api::Loop)
-        {
-            self.found.get_or_insert((call, name));
-            return;
-        }
-        walk_expr(self, expr);
-    }
-}
-
-/// The main loop: the outermost loop inside `checkpointing`, else the outermost with loops inside, else the first
+/// The main loop among named ones: the outermost loop inside `checkpointing`, else the outermost with loops inside, else the first
 /// outermost. A loop reached from another one is not outermost; inserted ones do not count, since the run had none.
-fn main_loop(program: &Program<'_>, calls: &Calls<'_>, loops: &[FoundLoop<'_>]) -> Option<usize> {
+fn named_main_loop(program: &Program<'_>, calls: &Calls<'_>, loops: &[FoundLoop<'_>]) -> Option<usize> {
     let reached: Vec<BTreeSet<usize>> = loops.iter().map(|found| found.reaches(program, calls)).collect();
     let inside = |outer: usize, inner: usize| {
         let same = loops[outer].unit == loops[inner].unit && loops[outer].holds(&loops[inner]);
         outer != inner && (same || reached[outer].contains(&loops[inner].unit))
     };
-    let all = (0..loops.len()).filter(|at| !loops[*at].inserted);
+    let all = (0..loops.len()).filter(|at| loops[*at].is_named() && !loops[*at].inserted);
     let outermost = |at: &usize| !all.clone().any(|other| inside(other, *at));
     let candidates: Vec<usize> = all.clone().filter(outermost).collect();
     let first = |test: &dyn Fn(&usize) -> bool| candidates.iter().copied().find(|at| test(at));
     first(&|at| loops[*at].checkpointed)
         .or_else(|| first(&|at| all.clone().any(|other| inside(*at, other))))
         .or_else(|| candidates.first().copied())
+}
+
+/// How the runtime is told of a loop that the script does not name.
+fn wrap(program: &Program<'_>, found: &FoundLoop<'_>, has_positions: bool, was_silent: bool) -> Option<Wrap> {
+    let module = program.files[program.units[found.unit].file].module;
+    let (span, counter) = match found.sequence {
+        Sequence::Named(_) => return None,
+        Sequence::Wrapped(expr) => (module.columns(expr), None),
+        Sequence::Turns { test, counter } => (module.columns(test), Some(counter.unwrap_or_default().to_owned())),
+        Sequence::Called(call) => (module.columns(call), None),
+    };
+    Some(Wrap { span, has_positions, was_silent, counter })
 }
 
 fn describe(
@@ -315,6 +139,7 @@ fn describe(
         name: found.name.clone(),
         first_line: found.lines.0,
         last_line: found.lines.1,
+        column: found.column,
         is_main,
         is_block,
         live: changes.iter().map(Variable::key).filter(|key| live.contains(key)).collect(),
@@ -375,16 +200,6 @@ fn live(program: &Program<'_>, found: &FoundLoop<'_>, changes: &[Variable], is_m
     changes.iter().filter(far).map(Variable::key).collect()
 }
 
-fn target_names(target: &Expr, names: &mut BTreeSet<String>) {
-    match target {
-        Expr::Name(name) => drop(names.insert(name.id.to_string())),
-        Expr::Tuple(tuple) => tuple.elts.iter().for_each(|item| target_names(item, names)),
-        Expr::List(list) => list.elts.iter().for_each(|item| target_names(item, names)),
-        Expr::Starred(starred) => target_names(&starred.value, names),
-        _ => {}
-    }
-}
-
 /// Names read outside a loop; with `after_only` those read after it (what is before the main loop has run by then).
 struct Outside<'f, 'a> {
     skip: &'f FoundLoop<'a>,
@@ -397,8 +212,7 @@ impl<'a> Visitor<'a> for Outside<'_, 'a> {
     fn visit_stmt(&mut self, stmt: &'a Stmt) {
         let (first, last) = self.module.span(stmt);
         let (from, to) = self.skip.lines;
-        if (first, last) == (from, to) && (stmt.is_for_stmt() || stmt.is_while_stmt()) || self.after_only && last < from
-        {
+        if self.skip.stmt.is(stmt) || self.after_only && last < from {
             return;
         }
         if first <= from && to <= last {
@@ -426,10 +240,10 @@ fn jumpable(program: &Program<'_>, found: &FoundLoop<'_>) -> bool {
         (Sequence::Named(call), LoopStmt::For(each)) => (call, each),
         (Sequence::Wrapped(expr), _) => return is_sequence(program, found.unit, expr, 3),
         // The state alone decides how a `while` goes on.
-        (_, LoopStmt::While(_)) | (Sequence::Turns { .. }, _) => return true,
+        _ => return true,
     };
     let is_call = |expr: &Expr| expr.as_call_expr().is_some_and(|found| std::ptr::eq(found, call));
-    let direct = is_call(&each.iter) || handsfree::bar(&each.iter).is_some_and(is_call);
+    let direct = is_call(&each.iter) || unnamed::bar(&each.iter).is_some_and(is_call);
     let Some(iterable) = call.arguments.find_argument_value("iterable", 1) else { return false };
     direct && is_sequence(program, found.unit, iterable, 3)
 }

@@ -11,6 +11,7 @@ mod handsfree;
 mod implicit;
 mod instrument;
 mod liveness;
+mod loops;
 mod origin;
 pub mod parse;
 mod parts;
@@ -19,6 +20,7 @@ mod purity;
 mod reach;
 mod statements;
 mod tree;
+mod unnamed;
 
 pub(super) use api::MODULES;
 pub use instrument::instrument;

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use ruff_python_ast::visitor::{Visitor, walk_expr, walk_stmt};
 use ruff_python_ast::{Expr, Stmt};
 
-use crate::analysis::python::handsfree::{Inserted, holds};
-use crate::analysis::python::instrument::{self, FoundLoop, find_loops};
+use crate::analysis::python::instrument;
+use crate::analysis::python::loops::{FoundLoop, Inserted, find_loops, holds};
 use crate::analysis::python::parse::Module;
 use crate::analysis::python::program::Program;
 use crate::model::instrument::Reach;

@@ -1,0 +1,214 @@
+//! Blocks of every kind: loops left by `break`, loops with an `else`, `while` loops, and calls. What replay skips must leave
+//! behind what executing it would have.
+
+use crate::env::{TestProject, python};
+use crate::truth::{Added, Case};
+
+/// A loop that may be left, with an `else`; a `while`; calls of a function and of a method that go over items.
+const KINDS: &str = "\
+import random
+
+random.seed(7)
+
+
+class Model:
+    def __init__(self):
+        self.weights = [0.0] * 6
+        self.seen = 0
+
+    def fit(self, rows):
+        self.weights = [sum(w + 0.01 * row[k] for row in rows) for k, w in enumerate(self.weights)]
+        self.seen += len([step(self, row) for row in rows])
+        return random.random()
+
+
+def step(model, row):
+    model.weights[0] -= 0.001 * row[0] * random.random()
+
+
+def accuracy(model, rows):
+    return sum(float(abs(w * row[0])) for w in model.weights for row in rows) / len(rows)
+
+
+rows = [[random.random() for _ in range(6)] for _ in range(30)]
+model, best, whole = Model(), 0.0, 0
+for epoch in range(5):
+    gain = model.fit(rows)
+    for row in rows:
+        if row[0] + 0.1 * random.random() > 0.9:
+            break
+        best += row[0] * random.random()
+    else:
+        whole += 1
+        print('whole')
+    if epoch % 2:
+        scores = accuracy(model, rows), accuracy(model, rows[:5])
+        score = accuracy(model, rows[5:])
+    while random.random() < 0.9:
+        best += 1
+    print(epoch, best, row[0])
+";
+
+#[track_caller]
+fn check(script: &str, added: &Added<'_>, torch: bool, expected_skips: u32) {
+    let with_statement = if script.contains("import afterlog\n") {
+        added.to(script)
+    } else {
+        format!("import afterlog\n{}", added.to(script))
+    };
+    let case = Case { torch, others: &[], script, with_statement: &with_statement };
+    let project = case.project();
+    project.write("train.py", script);
+    project.afterlog(&["run", "--checkpoints", "all", "train.py"]).ok();
+    project.write("train.py", &with_statement);
+    let plan = project.afterlog(&["replay", "probe", "--dry-run"]).ok();
+    assert!(plan.contains(&format!(", {expected_skips} blocks skipped")), "{plan}");
+    case.check("probe", &["--checkpoints", "all", "train.py"]);
+}
+
+#[test]
+fn skipped_loops_left_by_break_whiles_and_calls_leave_what_they_left_in_the_run() {
+    let log = "afterlog.log('probe', [best, whole, row, gain, model.weights, model.seen, sum(random.getstate()[1])])";
+    // Of 5 iterations the `fit`, the loop and the `while`, of 2 a call.
+    check(KINDS, &Added { after: "print(epoch, best", statement: log, deeper: 0 }, false, 17);
+    // In the function that a call calls: then it is executed.
+    let inside = "afterlog.log('probe', [epoch, model.weights[0], len(rows)])";
+    check(KINDS, &Added { after: "def accuracy", statement: inside, deeper: 1 }, false, 15);
+}
+
+/// All of it local to functions; blocks that are left by `return`, by an exception, or by the loop around them.
+const LEFT: &str = "\
+import random
+
+
+def search(rows, limit):
+    for row in rows:
+        if row > limit:
+            return row
+        limit -= 0.001 * random.random()
+    return None
+
+
+def main():
+    random.seed(3)
+    rows = [random.random() for _ in range(40)]
+    found, total = [], 0.0
+    for epoch in range(8):
+        found.append(search(rows, 0.9 + epoch / 60))
+        for row in rows:
+            if total > 60:
+                break
+            total += row * random.random()
+        else:
+            if epoch == 3:
+                total += 1
+                continue
+        try:
+            for row in rows:
+                total += random.random()
+                if row < 0.02 * epoch:
+                    raise ValueError(row)
+        except ValueError as error:
+            total -= 0.5
+        lowest = min(evaluate(rows, total), epoch)
+        print(epoch, total, lowest, found[-1])
+    return total
+
+
+def evaluate(rows, total):
+    return sum(float(row) for row in rows) - total
+
+
+print(main(), random.random())
+";
+
+#[test]
+fn blocks_that_were_left_in_their_middle_are_executed_again_as_they_were() {
+    let log = "afterlog.log('probe', [total, found, lowest, sum(random.getstate()[1])])";
+    let with_statement =
+        format!("import afterlog\n{}", Added { after: "print(epoch, t", statement: log, deeper: 0 }.to(LEFT));
+    let case = Case { torch: false, others: &[], script: LEFT, with_statement: &with_statement };
+    case.check("probe", &["--checkpoints", "all", "train.py"]);
+    case.check_entered("blocks left early", "probe");
+}
+
+/// As FlorDB's users write: the loop over epochs is named, and nothing else.
+const NAMED: &str = "\
+import random
+import afterlog
+
+random.seed(1)
+total, noise = 0.0, []
+for epoch in afterlog.loop('epoch', range(6)):
+    for k in range(30):
+        total += random.random()
+        if total > 70:
+            break
+    noise.append(total)
+    for step in afterlog.loop('step', range(2)):
+        total -= random.random()
+        afterlog.log('noise', total)
+    while total > 40:
+        total -= 1 + random.random()
+";
+
+#[test]
+fn in_a_loop_that_the_script_names_the_loops_that_it_does_not_name_are_skipped_too() {
+    let log = "afterlog.log('probe', [total, noise, k, sum(random.getstate()[1])])";
+    check(NAMED, &Added { after: "total -= 1 +", statement: log, deeper: 0 }, false, 12);
+    check(NAMED, &Added { after: "noise.append", statement: log, deeper: 0 }, false, 18);
+}
+
+/// So many batches of a data loader and no more, then an evaluation in one expression.
+const TORCH: &str = "\
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+torch.manual_seed(4)
+data = TensorDataset(torch.randn(64, 5), torch.randint(0, 3, (64,)))
+loader = DataLoader(data, batch_size=8, shuffle=True)
+model = nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 3))
+optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+
+
+@torch.no_grad()
+def evaluate(net):
+    net.eval()
+    right = sum(int((net(x).argmax(1) == y).sum()) for x, y in loader)
+    net.train()
+    return right / len(data), torch.rand(2)
+
+
+for epoch in range(4):
+    for step, (x, y) in enumerate(loader):
+        if step == 5 - epoch % 2:
+            break
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+    accuracy, noise = evaluate(model)
+    print(epoch, loss.item(), accuracy, noise)
+";
+
+#[test]
+fn a_loop_over_some_batches_and_an_evaluation_in_one_expression_are_skipped() {
+    let log = "afterlog.log('probe', [accuracy, noise.tolist(), model[0].weight.norm().item(), step, torch.get_rng_state().sum().item()])";
+    check(TORCH, &Added { after: "print(epoch", statement: log, deeper: 0 }, true, 8);
+}
+
+#[test]
+fn blocks_show_in_no_traceback_and_no_source() {
+    let project = TestProject::git();
+    let script = "import inspect, sys\n\n\ndef evaluate(x):\n    if x == 2:\n        raise KeyError(inspect.getsource(evaluate), sys._getframe(1).f_lineno)\n\n\n\
+                  for epoch in range(4):\n    for x in range(3): print(x, sys._getframe().f_lineno)\n    evaluate(\n        epoch\n    )\n";
+    project.write("train.py", script);
+    let recorded = project.afterlog(&["run", "train.py"]);
+    let plain = project.run(python(), &["train.py"]);
+    assert_eq!((recorded.code, recorded.stdout), (plain.code, plain.stdout));
+    assert_eq!(
+        recorded.stderr.lines().filter(|line| !line.starts_with("note:")).collect::<Vec<_>>().join("\n"),
+        plain.stderr.trim_end()
+    );
+}
