@@ -213,6 +213,8 @@ fn plan_one(
         sources::of_version(&project.versions()?, &plan.version, &plan.script, Some(&preview.propagation.text))?;
     let instrumentation = python::instrument(&plan.script, &sources, &plan.inserted);
     plan.reach = python::reach(&plan.script, &sources, &preview.propagation.inserted);
+    // What is in the loop also runs after it then.
+    plan.reach.after |= detail.timings.entered_again && (plan.reach.body || !plan.reach.blocks.is_empty());
     let main_loop = instrumentation.main.as_ref().and_then(|key| instrumentation.find(key));
     let main_name = main_loop.map(|main| main.name.clone()).unwrap_or_default();
     loops.add(&instrumentation, &main_name);

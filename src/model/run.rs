@@ -102,6 +102,9 @@ pub struct RunTimings {
     pub iterations: Vec<IterationTiming>,
     /// Main loop's exit to the end.
     pub suffix_ns: u64,
+    /// Whether the main loop ran once more after it was left: iterations are those of the first time.
+    #[serde(default)]
+    pub entered_again: bool,
 }
 
 /// One iteration of the main loop.

@@ -212,3 +212,32 @@ fn blocks_show_in_no_traceback_and_no_source() {
         plain.stderr.trim_end()
     );
 }
+
+/// The same function trains twice, and what it leaves is used by the second time.
+const TWICE: &str = "\
+import random
+
+
+def train(epochs, seed, total):
+    random.seed(seed)
+    for epoch in range(epochs):
+        for x in range(20):
+            total += random.random()
+        print('train', total)
+    return total
+
+
+first = train(3, 1, 0.0)
+second = train(4, 2, first)
+print(first, second)
+";
+
+#[test]
+fn a_main_loop_that_runs_twice_has_the_values_of_both_times() {
+    let log = "afterlog.log('probe', [total, x])";
+    for after in ["total += random", "print('train'"] {
+        let with_statement = format!("import afterlog\n{}", Added { after, statement: log, deeper: 0 }.to(TWICE));
+        let case = Case { torch: false, others: &[], script: TWICE, with_statement: &with_statement };
+        case.check("probe", &["--checkpoints", "all", "train.py"]);
+    }
+}

@@ -60,7 +60,7 @@ fn checkpoint(seq: u64, iteration: u64, end: bool, missing: &[&str]) -> Checkpoi
 
 fn timings(iterations: usize) -> RunTimings {
     let one = IterationTiming { total_ns: 1_000_000_000, blocks: vec![(STEP.into(), 900_000_000)], complete: true };
-    RunTimings { prefix_ns: 1_000_000_000, iterations: vec![one; iterations], suffix_ns: 0 }
+    RunTimings { prefix_ns: 1_000_000_000, iterations: vec![one; iterations], suffix_ns: 0, entered_again: false }
 }
 
 proptest! {

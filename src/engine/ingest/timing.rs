@@ -38,6 +38,7 @@ impl Timed {
         match event {
             Event::LoopEnter { name, time_ns, .. } => {
                 self.last_ns = *time_ns;
+                timings.entered_again |= self.left_ns.is_some() && key.is_some() && key == self.main.as_deref();
                 self.entered(*name, *time_ns, depth, key);
             }
             Event::Iteration { time_ns, .. } => {
@@ -149,7 +150,7 @@ mod tests {
             timed.take(&Event::LoopExit { how: LoopExit::Exhausted, time_ns }, 0, None, &mut timings);
             left.extend(timed.take_left(&mut timings));
         }
-        assert_eq!((timed.begun, timings.prefix_ns), (3, 10));
+        assert_eq!((timed.begun, timings.prefix_ns, timings.entered_again), (3, 10, true));
         assert!(left.iter().all(|iteration| iteration.complete && iteration.total_ns == 10), "{left:?}");
     }
 }
