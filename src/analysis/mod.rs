@@ -6,5 +6,6 @@ pub mod pivot;
 pub mod planner;
 pub mod propagate;
 pub mod python;
+pub mod retention;
 pub mod treediff;
 pub mod verify;

@@ -61,3 +61,11 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
         at("write", path)(source)
     })
 }
+
+/// Makes the names in a folder (new, renamed, removed) survive a power cut.
+///
+/// # Errors
+/// With the path, if the disk refuses.
+pub fn sync_folder(path: &Path) -> Result<(), FileError> {
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(at("sync", path))
+}

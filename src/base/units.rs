@@ -5,6 +5,24 @@ pub fn bytes(n: u64) -> String {
     scaled(n, 1000, &["B", "kB", "MB", "GB", "TB", "PB"])
 }
 
+/// Reads `10GB`, `1.5 GiB`, `500M`, `4096`: decimal units, binary ones with an i. `None` for anything else.
+pub fn parse_bytes(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = (text[..digits].parse::<f64>().ok()?, text[digits..].trim().to_ascii_lowercase());
+    let unit = unit.strip_suffix('b').unwrap_or(&unit);
+    let (letter, base) = unit.strip_suffix('i').map_or((unit, 1000_u64), |letter| (letter, 1024));
+    let power = ["", "k", "m", "g", "t", "p"].iter().position(|known| *known == letter)?;
+    let factor = base.checked_pow(u32::try_from(power).ok()?)?;
+    // Whole numbers exactly, whatever a float can hold.
+    match text[..digits].parse::<u64>() {
+        Ok(whole) => whole.checked_mul(factor),
+        Err(_) => {
+            (number * 1000.0).to_string().split('.').next()?.parse::<u64>().ok()?.checked_mul(factor).map(|n| n / 1000)
+        }
+    }
+}
+
 fn scaled(n: u64, base: u64, units: &[&str]) -> String {
     let mut unit = 0;
     let mut divisor = 1_u64;
@@ -60,5 +78,18 @@ mod tests {
         assert_eq!(duration_ns(12_340_000_000), "12.3 s");
         assert_eq!(duration_ns(247_000_000_000), "4m07s");
         assert_eq!(age_ms(7_300_000), "2h");
+    }
+
+    #[test]
+    fn amounts_of_bytes_are_read_as_people_write_them() {
+        let check = |text: &str, expected| assert_eq!(super::parse_bytes(text), expected, "{text}");
+        check("10GB", Some(10_000_000_000));
+        check("1.5 GiB", Some(1_610_612_736));
+        check("500m", Some(500_000_000));
+        check("4096", Some(4096));
+        check("0", Some(0));
+        for bad in ["", "GB", "ten", "-1", "1 XB", "1..2", "99999999PB"] {
+            check(bad, None);
+        }
     }
 }

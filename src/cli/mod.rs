@@ -5,11 +5,14 @@
 //! To add a command: its arguments and function in `cli/NAME.rs`, a variant in [`args::Command`], an arm in [`dispatch`].
 
 pub mod args;
+mod checkpoint;
 mod demo;
 mod diff;
+mod du;
 pub mod error;
 mod explain;
 mod fsck;
+mod gc;
 mod grid;
 mod install_runtime;
 mod interface;
@@ -77,6 +80,9 @@ fn dispatch(command: Command, plain: bool, output: &mut Output) -> Result<ExitCo
         Command::Diff(args) => diff::run(&args, output),
         Command::Explain(args) => explain::run(&args, output),
         Command::Demo(args) => demo::run(&args, plain, output),
+        Command::Checkpoint(args) => checkpoint::run(&args, output),
+        Command::Du(args) => du::run(&args, output),
+        Command::Gc(args) => gc::run(&args, output),
         Command::Fsck(args) => fsck::run(&args, output),
         Command::Rebuild(args) => rebuild::run(&args, output),
     }

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use crate::base::files::FileError;
-use crate::base::ids::BadId;
+use crate::base::ids::{BadId, RunId};
+use crate::engine::portable::Moment;
 use crate::engine::spawn::SpawnError;
 use crate::store::chunks::ChunkError;
 use crate::store::db::DbError;
@@ -38,6 +39,10 @@ pub enum Error {
     NoScript { path: PathBuf, near: Option<String> },
     #[error("{} lies outside the project {}", path.display(), root.display())]
     OutsideProject { path: PathBuf, root: PathBuf },
+    #[error("there is a file {} already", path.display())]
+    FileExists { path: PathBuf },
+    #[error("{}", no_checkpoint(run, *moment))]
+    NoCheckpoint { run: RunId, moment: Moment, nearest: Vec<u64> },
     #[error("{what}")]
     Unsupported { what: String, instead: String },
     #[error("shared memory cannot be read: {source}")]
@@ -77,7 +82,7 @@ impl Error {
     /// The class of this error.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::BadSelection { .. } | Self::BadId(_) => Kind::Usage,
+            Self::BadSelection { .. } | Self::BadId(_) | Self::FileExists { .. } => Kind::Usage,
             Self::NoProject { .. }
             | Self::UnknownRun(_)
             | Self::AmbiguousRun { .. }
@@ -88,6 +93,7 @@ impl Error {
             | Self::NoPython { .. }
             | Self::NoScript { .. }
             | Self::OutsideProject { .. }
+            | Self::NoCheckpoint { .. }
             | Self::Unsupported { .. }
             | Self::SharedMemory { .. }
             | Self::File(_)
@@ -125,6 +131,14 @@ impl Error {
             Self::NoPython { .. } => Some("put python3 on PATH or activate a virtual environment".into()),
             Self::NoScript { near, .. } => near.as_ref().map(|name| format!("did you mean {name}?")),
             Self::OutsideProject { .. } => Some("start afterlog in the folder that holds the script".into()),
+            Self::FileExists { .. } => Some("`--force` replaces it".into()),
+            Self::NoCheckpoint { nearest, .. } if nearest.is_empty() => {
+                Some("`afterlog checkpoint ls` lists them".into())
+            }
+            Self::NoCheckpoint { nearest, .. } => {
+                let nearest: Vec<String> = nearest.iter().map(u64::to_string).collect();
+                Some(format!("there is one of {}; replay computes what lies between", nearest.join(" and ")))
+            }
             Self::Unsupported { instead, .. } => Some(instead.clone()),
             Self::NoIsolation { .. } => Some("a scratch copy needs no permission: AFTERLOG_ISOLATION=scratch".into()),
             Self::BadFile { .. } | Self::Chunk(_) => Some("`afterlog fsck` tells what else is damaged".into()),
@@ -145,6 +159,14 @@ impl Error {
             | Self::Journal(_)
             | Self::Versions(_) => None,
         }
+    }
+}
+
+fn no_checkpoint(run: &RunId, moment: Moment) -> String {
+    match moment {
+        Moment::Start(iteration) => format!("{run} has no checkpoint before iteration {iteration}"),
+        Moment::End(iteration) => format!("{run} has no checkpoint after iteration {iteration}"),
+        Moment::Sequence(seq) => format!("{run} has no checkpoint #{seq}"),
     }
 }
 

@@ -9,12 +9,15 @@ pub mod export;
 pub mod ingest;
 pub mod install;
 pub mod plan;
+pub mod portable;
 pub mod project;
 pub mod propagate;
 pub mod record;
 pub mod replay;
+pub mod retention;
 pub mod runtime;
 pub mod sources;
 pub mod spawn;
+pub mod stored;
 
 pub use error::{Error, Kind};

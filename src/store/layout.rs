@@ -104,6 +104,21 @@ impl Layout {
         self.store.join("packs")
     }
 
+    /// Held by whoever changes or opens the packs.
+    pub fn packs_lock(&self) -> PathBuf {
+        self.store.join("packs.lock")
+    }
+
+    /// Held by whoever thins checkpoints and removes what nobody needs.
+    pub fn gc_lock(&self) -> PathBuf {
+        self.store.join("gc.lock")
+    }
+
+    /// The user's settings for this project.
+    pub fn config(&self) -> PathBuf {
+        self.store.join("config.toml")
+    }
+
     pub fn jobs(&self) -> PathBuf {
         self.store.join("jobs")
     }
@@ -158,6 +173,8 @@ pub mod names {
     pub const RECORDER: &str = "recorder.aflj";
     pub const OUTPUT: &str = "output.log";
     pub const LOCK: &str = "lock";
+    /// Checkpoints that were removed on purpose.
+    pub const DROPPED: &str = "dropped.json";
     pub const PLAN: &str = "plan.json";
     pub const ORDER: &str = "order.json";
     pub const JOB: &str = "job.aflj";

@@ -5,11 +5,13 @@
 //! everything it changes that is read later. Levels and weak initialisation follow Flor (Garcia et al., VLDB 2021,
 //! section 5).
 
+mod again;
 mod cost;
 mod schedule;
 
 use std::collections::BTreeMap;
 
+pub use again::{again, needs, starts};
 pub use cost::Rates;
 pub use schedule::makespan_ns;
 

@@ -33,6 +33,14 @@ pub fn refresh(layout: &Layout, db: &mut Db) -> Result<bool, Error> {
     Ok(changed)
 }
 
+/// Forgets the checkpoints that runs have given up since they were ingested.
+///
+/// # Errors
+/// If the store's folders or the database cannot be used.
+pub fn forget_dropped(layout: &Layout, db: &mut Db) -> Result<(), Error> {
+    layout.run_ids()?.iter().try_for_each(|id| run::forget_dropped(layout, db, id))
+}
+
 /// The name under which a journal is known to the database: its path within the store.
 pub fn source(layout: &Layout, journal: &Path) -> String {
     journal.strip_prefix(layout.store()).unwrap_or(journal).to_string_lossy().into_owned()

@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::files;
 use crate::base::ids::RunId;
-use crate::engine::Error;
 use crate::engine::ingest::fold::{Columns, Context};
 use crate::engine::ingest::summary::{self, Spark};
 use crate::engine::ingest::timing::Timed;
 use crate::engine::ingest::{length, read, source};
+use crate::engine::{Error, stored};
 use crate::model::instrument::InstrumentationPlan;
 use crate::model::run::{Checkpoint, RunMeta, RunStatus, RunTimings};
 use crate::store::db::{Db, RunRow, Writing};
@@ -74,6 +74,23 @@ pub(super) fn ingest(layout: &Layout, db: &mut Db, id: &RunId) -> Result<bool, E
     }
 }
 
+/// Forgets the checkpoints that were given up since they were ingested.
+pub(super) fn forget_dropped(layout: &Layout, db: &mut Db, id: &RunId) -> Result<(), Error> {
+    let dropped = stored::dropped(layout, id)?;
+    if dropped.is_empty() {
+        return Ok(());
+    }
+    db.write(|writing| {
+        let Some(mut row) = writing.run(id)? else { return Ok(()) };
+        dropped.iter().try_for_each(|seq| writing.remove_checkpoint(id, *seq))?;
+        let left = stored::read(layout, id, 0)?.checkpoints;
+        let left = left.iter().map(|stored| &stored.checkpoint).filter(|left| !dropped.contains(&left.seq));
+        (row.summary.checkpoints, row.summary.checkpoint_bytes) =
+            left.fold((0, 0), |(count, bytes), left| (count + 1, bytes + left.stored_bytes));
+        Ok(writing.set_run(&row)?)
+    })
+}
+
 fn has_news(layout: &Layout, db: &Db, id: &RunId, held: bool) -> Result<bool, Error> {
     let Some(row) = db.run(id)? else { return Ok(true) };
     if (row.summary.status == RunStatus::Lost) == held && row.summary.exit_code.is_none() {
@@ -109,7 +126,7 @@ fn one_stretch(layout: &Layout, writing: &Writing<'_>, meta: &RunMeta, held: boo
     let (recorder_at, _) = writing.journal(&recorder_source)?;
     let (recorder, notes) = read(&recorder_path, recorder_at);
     notes.into_iter().for_each(|note| summary::note(&mut row.summary, note));
-    take_recorder(&mut row, &mut state, &recorder, writing)?;
+    take_recorder(layout, &mut row, &mut state, &recorder, writing)?;
 
     let more = events.more || recorder.more;
     row.settled = ended && !more;
@@ -178,10 +195,19 @@ fn take_events(row: &mut RunRow, state: &mut State, batch: &Batch) -> Vec<crate:
     columns.finish()
 }
 
-fn take_recorder(row: &mut RunRow, state: &mut State, batch: &Batch, writing: &Writing<'_>) -> Result<(), Error> {
+fn take_recorder(
+    layout: &Layout,
+    row: &mut RunRow,
+    state: &mut State,
+    batch: &Batch,
+    writing: &Writing<'_>,
+) -> Result<(), Error> {
+    // Where that cannot be read, `fsck` says so; what is gone is noticed when it is to be loaded.
+    let dropped = stored::dropped(layout, &row.meta.id).unwrap_or_default();
     for event in &batch.events {
         match event {
             Event::Stored(json) => match serde_json::from_str::<Stored>(json) {
+                Ok(Stored { checkpoint }) if dropped.contains(&checkpoint.seq) => {}
                 Ok(Stored { checkpoint }) => {
                     row.summary.checkpoints += 1;
                     row.summary.checkpoint_bytes += checkpoint.stored_bytes;

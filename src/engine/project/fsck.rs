@@ -4,10 +4,11 @@ use std::path::Path;
 
 use crate::base::files;
 use crate::base::ids::RunId;
+use crate::engine::checkpoint::StoredCheckpoint;
 use crate::engine::project::Project;
-use crate::engine::{Error, ingest};
+use crate::engine::{Error, ingest, stored};
 use crate::model::run::RunMeta;
-use crate::store::chunks::{ChunkStore, verify_pack};
+use crate::store::chunks::{ChunkStore, PacksLock};
 use crate::store::journal;
 use crate::store::layout::names;
 use crate::store::versions::Versions;
@@ -64,11 +65,35 @@ impl Project {
                 self.check_journal(&segment.path().join(names::EVENTS), &mut report);
             }
         }
-        match ChunkStore::pack_paths(self.layout()) {
-            Ok(packs) => packs.iter().for_each(|pack| check_pack(pack, &mut report)),
+        // Nothing is removed meanwhile, and what journals name is in the packs already.
+        let _lock = PacksLock::shared(self.layout())?;
+        let stored = self.stored_of_all(&mut report)?;
+        match ChunkStore::open(self.layout()) {
+            Ok(chunks) => {
+                for pack in ChunkStore::pack_paths(self.layout())? {
+                    check_pack(&chunks, &pack, &mut report);
+                }
+                stored.iter().for_each(|(run, stored)| check_checkpoint(&chunks, run, stored, &mut report));
+            }
             Err(error) => report.add(error, None),
         }
         Ok(report)
+    }
+
+    /// The checkpoints of all runs that were not given up.
+    fn stored_of_all(&self, report: &mut FsckReport) -> Result<Vec<(RunId, StoredCheckpoint)>, Error> {
+        let mut all = Vec::new();
+        for id in self.layout().run_ids()? {
+            let dropped = stored::dropped(self.layout(), &id).unwrap_or_else(|error| {
+                report.add(error, Some("removed by hand it counts as empty"));
+                std::collections::BTreeSet::new()
+            });
+            // What of the journal cannot be read was reported as its damage.
+            let read = stored::read(self.layout(), &id, 0).unwrap_or_default();
+            let there = read.checkpoints.into_iter().filter(|stored| !dropped.contains(&stored.checkpoint.seq));
+            all.extend(there.map(|stored| (id.clone(), stored)));
+        }
+        Ok(all)
     }
 
     fn check_run(&self, id: &RunId, versions: Option<&Versions>, report: &mut FsckReport) {
@@ -132,13 +157,23 @@ impl Project {
     }
 }
 
-fn check_pack(path: &Path, report: &mut FsckReport) {
-    let hint = Some("replays that need this checkpoint start from an earlier one");
-    match verify_pack(path) {
+const INSTEAD: &str = "replays that need this checkpoint start from an earlier one";
+
+fn check_pack(chunks: &ChunkStore, path: &Path, report: &mut FsckReport) {
+    match chunks.verify(path) {
         Ok((sound, damage)) => {
             report.chunks += sound;
-            damage.iter().for_each(|damage| report.add(format!("{}: {}", path.display(), damage.what), hint));
+            damage.iter().for_each(|damage| report.add(format!("{}: {}", path.display(), damage.what), Some(INSTEAD)));
         }
-        Err(error) => report.add(error, hint),
+        Err(error) => report.add(error, Some(INSTEAD)),
+    }
+}
+
+/// A checkpoint that nobody gave up must be in the packs.
+fn check_checkpoint(chunks: &ChunkStore, run: &RunId, stored: &StoredCheckpoint, report: &mut FsckReport) {
+    let mut buffers = std::iter::once(&stored.skeleton).chain(&stored.buffers);
+    if !buffers.all(|buffer| chunks.holds(buffer)) {
+        let found = &stored.checkpoint;
+        report.add(format!("run {run}: checkpoint {} ({}) is not whole", found.seq, found.position), Some(INSTEAD));
     }
 }

@@ -6,6 +6,7 @@ mod fsck;
 mod grid;
 mod jobs;
 mod replay;
+mod retention;
 mod runs;
 mod select;
 mod source;

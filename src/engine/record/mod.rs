@@ -19,7 +19,9 @@ pub use interpreter::{Command, find_python, parse};
 use crate::analysis::python;
 use crate::base::files::{self, at};
 use crate::base::ids::RunId;
+use crate::base::units::{bytes, counted};
 use crate::engine::project::Project;
+use crate::engine::retention::GcReport;
 use crate::engine::spawn::{self, Channels, Checkpoints, Descriptors, Invocation, Mode, Session, Streams};
 use crate::engine::{Error, runtime, sources};
 use crate::model::run::RunMeta;
@@ -180,6 +182,13 @@ impl Prepared {
         if let Err(error) = self.project.refresh() {
             problems.push(error.to_string());
         }
+        // At the recorder's own low priority: whoever trains beside this run comes first.
+        recorder::lower_priority();
+        match self.project.keep_budget() {
+            Ok(None) => {}
+            Ok(Some(report)) => problems.extend(told(&report)),
+            Err(error) => problems.push(format!("checkpoints were not kept within the budget: {error}")),
+        }
         // What the script's side could not log or capture stands in its journal.
         let noted = self.project.run_detail(&self.meta.id).map(|detail| detail.summary.notes).unwrap_or_default();
         problems.extend(noted);
@@ -187,6 +196,16 @@ impl Prepared {
         problems.retain(|problem| told.insert(problem.clone()));
         Ok(Recorded { run: Some(self.meta.id), exit_code, problems })
     }
+}
+
+/// What was removed to keep the budget, in words.
+fn told(report: &GcReport) -> Option<String> {
+    let iterations: usize = report.dropped.iter().map(|drop| drop.iterations.len()).sum();
+    let iterations = counted(iterations as u64, "iteration");
+    let freed = bytes(report.swept.freed_bytes);
+    let what =
+        format!("to stay within the budget the checkpoints of {iterations} were removed ({freed}): `afterlog du`");
+    (!report.dropped.is_empty()).then_some(what)
 }
 
 fn now_ms() -> i64 {

@@ -2,6 +2,7 @@
 //!
 //! At most two snapshots are ever under way: the script waits for an answer before it reuses a buffer, or does without.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::Shutdown;
@@ -12,14 +13,17 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::base::ids::RunId;
-use crate::engine::Error;
 use crate::engine::checkpoint::{self, Capture, Moment, StoredCheckpoint};
 use crate::engine::spawn::Channels;
+use crate::engine::{Error, retention};
 use crate::model::position::{Position, Step};
 use crate::model::run::Checkpoint;
-use crate::store::chunks::{ChunkStore, ItemKind, PackWriter};
+use crate::store::chunks::{ItemKind, PackWriter, StoredBuffer};
 use crate::store::journal::{Event, Writer};
 use crate::store::layout::Layout;
+
+/// The budget is looked at whenever so many bytes were stored.
+const CHECK_EVERY: u64 = 64 << 20;
 
 /// A recorder at work.
 pub(super) struct Recorder {
@@ -30,8 +34,7 @@ pub(super) struct Recorder {
 
 /// Starts taking snapshots.
 pub(super) fn start(layout: Layout, run: RunId, channels: Channels, journal: Writer) -> Recorder {
-    let worker =
-        Worker { layout, run, buffers: channels.buffers, journal, pack: None, problems: Vec::new(), pool: None };
+    let worker = Worker::new(layout, run, channels.buffers, journal);
     let control = channels.control;
     let handle = control.try_clone().ok();
     Recorder { thread: std::thread::spawn(move || worker.work(control)), control: handle }
@@ -56,8 +59,12 @@ struct Worker {
     journal: Writer,
     /// Made for the first snapshot: most scripts of a project's history never take one.
     pack: Option<PackWriter>,
+    /// The last stored state of each variable's buffers, which the next ones are compared with.
+    before: HashMap<(String, usize), StoredBuffer>,
     problems: Vec<String>,
     pool: Option<rayon::ThreadPool>,
+    /// Bytes stored since the budget was last looked at.
+    unchecked: u64,
 }
 
 /// A message from the script.
@@ -70,6 +77,11 @@ struct Snapshot {
 }
 
 impl Worker {
+    fn new(layout: Layout, run: RunId, buffers: [File; 2], journal: Writer) -> Self {
+        let (before, problems) = (HashMap::new(), Vec::new());
+        Self { layout, run, buffers, journal, pack: None, before, problems, pool: None, unchecked: 0 }
+    }
+
     fn work(mut self, control: UnixStream) -> Self {
         lower_priority();
         // Its threads hash and compress; one at the lowest priority keeps up with training and leaves it the cores.
@@ -81,7 +93,7 @@ impl Worker {
             let Ok(line) = line else { break };
             let Ok(snapshot) = serde_json::from_str::<Snapshot>(&line) else { continue };
             let (seq, buffer) = (snapshot.capture.seq, snapshot.capture.buffer);
-            let answer = match self.store(&snapshot) {
+            let answer = match self.store(&snapshot).and_then(|added| self.keep_budget(added)) {
                 Ok(()) => json!({ "t": "stored", "seq": seq, "buffer": buffer, "ok": true, "stop": false }),
                 Err(error) => {
                     self.lost(&format!("checkpoint {seq} and those after it were not kept: {error}"));
@@ -96,21 +108,26 @@ impl Worker {
         self
     }
 
-    fn store(&mut self, snapshot: &Snapshot) -> Result<(), Error> {
+    /// Stores a snapshot; gives the bytes that this took.
+    fn store(&mut self, snapshot: &Snapshot) -> Result<u64, Error> {
         let (skeleton, contents) = self.read(&snapshot.capture).map_err(|source| Error::SharedMemory { source })?;
         let digests = checkpoint::digests(&snapshot.capture, &skeleton, &contents);
         let pack = match &mut self.pack {
             Some(pack) => pack,
-            none => none.insert(ChunkStore::open(&self.layout)?.into_writer(self.run.as_str())?),
+            none => none.insert(PackWriter::create(&self.layout, self.run.as_str())?),
         };
-        let mut put = |bytes: &[u8], kind| match &self.pool {
-            Some(pool) => pool.install(|| pack.put(bytes, kind)),
-            None => pack.put(bytes, kind),
+        // Until the journal names what is put, nobody may remove it.
+        let _lock = pack.begin()?;
+        let mut put = |bytes: &[u8], kind, before| match &self.pool {
+            Some(pool) => pool.install(|| pack.put(bytes, kind, before)),
+            None => pack.put(bytes, kind, before),
         };
-        let (skeleton, mut stored_bytes) = put(&skeleton, ItemKind::BYTES)?;
+        let names = names(&snapshot.capture);
+        let (skeleton, mut stored_bytes) = put(&skeleton, ItemKind::BYTES, None)?;
         let mut buffers = Vec::new();
-        for (content, (_, _, size, is_float)) in contents.iter().zip(&snapshot.capture.buffers) {
-            let (buffer, added) = put(content, ItemKind { size: (*size).max(1), is_float: *is_float })?;
+        for ((number, content), (_, _, size, is_float)) in contents.iter().enumerate().zip(&snapshot.capture.buffers) {
+            let before = names.get(&number).and_then(|name| self.before.get(name));
+            let (buffer, added) = put(content, ItemKind { size: (*size).max(1), is_float: *is_float }, before)?;
             buffers.push(buffer);
             stored_bytes += added;
         }
@@ -133,7 +150,30 @@ impl Worker {
             buffers,
         };
         let json = serde_json::to_string(&stored).map_err(|error| Error::SharedMemory { source: error.into() })?;
-        Ok(self.journal.append(&[Event::Stored(json)])?)
+        self.journal.append(&[Event::Stored(json)])?;
+        let named = names.into_iter().filter_map(|(number, name)| Some((name, stored.buffers.get(number)?.clone())));
+        self.before.extend(named);
+        Ok(stored.checkpoint.stored_bytes)
+    }
+
+    /// Sees to it, every now and then, that a long run does not exceed the budget before it ends.
+    fn keep_budget(&mut self, added: u64) -> Result<(), Error> {
+        self.unchecked += added;
+        if self.unchecked < CHECK_EVERY {
+            return Ok(());
+        }
+        self.unchecked = 0;
+        if retention::exceeds(&self.layout).is_ok_and(|budget| budget.is_none()) {
+            return Ok(());
+        }
+        if let Some(pack) = &mut self.pack {
+            pack.close_pack()?;
+        }
+        if let Err(error) = retention::automatic(&self.layout, Some(self.run.clone())) {
+            // Told once at the run's end too, if it is still so.
+            self.lost(&format!("checkpoints were not kept within the budget: {error}"));
+        }
+        Ok(())
     }
 
     fn read(&self, capture: &Capture) -> io::Result<(Vec<u8>, Vec<Vec<u8>>)> {
@@ -151,8 +191,20 @@ impl Worker {
     }
 }
 
+/// The buffers of a capture by variable and place in it, whichever loop's end it is of.
+fn names(capture: &Capture) -> HashMap<usize, (String, usize)> {
+    let mut names = HashMap::new();
+    for (key, uses) in &capture.uses {
+        let variable = key.rsplit('/').next().unwrap_or(key);
+        for (place, number) in uses.iter().enumerate() {
+            names.entry(*number).or_insert_with(|| (variable.to_owned(), place));
+        }
+    }
+    names
+}
+
 /// The lowest priority there is for the calling thread alone; without it recording still works.
-fn lower_priority() {
+pub(super) fn lower_priority() {
     let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 19);
 }
 

@@ -9,11 +9,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::base::files;
 use crate::base::ids::JobId;
 use crate::engine::replay::{isolation, read_plan, worker};
-use crate::engine::{Error, spawn};
+use crate::engine::{Error, replay, spawn};
 use crate::model::job::{CheckReport, SegmentState, SegmentStatus};
 use crate::model::plan::{ReplayPlan, Segment};
 use crate::store::journal::{self, Event, Writer};
-use crate::store::layout::{Layout, is_held, names};
+use crate::store::layout::{Layout, names};
 
 /// How often finished workers and a wish to cancel are looked for.
 const POLL: Duration = Duration::from_millis(20);
@@ -27,26 +27,11 @@ const MAX_MESSAGE_BYTES: usize = 4000;
 pub fn run(layout: &Layout, job: &JobId) -> Result<(), Error> {
     spawn::leave_terminal();
     let folder = layout.job(job);
-    sweep(layout);
+    replay::clear_leftovers(layout);
     let plan = read_plan(layout, job)?;
     let mut coordinator =
         Coordinator { layout, plan: &plan, journal: Writer::open(&folder.join(names::JOB))?, running: Vec::new() };
     coordinator.perform()
-}
-
-/// Removes what jobs left behind whose coordinator was killed.
-fn sweep(layout: &Layout) {
-    for job in layout.job_ids().unwrap_or_default() {
-        if is_held(&layout.job(&job).join(names::LOCK)) {
-            continue;
-        }
-        let segments = std::fs::read_dir(layout.job(&job).join("segments")).into_iter().flatten().flatten();
-        for segment in segments.filter_map(|entry| entry.file_name().to_str()?.parse().ok()) {
-            for folder in worker::leftovers(layout, &job, segment) {
-                let _ = isolation::clear(&folder);
-            }
-        }
-    }
 }
 
 struct Coordinator<'a> {

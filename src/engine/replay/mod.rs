@@ -8,9 +8,43 @@ mod protocol;
 mod states;
 pub mod worker;
 
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use crate::base::ids::RunId;
 use crate::engine::Error;
 use crate::model::plan::ReplayPlan;
-use crate::store::layout::{Layout, names};
+use crate::store::layout::{Layout, is_held, names};
+
+/// The runs that replays at work are of.
+pub(in crate::engine) fn replayed_now(layout: &Layout) -> HashSet<RunId> {
+    let jobs = layout.job_ids().unwrap_or_default().into_iter();
+    let at_work = jobs.filter(|job| is_held(&layout.job(job).join(names::LOCK)));
+    let plans = at_work.filter_map(|job| read_plan(layout, &job).ok());
+    plans.flat_map(|plan| plan.runs.into_iter().map(|run| run.run)).collect()
+}
+
+/// The scratch folders of jobs whose coordinator is gone.
+pub(in crate::engine) fn leftovers(layout: &Layout) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for job in layout.job_ids().unwrap_or_default() {
+        if is_held(&layout.job(&job).join(names::LOCK)) {
+            continue;
+        }
+        let segments = std::fs::read_dir(layout.job(&job).join("segments")).into_iter().flatten().flatten();
+        for segment in segments.filter_map(|entry| entry.file_name().to_str()?.parse().ok()) {
+            found.extend(worker::leftovers(layout, &job, segment).into_iter().filter(|folder| folder.exists()));
+        }
+    }
+    found
+}
+
+/// Removes them. What cannot be removed now is tried again the next time.
+pub(in crate::engine) fn clear_leftovers(layout: &Layout) {
+    for folder in leftovers(layout) {
+        let _ = isolation::clear(&folder);
+    }
+}
 
 /// Reads a job's plan.
 fn read_plan(layout: &Layout, job: &crate::base::ids::JobId) -> Result<ReplayPlan, Error> {

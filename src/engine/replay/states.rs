@@ -1,18 +1,20 @@
 //! The stored checkpoints of a run, read from its recorder's journal and the packs; no database.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::base::ids::RunId;
-use crate::engine::Error;
 use crate::engine::checkpoint::StoredCheckpoint;
-use crate::store::chunks::ChunkStore;
-use crate::store::journal::{self, Event};
-use crate::store::layout::{Layout, names};
+use crate::engine::{Error, stored};
+use crate::model::run::Checkpoint;
+use crate::store::chunks::{ChunkStore, PacksLock};
+use crate::store::layout::Layout;
 
 /// What a worker may have to load.
 pub(super) struct States {
     stored: HashMap<u64, StoredCheckpoint>,
     chunks: ChunkStore,
+    /// Until what is needed is held open, nobody may remove it.
+    opening: Option<PacksLock>,
 }
 
 /// A checkpoint's bytes, verified.
@@ -22,26 +24,35 @@ pub(super) struct Loaded {
 }
 
 impl States {
-    /// Reads what a run's recorder stored.
+    /// Reads what a run's recorder stored and what of it is there.
     pub(super) fn open(layout: &Layout, run: &RunId) -> Result<Self, Error> {
-        let path = layout.run(run).join(names::RECORDER);
-        let mut stored = HashMap::new();
-        let mut offset = 0;
-        loop {
-            let batch = journal::read_from(&path, offset)?;
-            for event in &batch.events {
-                if let Event::Stored(json) = event
-                    && let Ok(checkpoint) = serde_json::from_str::<StoredCheckpoint>(json)
-                {
-                    stored.insert(checkpoint.checkpoint.seq, checkpoint);
-                }
-            }
-            offset = batch.next_offset;
-            if !batch.more {
-                break;
+        let opening = PacksLock::shared(layout)?;
+        let dropped = stored::dropped(layout, run)?;
+        let chunks = ChunkStore::open(layout)?;
+        let there = |found: &StoredCheckpoint| {
+            let buffers = || std::iter::once(&found.skeleton).chain(&found.buffers);
+            !dropped.contains(&found.checkpoint.seq) && buffers().all(|buffer| chunks.holds(buffer))
+        };
+        let found = stored::read(layout, run, 0)?.checkpoints.into_iter().filter(there);
+        Ok(Self { stored: found.map(|found| (found.checkpoint.seq, found)).collect(), chunks, opening })
+    }
+
+    /// The checkpoints that are there, in order of capture.
+    pub(super) fn checkpoints(&self) -> Vec<Checkpoint> {
+        let mut found: Vec<Checkpoint> = self.stored.values().map(|stored| stored.checkpoint.clone()).collect();
+        found.sort_by_key(|checkpoint| checkpoint.seq);
+        found
+    }
+
+    /// Keeps these checkpoints readable from now on, whatever is removed from the store, and lets others go.
+    pub(super) fn hold(&mut self, checkpoints: &BTreeSet<u64>) {
+        for stored in checkpoints.iter().filter_map(|seq| self.stored.get(seq)) {
+            for buffer in std::iter::once(&stored.skeleton).chain(&stored.buffers) {
+                // Where no more files can be open at once, reading tells whether it is still there.
+                self.chunks.pin(buffer);
             }
         }
-        Ok(Self { stored, chunks: ChunkStore::open(layout)? })
+        self.opening = None;
     }
 
     /// Reads a checkpoint whole.
@@ -49,7 +60,7 @@ impl States {
     /// # Errors
     /// In words, if it is not there or any of its bytes are not what was stored.
     pub(super) fn load(&self, seq: u64) -> Result<Loaded, String> {
-        let stored = self.stored.get(&seq).ok_or("it was not stored")?;
+        let stored = self.stored.get(&seq).ok_or("it is not stored any more")?;
         let read = |buffer| self.chunks.read(buffer).map_err(|error| error.to_string());
         let buffers = stored.buffers.iter().map(read).collect::<Result<_, _>>()?;
         Ok(Loaded { skeleton: read(&stored.skeleton)?, buffers })

@@ -8,7 +8,7 @@ use std::net::Shutdown;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::analysis::python;
+use crate::analysis::{planner, python};
 use crate::base::files::{self, at};
 use crate::base::ids::JobId;
 use crate::engine::replay::isolation::{self, View};
@@ -82,6 +82,9 @@ impl<'a> Worker<'a> {
         let sources = sources::of_version(&versions, &run_plan.version, &run_plan.script, Some(probed))?;
         let instrumentation = python::instrument(&run_plan.script, &sources, &run_plan.inserted);
         write_json(&folder.join(names::INSTRUMENTATION), &instrumentation)?;
+        let mut states = States::open(layout, &segment.run)?;
+        let segment = &planner::again(segment, &instrumentation, &run_plan.reach, &states.checkpoints());
+        states.hold(&planner::needs(segment));
         let order = SegmentOrder {
             run: segment.run.clone(),
             args: recorded_arguments(layout, segment)?,
@@ -97,7 +100,6 @@ impl<'a> Worker<'a> {
         let absent = versions.worktree_paths()?.into_iter().filter(|path| !here.contains(path));
         // What a version left out for its size is data: the user's own file is the best there is.
         let absent = absent.filter(|path| !meta.left_out.iter().any(|left| left.path == *path)).collect();
-        let states = States::open(layout, &segment.run)?;
         let runtime = runtime::unpack(layout)?;
         let isolation = &plan.isolation;
         Ok(Self { layout, isolation, folder, scratch, temporary, meta, order, absent, states, runtime })

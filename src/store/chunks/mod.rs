@@ -3,23 +3,34 @@
 //! A buffer is cut into chunks of fixed size: tensors change in place, so boundaries need not follow content. A chunk
 //! is named by the BLAKE3 hash of its raw bytes and stored once, whichever checkpoint, run or replay brings it.
 //! Every read verifies the hash. A pack's record headers are its index, so no database is needed to read one.
+//!
+//! A pack has one writer and is only appended to; `sweep` alone replaces or removes whole packs, under the exclusive
+//! [`PacksLock`]. Nothing here knows which chunks are wanted: whoever sweeps says so.
 
 mod encoding;
+mod lock;
 mod pack;
 mod store;
+mod sweep;
+mod writer;
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 pub use encoding::ItemKind;
-pub use pack::{PackDamage, verify_pack};
-pub use store::{ChunkStore, PackWriter};
+pub use lock::PacksLock;
+pub use store::{ChunkStore, Kept, PackDamage};
+pub use sweep::{Swept, sweep};
+pub use writer::PackWriter;
 
 use crate::base::files::FileError;
 
 /// Bytes of a chunk: small enough that a changed row rewrites little, large enough that headers and lookups do not count.
 pub const CHUNK_BYTES: usize = 1 << 20;
+
+/// BLAKE3 of a chunk's raw bytes.
+pub type Hash = [u8; 32];
 
 /// A stored buffer: its length and its chunks' hashes in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +39,21 @@ pub struct StoredBuffer {
     pub len: u64,
     /// Lower-case hex.
     pub chunks: Vec<String>,
+}
+
+impl StoredBuffer {
+    /// The hashes of its chunks; what is no hash names no chunk.
+    pub fn hashes(&self) -> impl Iterator<Item = Hash> {
+        self.chunks.iter().filter_map(|hex| from_hex(hex))
+    }
+}
+
+fn from_hex(hex: &str) -> Option<Hash> {
+    blake3::Hash::from_hex(hex).ok().map(Into::into)
+}
+
+fn to_hex(hash: &Hash) -> String {
+    blake3::Hash::from_bytes(*hash).to_hex().to_string()
 }
 
 /// Why chunks cannot be written or read.

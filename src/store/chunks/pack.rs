@@ -1,37 +1,67 @@
 //! The pack file: a 16-byte header, then records of a 48-byte header and the encoded chunk.
+//!
+//! A chunk that is kept as a difference begins with the hash of its base, which stands in any pack. Its depth tells how
+//! many bases must be read for it, and never exceeds [`MAX_DEPTH`].
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::Read;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::{CHUNK_BYTES, ChunkError, encoding};
+use super::{CHUNK_BYTES, ChunkError, Hash, encoding};
 use crate::base::files;
 
 pub(super) const PACK_MAGIC: &[u8; 16] = b"AFTRPACK\x01\0\0\0\0\0\0\0";
 const RECORD_MAGIC: &[u8; 4] = b"CHNK";
 pub(super) const RECORD_BYTES: usize = 48;
+const HASH_BYTES: usize = 32;
+/// Longest chain of differences: three in a row have most of the gain (0.71 of the bytes of Adam against 0.69 with seven),
+/// and a read never takes more than four chunks.
+pub(super) const MAX_DEPTH: u8 = 3;
 
-/// Where a chunk stands in a pack.
+/// Where a chunk stands in a pack, and how it is kept.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Record {
-    pub(super) hash: [u8; 32],
+    pub(super) hash: Hash,
     tag: u8,
     item_size: u8,
+    pub(super) depth: u8,
     pub(super) raw_len: u32,
     stored_len: u32,
-    /// Offset of the encoded bytes.
+    /// Offset of what follows the header.
     offset: u64,
+    /// The chunk that this one is the difference to.
+    pub(super) base: Option<Hash>,
 }
 
-/// Builds a record's bytes: header and encoded chunk.
-pub(super) fn record(hash: &[u8; 32], raw_len: usize, encoded: &encoding::Encoded) -> Vec<u8> {
+impl Record {
+    /// Offset of the header.
+    pub(super) fn start(&self) -> u64 {
+        self.offset - RECORD_BYTES as u64
+    }
+
+    /// Bytes in the pack, header included.
+    pub(super) fn bytes(&self) -> u64 {
+        RECORD_BYTES as u64 + u64::from(self.stored_len)
+    }
+
+    pub(super) fn kind(&self) -> encoding::ItemKind {
+        encoding::kind_of(self.tag, self.item_size)
+    }
+}
+
+/// Builds a record's bytes: header, base and encoded chunk. `base` is the base's hash and this record's depth.
+pub(super) fn record(hash: &Hash, raw_len: usize, encoded: &encoding::Encoded, base: Option<(Hash, u8)>) -> Vec<u8> {
     let length = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_le_bytes();
-    let mut bytes = Vec::with_capacity(RECORD_BYTES + encoded.bytes.len());
+    let depth = base.map_or(0, |(_, depth)| depth);
+    let base: &[u8] = base.as_ref().map_or(&[], |(hash, _)| hash);
+    let mut bytes = Vec::with_capacity(RECORD_BYTES + base.len() + encoded.bytes.len());
     bytes.extend_from_slice(RECORD_MAGIC);
-    bytes.extend_from_slice(&[encoded.tag, encoded.item_size, 0, 0]);
+    bytes.extend_from_slice(&[encoded.tag, encoded.item_size, depth, 0]);
     bytes.extend_from_slice(&length(raw_len));
-    bytes.extend_from_slice(&length(encoded.bytes.len()));
+    bytes.extend_from_slice(&length(base.len() + encoded.bytes.len()));
     bytes.extend_from_slice(hash);
+    bytes.extend_from_slice(base);
     bytes.extend_from_slice(&encoded.bytes);
     bytes
 }
@@ -47,11 +77,12 @@ pub(super) fn list(path: &Path) -> Result<(Vec<Record>, u64), ChunkError> {
     }
     let mut records = Vec::new();
     let mut at = magic.len() as u64;
-    let mut header = [0; RECORD_BYTES];
+    let mut header = [0; RECORD_BYTES + HASH_BYTES];
     while at + RECORD_BYTES as u64 <= length {
-        file.seek(SeekFrom::Start(at)).and_then(|_| file.read_exact(&mut header)).map_err(files::at("read", path))?;
+        let there = usize::try_from(length - at).unwrap_or(usize::MAX).min(header.len());
+        file.read_exact_at(&mut header[..there], at).map_err(files::at("read", path))?;
         let Some(record) = parse(&header, at + RECORD_BYTES as u64) else { break };
-        let end = record.offset + u64::from(record.stored_len);
+        let end = at + record.bytes();
         if end > length {
             break;
         }
@@ -61,58 +92,38 @@ pub(super) fn list(path: &Path) -> Result<(Vec<Record>, u64), ChunkError> {
     Ok((records, at))
 }
 
-fn parse(header: &[u8; RECORD_BYTES], offset: u64) -> Option<Record> {
-    let number = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-    let mut hash = [0; 32];
-    hash.copy_from_slice(&header[16..]);
-    let record =
-        Record { hash, tag: header[4], item_size: header[5], raw_len: number(8), stored_len: number(12), offset };
-    let plausible = header.starts_with(RECORD_MAGIC) && record.raw_len as usize <= CHUNK_BYTES;
-    plausible.then_some(record)
+/// Reads a record's header; what follows it is its base, where it has one.
+pub(super) fn parse(header: &[u8], offset: u64) -> Option<Record> {
+    let number = |at: usize| Some(u32::from_le_bytes(header.get(at..at + 4)?.try_into().ok()?));
+    let hash = |at: usize| -> Option<Hash> { header.get(at..at + HASH_BYTES)?.try_into().ok() };
+    let (tag, stored_len, raw_len) = (*header.get(4)?, number(12)?, number(8)?);
+    let base = if encoding::has_base(tag) { Some(hash(RECORD_BYTES)?) } else { None };
+    let plausible = header.starts_with(RECORD_MAGIC)
+        && usize::try_from(raw_len).is_ok_and(|length| length <= CHUNK_BYTES)
+        && (base.is_none() || stored_len as usize >= HASH_BYTES);
+    let (item_size, depth) = (header[5], header[6]);
+    plausible.then_some(Record { hash: hash(16)?, tag, item_size, depth, raw_len, stored_len, offset, base })
 }
 
-/// Reads a chunk and verifies its hash.
-pub(super) fn read(path: &Path, mut file: &File, record: &Record) -> Result<Vec<u8>, ChunkError> {
-    let damaged = |what| ChunkError::Damaged {
-        hash: blake3::Hash::from_bytes(record.hash).to_hex().to_string(),
-        pack: path.to_owned(),
-        offset: record.offset,
-        what,
-    };
-    let mut bytes = vec![0; record.stored_len as usize];
-    file.seek(SeekFrom::Start(record.offset))
-        .and_then(|_| file.read_exact(&mut bytes))
-        .map_err(files::at("read", path))?;
-    let raw = encoding::decode(record.tag, record.item_size, &bytes, record.raw_len as usize)
-        .ok_or_else(|| damaged("it does not decode"))?;
-    if *blake3::hash(&raw).as_bytes() == record.hash { Ok(raw) } else { Err(damaged("its content has another hash")) }
+/// Reads a record as it stands.
+pub(super) fn read_whole(path: &Path, file: &File, record: &Record) -> Result<Vec<u8>, ChunkError> {
+    let mut bytes = vec![0; RECORD_BYTES + record.stored_len as usize];
+    file.read_exact_at(&mut bytes, record.start()).map_err(files::at("read", path))?;
+    Ok(bytes)
 }
 
-/// A damaged stretch of a pack.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PackDamage {
-    pub what: String,
-}
-
-/// Reads every chunk of a pack. Gives the number of sound chunks and what is damaged.
-///
-/// # Errors
-/// If the file cannot be read at all.
-pub fn verify_pack(path: &Path) -> Result<(u64, Vec<PackDamage>), ChunkError> {
-    let (records, end) = list(path)?;
-    let file = File::open(path).map_err(files::at("open", path))?;
-    let length = file.metadata().map_err(files::at("read", path))?.len();
-    let mut damage = Vec::new();
-    let mut sound = 0;
-    for record in &records {
-        match read(path, &file, record) {
-            Ok(_) => sound += 1,
-            Err(error) => damage.push(PackDamage { what: error.to_string() }),
-        }
+/// Reads a chunk and verifies its hash. `base` holds its base's bytes, where it has one.
+pub(super) fn read(path: &Path, file: &File, record: &Record, base: &[u8]) -> Result<Vec<u8>, ChunkError> {
+    let bytes = read_whole(path, file, record)?;
+    let body = &bytes[RECORD_BYTES + if record.base.is_some() { HASH_BYTES } else { 0 }..];
+    let raw = encoding::decode(record.tag, record.item_size, body, record.raw_len as usize, base)
+        .ok_or_else(|| damaged(path, record, "it does not decode"))?;
+    if *blake3::hash(&raw).as_bytes() == record.hash {
+        return Ok(raw);
     }
-    if end < length {
-        let what = format!("{}: {} bytes from byte {end} on are no record", path.display(), length - end);
-        damage.push(PackDamage { what });
-    }
-    Ok((sound, damage))
+    Err(damaged(path, record, "its content has another hash"))
+}
+
+pub(super) fn damaged(path: &Path, record: &Record, what: &'static str) -> ChunkError {
+    ChunkError::Damaged { hash: super::to_hex(&record.hash), pack: path.to_owned(), offset: record.offset, what }
 }

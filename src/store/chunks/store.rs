@@ -1,23 +1,43 @@
-//! The chunks of all packs, and the one writer of each pack.
+//! The chunks of all packs: where each stands, reading them, verifying them.
 
-use std::collections::{HashMap, HashSet};
-use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::collections::HashMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::pack::{self, Record};
-use super::{CHUNK_BYTES, ChunkError, ItemKind, StoredBuffer, encoding};
+use super::pack::{self, MAX_DEPTH, Record};
+use super::{ChunkError, Hash, StoredBuffer, from_hex, to_hex};
 use crate::base::files;
 use crate::store::layout::Layout;
 
 /// The index of every chunk in a project's packs, as they were when it was opened.
 #[derive(Debug, Default)]
 pub struct ChunkStore {
-    folder: PathBuf,
-    packs: Vec<PathBuf>,
-    index: HashMap<[u8; 32], (usize, Record)>,
+    pub(super) packs: Vec<Pack>,
+    pub(super) index: HashMap<Hash, (usize, Record)>,
+}
+
+/// A pack, kept open where its chunks must stay readable whatever becomes of the file.
+#[derive(Debug)]
+pub(super) struct Pack {
+    pub(super) path: PathBuf,
+    pub(super) file: Option<File>,
+}
+
+/// A chunk as it is kept: its record's bytes, header included, those of its content, and the chunk it is a difference to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept {
+    pub hash: Hash,
+    pub bytes: u64,
+    pub raw_bytes: u64,
+    pub base: Option<Hash>,
+}
+
+/// A damaged stretch of a pack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackDamage {
+    pub what: String,
 }
 
 impl ChunkStore {
@@ -26,13 +46,19 @@ impl ChunkStore {
     /// # Errors
     /// If the folder of packs cannot be listed.
     pub fn open(layout: &Layout) -> Result<Self, ChunkError> {
-        let folder = layout.packs();
-        let mut store = Self { packs: Self::pack_paths(layout)?, folder, index: HashMap::new() };
-        for (number, path) in store.packs.iter().enumerate() {
-            let Ok((records, _)) = pack::list(path) else { continue };
-            store.index.extend(records.into_iter().map(|record| (record.hash, (number, record))));
+        let mut store = Self::default();
+        for path in Self::pack_paths(layout)? {
+            store.packs.push(Pack { path, file: None });
+            // What vanished since it was listed was removed for good.
+            store.list(store.packs.len() - 1);
         }
         Ok(store)
+    }
+
+    /// Takes the records of a pack into the index.
+    pub(super) fn list(&mut self, number: usize) {
+        let Ok((records, _)) = pack::list(&self.packs[number].path) else { return };
+        self.index.extend(records.into_iter().map(|record| (record.hash, (number, record))));
     }
 
     /// Paths of all packs, in order of their names.
@@ -50,9 +76,61 @@ impl ChunkStore {
         Ok(paths)
     }
 
-    /// Whether every chunk of the buffer is there (not whether it is sound).
+    /// The records of a pack.
+    ///
+    /// # Errors
+    /// If it cannot be read or is none.
+    pub fn kept_in(path: &Path) -> Result<Vec<Kept>, ChunkError> {
+        let kept = |record: Record| Kept {
+            hash: record.hash,
+            bytes: record.bytes(),
+            raw_bytes: u64::from(record.raw_len),
+            base: record.base,
+        };
+        Ok(pack::list(path)?.0.into_iter().map(kept).collect())
+    }
+
+    /// Whether every chunk of the buffer is there, with what it is the difference to (not whether it is sound).
     pub fn holds(&self, buffer: &StoredBuffer) -> bool {
-        buffer.chunks.iter().all(|hex| parse_hash(hex).is_some_and(|hash| self.index.contains_key(&hash)))
+        buffer.chunks.iter().all(|hex| from_hex(hex).is_some_and(|hash| self.chain(hash).is_some()))
+    }
+
+    /// Whether a chunk is there, with what it is the difference to.
+    pub fn has(&self, hash: &Hash) -> bool {
+        self.chain(*hash).is_some()
+    }
+
+    /// The numbers of the packs that hold a chunk and its bases; `None` where one of them is missing.
+    fn chain(&self, hash: Hash) -> Option<Vec<usize>> {
+        let mut packs = Vec::with_capacity(1);
+        let mut next = Some(hash);
+        while let Some(hash) = next {
+            let (number, record) = self.index.get(&hash)?;
+            packs.push(*number);
+            next = record.base;
+            if packs.len() > usize::from(MAX_DEPTH) + 1 {
+                return None;
+            }
+        }
+        Some(packs)
+    }
+
+    /// Keeps open the packs that hold the buffer, so that it can be read even when they are replaced or removed. Gives
+    /// whether all of it is there. To be called under the packs' lock that was held when this was opened.
+    pub fn pin(&mut self, buffer: &StoredBuffer) -> bool {
+        for hex in &buffer.chunks {
+            let Some(packs) = from_hex(hex).and_then(|hash| self.chain(hash)) else { return false };
+            for number in packs {
+                let pack = &mut self.packs[number];
+                if pack.file.is_none() {
+                    pack.file = File::open(&pack.path).ok();
+                }
+                if pack.file.is_none() {
+                    return false;
+                }
+            }
+        }
+        true
     }
 
     /// Reads a whole buffer, verifying each chunk's hash.
@@ -60,91 +138,71 @@ impl ChunkStore {
     /// # Errors
     /// If a chunk is missing or damaged; never gives bytes that were not stored.
     pub fn read(&self, buffer: &StoredBuffer) -> Result<Vec<u8>, ChunkError> {
-        let chunks: Vec<Vec<u8>> =
-            buffer.chunks.par_iter().map(|hex| self.read_chunk(hex)).collect::<Result<_, _>>()?;
+        let read = |hex: &String| {
+            let hash = from_hex(hex).ok_or_else(|| ChunkError::Missing { hash: hex.clone() })?;
+            self.read_chunk(&hash)
+        };
+        let chunks: Vec<Vec<u8>> = buffer.chunks.par_iter().map(read).collect::<Result<_, _>>()?;
         Ok(chunks.concat())
     }
 
-    fn read_chunk(&self, hex: &str) -> Result<Vec<u8>, ChunkError> {
-        let missing = || ChunkError::Missing { hash: hex.to_owned() };
-        let (number, record) = parse_hash(hex).and_then(|hash| self.index.get(&hash)).ok_or_else(missing)?;
-        let path = &self.packs[*number];
+    /// Reads a chunk, and what it is the difference to before it.
+    pub(super) fn read_chunk(&self, hash: &Hash) -> Result<Vec<u8>, ChunkError> {
+        let mut chain = Vec::with_capacity(1);
+        let mut next = Some(*hash);
+        while let Some(hash) = next {
+            let found = self.index.get(&hash).ok_or_else(|| ChunkError::Missing { hash: to_hex(&hash) })?;
+            chain.push(found);
+            next = found.1.base;
+            if chain.len() > usize::from(MAX_DEPTH) + 1 {
+                return Err(pack::damaged(&self.packs[found.0].path, &found.1, "its chain of differences is too long"));
+            }
+        }
+        let mut raw = Vec::new();
+        for (number, record) in chain.into_iter().rev() {
+            let pack = &self.packs[*number];
+            raw = match &pack.file {
+                Some(file) => pack::read(&pack.path, file, record, &raw)?,
+                None => {
+                    let file = File::open(&pack.path).map_err(files::at("open", &pack.path))?;
+                    pack::read(&pack.path, &file, record, &raw)?
+                }
+            };
+        }
+        Ok(raw)
+    }
+
+    /// Reads every chunk of a pack. Gives the number of sound chunks and what is damaged.
+    ///
+    /// # Errors
+    /// If the file cannot be read at all.
+    pub fn verify(&self, path: &Path) -> Result<(u64, Vec<PackDamage>), ChunkError> {
+        let (records, end) = pack::list(path)?;
         let file = File::open(path).map_err(files::at("open", path))?;
-        pack::read(path, &file, record)
-    }
-
-    /// Begins a new pack; its chunks join this index as they are written.
-    ///
-    /// # Errors
-    /// If a pack of this name exists or cannot be made.
-    pub fn into_writer(self, name: &str) -> Result<PackWriter, ChunkError> {
-        let path = self.folder.join(format!("{name}.pack"));
-        let mut file =
-            OpenOptions::new().create_new(true).append(true).open(&path).map_err(files::at("create", &path))?;
-        file.write_all(pack::PACK_MAGIC).map_err(files::at("write", &path))?;
-        let known = self.index.into_keys().collect();
-        Ok(PackWriter { known, file, path })
-    }
-}
-
-fn parse_hash(hex: &str) -> Option<[u8; 32]> {
-    blake3::Hash::from_hex(hex).ok().map(Into::into)
-}
-
-/// Appends chunks to one pack, leaving out those that some pack holds already.
-#[derive(Debug)]
-pub struct PackWriter {
-    known: HashSet<[u8; 32]>,
-    file: File,
-    path: PathBuf,
-}
-
-impl PackWriter {
-    /// Stores a buffer. Gives it and the bytes that it added to the pack.
-    ///
-    /// # Errors
-    /// If the pack cannot be written; what was written before stays readable.
-    pub fn put(&mut self, bytes: &[u8], kind: ItemKind) -> Result<(StoredBuffer, u64), ChunkError> {
-        let chunks: Vec<&[u8]> = bytes.chunks(CHUNK_BYTES).collect();
-        let hashes: Vec<[u8; 32]> = chunks.par_iter().map(|chunk| *blake3::hash(chunk).as_bytes()).collect();
-        let mut fresh: Vec<([u8; 32], &[u8])> = Vec::new();
-        for (hash, chunk) in hashes.iter().zip(&chunks) {
-            if self.known.insert(*hash) {
-                fresh.push((*hash, chunk));
+        let length = file.metadata().map_err(files::at("read", path))?.len();
+        let read = |record: &Record| {
+            let base = record.base.map(|base| self.read_chunk(&base)).transpose()?.unwrap_or_default();
+            pack::read(path, &file, record, &base)
+        };
+        let mut damage = Vec::new();
+        let mut sound = 0;
+        for record in &records {
+            match read(record) {
+                Ok(_) => sound += 1,
+                Err(error) => damage.push(PackDamage { what: error.to_string() }),
             }
         }
-        let records: Vec<Vec<u8>> = fresh
-            .par_iter()
-            .map(|(hash, chunk)| pack::record(hash, chunk.len(), &encoding::encode(chunk, kind)))
-            .collect();
-        let mut added = 0;
-        for (record, (hash, _)) in records.iter().zip(&fresh) {
-            if let Err(error) = self.file.write_all(record) {
-                self.known.remove(hash);
-                return Err(files::at("write", &self.path)(error).into());
-            }
-            added += record.len() as u64;
+        if end < length {
+            let what = format!("{}: {} bytes from byte {end} on are no record", path.display(), length - end);
+            damage.push(PackDamage { what });
         }
-        let hex = |hash: &[u8; 32]| blake3::Hash::from_bytes(*hash).to_hex().to_string();
-        Ok((StoredBuffer { len: bytes.len() as u64, chunks: hashes.iter().map(hex).collect() }, added))
-    }
-
-    /// Makes everything written so far survive a power cut.
-    ///
-    /// # Errors
-    /// If the disk refuses.
-    pub fn sync(&self) -> Result<(), ChunkError> {
-        Ok(self.file.sync_data().map_err(files::at("sync", &self.path))?)
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.path
+        Ok((sound, damage))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{CHUNK_BYTES, ChunkError, ItemKind, verify_pack};
+    use super::super::{CHUNK_BYTES, ChunkError, ItemKind, PackWriter};
     use super::ChunkStore;
     use crate::store::layout::Layout;
 
@@ -165,14 +223,14 @@ mod tests {
         let mut second = first.clone();
         second[CHUNK_BYTES + 5] ^= 1;
 
-        let mut writer = ChunkStore::open(&layout).expect("opens").into_writer("a").expect("pack");
-        let (a, added_a) = writer.put(&first, FLOATS).expect("stored");
-        let (b, added_b) = writer.put(&second, FLOATS).expect("stored");
+        let mut writer = PackWriter::create(&layout, "a").expect("pack");
+        let (a, added_a) = writer.put(&first, FLOATS, None).expect("stored");
+        let (b, added_b) = writer.put(&second, FLOATS, None).expect("stored");
         let chunk = CHUNK_BYTES as u64;
         assert!(added_a > 3 * chunk && added_b < chunk + 1000, "{added_a} {added_b}");
 
-        let mut other = ChunkStore::open(&layout).expect("opens").into_writer("b").expect("pack");
-        assert_eq!(other.put(&first, FLOATS).expect("stored"), (a.clone(), 0), "shared between packs");
+        let mut other = PackWriter::create(&layout, "b").expect("pack");
+        assert_eq!(other.put(&first, FLOATS, None).expect("stored"), (a.clone(), 0), "shared between packs");
 
         let store = ChunkStore::open(&layout).expect("opens");
         assert_eq!(store.read(&a).expect("reads"), first);
@@ -184,9 +242,9 @@ mod tests {
         let dir = tempfile::tempdir().expect("folder");
         let layout = Layout::create(dir.path()).expect("store");
         let content = bytes(2, 3000);
-        let mut writer = ChunkStore::open(&layout).expect("opens").into_writer("a").expect("pack");
-        let (buffer, _) = writer.put(&content, ItemKind::BYTES).expect("stored");
-        let path = writer.path().to_owned();
+        let mut writer = PackWriter::create(&layout, "a").expect("pack");
+        let (buffer, _) = writer.put(&content, ItemKind::BYTES, None).expect("stored");
+        let path = writer.path().expect("written").to_owned();
         let sound = std::fs::read(&path).expect("pack");
         for at in (0..sound.len()).step_by(7) {
             let mut damaged = sound.clone();
@@ -196,7 +254,7 @@ mod tests {
             match store.read(&buffer) {
                 Ok(read) => assert_eq!(read, content, "byte {at}"),
                 Err(ChunkError::Missing { .. } | ChunkError::Damaged { .. }) => {
-                    let clean = verify_pack(&path).is_ok_and(|(_, damage)| damage.is_empty());
+                    let clean = store.verify(&path).is_ok_and(|(_, damage)| damage.is_empty());
                     assert!(!clean || at < 64, "byte {at} is not found by verification");
                 }
                 Err(other) => panic!("{other}"),

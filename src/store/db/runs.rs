@@ -278,6 +278,14 @@ impl Writing<'_> {
             params![run.as_str(), seq.cast_signed(), stored],
         )
     }
+
+    /// Forgets a stored checkpoint.
+    ///
+    /// # Errors
+    /// If the database cannot be written.
+    pub fn remove_checkpoint(&self, run: &RunId, seq: u64) -> Result<(), DbError> {
+        self.execute("DELETE FROM checkpoint WHERE run = ?1 AND seq = ?2", params![run.as_str(), seq.cast_signed()])
+    }
 }
 
 pub(super) fn json<T: serde::Serialize>(value: &T) -> String {

@@ -35,6 +35,17 @@ impl Versions {
         Ok(self.entries(version)?.into_keys().map(|path| String::from_utf8_lossy(&path).into_owned()).collect())
     }
 
+    /// Sizes of a version's files, summed.
+    ///
+    /// # Errors
+    /// If the version cannot be read.
+    pub fn bytes(&self, version: &VersionId) -> Result<u64, VersionError> {
+        let objects = self.repository.odb().map_err(self.failed("open the versions"))?;
+        let entries = self.entries(version)?;
+        let size = |id| objects.read_header(id).map(|(bytes, _)| bytes as u64).map_err(self.failed("read a file"));
+        entries.into_values().map(|(_, id)| size(id)).sum()
+    }
+
     /// Files that differ between two versions.
     ///
     /// # Errors

@@ -1,0 +1,231 @@
+//! Removes from the packs what nobody needs: whole packs, or by writing a pack anew with what is left.
+//!
+//! A pack is replaced by renaming a finished, synced copy over it, so that whoever is killed at whatever moment leaves
+//! every chunk that is needed in place. Copying needs no lock; the exclusive one is held for the moment in which what
+//! has come to be needed meanwhile is looked at again and the copy takes the pack's place. A difference to a chunk that
+//! nobody needs for itself is encoded anew, and only then that chunk goes: whatever a pack holds, its base is there.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use super::pack::{self, MAX_DEPTH, PACK_MAGIC, Record};
+use super::{CHUNK_BYTES, ChunkError, ChunkStore, Hash, PacksLock, encoding};
+use crate::base::files::{self, at};
+use crate::store::layout::Layout;
+
+/// A pack is written anew for this part of it, unless room is short: less is not worth the copying.
+const WORTH: u64 = 8;
+/// What a pack being written anew is called until it is whole.
+const UNFINISHED: &str = "pack-tmp";
+
+/// What a sweep did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    pub removed_packs: u64,
+    pub rewritten_packs: u64,
+    pub freed_bytes: u64,
+}
+
+/// Removes what is not `live` from all packs but those that `keep` names. `more` gives, under the exclusive lock, what has
+/// come to be needed since `live` was gathered. With `thorough` packs are written anew for every byte.
+///
+/// # Errors
+/// If a pack cannot be read or written; what is needed stays in any case.
+pub fn sweep<E: From<ChunkError>>(
+    layout: &Layout,
+    live: HashSet<Hash>,
+    keep: &dyn Fn(&Path) -> bool,
+    more: &mut dyn FnMut() -> Result<Vec<Hash>, E>,
+    thorough: bool,
+) -> Result<Swept, E> {
+    remove_unfinished(layout)?;
+    let store = ChunkStore::open(layout)?;
+    let mut sweep = Sweep { layout, store, live, needed: HashMap::new(), thorough, swept: Swept::default() };
+    sweep.complete_packs();
+    // Differences stand in later packs than their bases, as a rule: what needs an earlier chunk is seen to first.
+    for number in (0..sweep.store.packs.len()).rev() {
+        if !keep(&sweep.store.packs[number].path) {
+            sweep.pack(number, more)?;
+        }
+    }
+    Ok(sweep.swept)
+}
+
+/// Removes what a sweep that was killed left behind.
+fn remove_unfinished(layout: &Layout) -> Result<(), ChunkError> {
+    let folder = layout.packs();
+    for entry in fs::read_dir(&folder).map_err(at("list", &folder))?.flatten() {
+        if entry.path().extension().is_some_and(|extension| extension == UNFINISHED) {
+            fs::remove_file(entry.path()).map_err(at("remove", &entry.path()))?;
+        }
+    }
+    Ok(())
+}
+
+struct Sweep<'a> {
+    layout: &'a Layout,
+    store: ChunkStore,
+    live: HashSet<Hash>,
+    /// The packs with differences to a chunk.
+    needed: HashMap<Hash, HashSet<usize>>,
+    thorough: bool,
+    swept: Swept,
+}
+
+/// What becomes of a pack.
+struct Fate {
+    path: PathBuf,
+    length: u64,
+    stay: Vec<Record>,
+    go: Vec<Record>,
+}
+
+impl Sweep<'_> {
+    /// Notes what the differences of all packs need.
+    fn complete_packs(&mut self) {
+        for number in 0..self.store.packs.len() {
+            let Ok((records, _)) = pack::list(&self.store.packs[number].path) else { continue };
+            self.note_needs(number, &records);
+        }
+    }
+
+    fn note_needs(&mut self, number: usize, records: &[Record]) {
+        for base in records.iter().filter_map(|record| record.base) {
+            self.needed.entry(base).or_default().insert(number);
+        }
+    }
+
+    fn pack<E: From<ChunkError>>(
+        &mut self,
+        number: usize,
+        more: &mut dyn FnMut() -> Result<Vec<Hash>, E>,
+    ) -> Result<(), E> {
+        let Some(fate) = self.fate(number)? else { return Ok(()) };
+        let copy = fate.path.with_extension(UNFINISHED);
+        let written = if fate.stay.is_empty() { Ok(true) } else { self.copy(&fate, &copy) };
+        let replaced = match written {
+            Ok(true) => self.replace(number, &fate, &copy, more),
+            // A damaged chunk is left to whoever asks for it: it is told there.
+            Ok(false) => Ok(()),
+            Err(error) => Err(error.into()),
+        };
+        // In its place by now, or of no use.
+        let _ = fs::remove_file(&copy);
+        replaced
+    }
+
+    /// What is to go from a pack; `None` where nothing is, or too little.
+    fn fate(&self, number: usize) -> Result<Option<Fate>, ChunkError> {
+        let path = self.store.packs[number].path.clone();
+        let Ok((records, end)) = pack::list(&path) else { return Ok(None) };
+        let length = fs::metadata(&path).map_err(at("read", &path))?.len();
+        // More than a torn record is damage, and what lies behind it may be needed.
+        if length - end > 2 * CHUNK_BYTES as u64 {
+            return Ok(None);
+        }
+        let outside = |hash: &Hash| self.needed.get(hash).is_some_and(|packs| packs.iter().any(|pack| *pack != number));
+        // What stays only because others need it stays as it is, and so does what it is the difference to.
+        let mut inside: HashSet<Hash> = HashSet::new();
+        for record in records.iter().rev() {
+            let live = self.live.contains(&record.hash);
+            if !live && (outside(&record.hash) || inside.contains(&record.hash)) {
+                inside.insert(record.hash);
+                inside.extend(record.base);
+            }
+        }
+        let stays = |record: &Record| self.live.contains(&record.hash) || inside.contains(&record.hash);
+        let (stay, go): (Vec<Record>, Vec<Record>) = records.into_iter().partition(stays);
+        let freed = go.iter().map(Record::bytes).sum::<u64>() + (length - end);
+        let pays = freed > 0 && (self.thorough || freed * WORTH >= length);
+        Ok((stay.is_empty() || pays).then_some(Fate { path, length, stay, go }))
+    }
+
+    /// Copies what stays. False if that needs a chunk that cannot be read.
+    fn copy(&mut self, fate: &Fate, copy: &Path) -> Result<bool, ChunkError> {
+        let failed = || at("write", copy);
+        let source = File::open(&fate.path).map_err(at("open", &fate.path))?;
+        let mut target = BufWriter::with_capacity(1 << 20, File::create(copy).map_err(at("create", copy))?);
+        target.write_all(PACK_MAGIC).map_err(failed())?;
+        for record in &fate.stay {
+            let alone = record.base.is_none_or(|base| self.live.contains(&base));
+            let bytes = if alone || !self.live.contains(&record.hash) {
+                pack::read_whole(&fate.path, &source, record)?
+            } else {
+                match self.encoded_anew(record) {
+                    Ok(bytes) => bytes,
+                    Err(ChunkError::Missing { .. } | ChunkError::Damaged { .. }) => return Ok(false),
+                    Err(error) => return Err(error),
+                }
+            };
+            target.write_all(&bytes).map_err(failed())?;
+        }
+        let file = target.into_inner().map_err(|error| at("write", copy)(error.into_error()))?;
+        file.sync_all().map_err(failed())?;
+        Ok(true)
+    }
+
+    /// A chunk as the difference to the nearest chunk of its chain that stays, or by itself.
+    fn encoded_anew(&self, record: &Record) -> Result<Vec<u8>, ChunkError> {
+        let raw = self.store.read_chunk(&record.hash)?;
+        let mut ancestor = record.base;
+        while let Some(hash) = ancestor {
+            let Some((_, found)) = self.store.index.get(&hash) else { break };
+            if self.live.contains(&hash) && found.depth < MAX_DEPTH {
+                let base = self.store.read_chunk(&hash)?;
+                let Some(encoded) = encoding::encode_difference(&raw, &base, record.kind()) else { break };
+                return Ok(pack::record(&record.hash, raw.len(), &encoded, Some((hash, found.depth + 1))));
+            }
+            ancestor = found.base;
+        }
+        Ok(pack::record(&record.hash, raw.len(), &encoding::encode(&raw, record.kind()), None))
+    }
+
+    /// Puts the copy in the pack's place, with what has come to be needed meanwhile.
+    fn replace<E: From<ChunkError>>(
+        &mut self,
+        number: usize,
+        fate: &Fate,
+        copy: &Path,
+        more: &mut dyn FnMut() -> Result<Vec<Hash>, E>,
+    ) -> Result<(), E> {
+        let lock = PacksLock::exclusive(self.layout).map_err(ChunkError::from)?;
+        self.live.extend(more()?);
+        // Rare: a recorder has found a chunk here that no checkpoint had any more. The next sweep sees to it.
+        if fate.go.iter().any(|record| self.live.contains(&record.hash)) {
+            return Ok(());
+        }
+        if fate.stay.is_empty() {
+            lock.count_removal().map_err(ChunkError::from)?;
+            fs::remove_file(&fate.path).map_err(|error| ChunkError::from(at("remove", &fate.path)(error)))?;
+            self.swept.removed_packs += 1;
+            self.swept.freed_bytes += fate.length;
+        } else {
+            let length = fs::metadata(copy).map_err(|error| ChunkError::from(at("read", copy)(error)))?.len();
+            lock.count_removal().map_err(ChunkError::from)?;
+            fs::rename(copy, &fate.path).map_err(|error| ChunkError::from(at("replace", &fate.path)(error)))?;
+            self.swept.rewritten_packs += 1;
+            self.swept.freed_bytes += fate.length.saturating_sub(length);
+        }
+        files::sync_folder(&self.layout.packs()).map_err(ChunkError::from)?;
+        drop(lock);
+        self.relist(number, fate);
+        Ok(())
+    }
+
+    /// Takes in what a pack holds now.
+    fn relist(&mut self, number: usize, fate: &Fate) {
+        for record in &fate.go {
+            if self.store.index.get(&record.hash).is_some_and(|(pack, _)| *pack == number) {
+                self.store.index.remove(&record.hash);
+            }
+        }
+        self.needed.values_mut().for_each(|packs| {
+            packs.remove(&number);
+        });
+        let records = pack::list(&fate.path).map(|(records, _)| records).unwrap_or_default();
+        self.note_needs(number, &records);
+        self.store.list(number);
+    }
+}
