@@ -7,10 +7,11 @@ use std::time::SystemTime;
 use crate::analysis::planner::{self, Rates, RunInput};
 use crate::analysis::python;
 use crate::base::ids::{JobId, RunId};
+use crate::base::units::counted;
 use crate::engine::project::Project;
 use crate::engine::propagate::{self, Preview};
 use crate::engine::replay::isolation;
-use crate::engine::{Error, sources};
+use crate::engine::{Error, sources, stored};
 use crate::model::instrument::{InstrumentationPlan, Reach};
 use crate::model::job::SegmentState;
 use crate::model::plan::{Isolation, ReplayPlan, RunPlan, RunPlanState, Segment};
@@ -231,6 +232,7 @@ fn plan_one(
     let open: Vec<u64> = plan.wanted.iter().copied().filter(|at| !done.iterations.contains(at)).collect();
     let outside = (plan.reach.before || plan.reach.after) && request.iterations.is_none() && !done.outside;
     let checkpoints = readable(project, &detail, chunks)?;
+    plan.notes.extend(thinned(project, &plan.run)?);
     let planned = planner::plan_run(&RunInput {
         run: &plan.run,
         instrumentation: &instrumentation,
@@ -310,6 +312,14 @@ fn known(project: &Project, plan: &RunPlan, detail: &RunDetail) -> Result<Known,
         known.outside |= segment.wanted.is_empty() || segment.wanted.last().is_some_and(|at| at + 1 >= last);
     }
     Ok(known)
+}
+
+/// What replay has to do without since checkpoints were removed, in words.
+fn thinned(project: &Project, run: &RunId) -> Result<Option<String>, Error> {
+    let gone = stored::dropped(project.layout(), run)?.len();
+    let what = counted(gone as u64, "checkpoint");
+    Ok((gone > 0)
+        .then(|| format!("{what} of this run were removed to save space: more is executed, from earlier ones")))
 }
 
 /// The run's checkpoints whose bytes are there.

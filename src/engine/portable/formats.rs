@@ -87,13 +87,15 @@ impl Pickle {
 
     /// `torch._utils._rebuild_tensor_v2(storage, 0, size, stride, False, OrderedDict())`.
     fn tensor(&mut self, tensor: &Rc<Tensor>, path: &str) {
+        let wide = widened(tensor).map(Rc::new);
+        let tensor = wide.as_ref().unwrap_or(tensor);
         let kind = kinds::find(&tensor.kind);
         let Some((kind, storage)) = kind.and_then(|kind| Some((kind, kind.storage?))) else {
             self.left_out.push(path.trim_start_matches('.').to_owned());
             return self.bytes.push(b'N');
         };
         let next = self.storages.len();
-        let number = *self.known.entry(Rc::as_ptr(tensor)).or_insert(next);
+        let number = if wide.is_some() { next } else { *self.known.entry(Rc::as_ptr(tensor)).or_insert(next) };
         if number == next {
             self.storages.push(tensor.clone());
         }
@@ -111,6 +113,18 @@ impl Pickle {
         strides(&tensor.shape).iter().for_each(|stride| self.int(stride.cast_signed()));
         self.bytes.extend(b"t\x89ccollections\nOrderedDict\n)RtR");
     }
+}
+
+/// Unsigned numbers that torch's files have no name for (NumPy's generator has some) as signed ones that hold them.
+fn widened(tensor: &Tensor) -> Option<Tensor> {
+    let (size, kind, wide) = match tensor.kind.as_str() {
+        "<u2" | "torch.uint16" => (2, "torch.int32", 4),
+        "<u4" | "torch.uint32" => (4, "torch.int64", 8),
+        _ => return None,
+    };
+    let more = vec![0; wide - size];
+    let bytes = tensor.bytes.chunks_exact(size).flat_map(|number| [number, &more].concat()).collect();
+    Some(Tensor { kind: kind.to_owned(), shape: tensor.shape.clone(), bytes })
 }
 
 /// Of numbers in C order, counted in numbers.

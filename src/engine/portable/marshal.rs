@@ -16,8 +16,8 @@ pub(super) enum Data {
     Dict(Vec<(Data, Data)>),
 }
 
-/// Nested deeper than the runtime ever goes.
-const MAX_DEPTH: u32 = 2000;
+/// Deeper than modules within modules ever go, and no deeper than a thread's stack has room for.
+const MAX_DEPTH: u32 = 500;
 
 impl Data {
     /// Parses a whole buffer; `None` where it is not marshalled data.

@@ -162,8 +162,7 @@ impl Reader {
         let is_scheduler = has("optimizer") && has("last_epoch");
         let mut state = Vec::new();
         for (name, node) in attributes.all() {
-            if is_scheduler && (name == "optimizer" || name.starts_with("_get_lr") || name.starts_with("_initial_step"))
-            {
+            if is_scheduler && name == "optimizer" {
                 continue;
             }
             let path = format!("{path}.{name}");
@@ -208,7 +207,10 @@ impl Reader {
         let (groups_key, group_list) = self.resolved(key, attributes.get("param_groups")?)?;
         for (at, group) in group_list.items().get(3)?.items().iter().enumerate() {
             let mut entries = Vec::new();
-            for (name, key, node) in self.entries(&groups_key, Some(group)) {
+            let mut options = self.entries(&groups_key, Some(group));
+            // As in torch's own state dicts.
+            options.sort_by_key(|(name, ..)| name == "params");
+            for (name, key, node) in options {
                 let value = if name == "params" {
                     let (key, list) = self.resolved(&key, &node)?;
                     let parameters = list.items().get(3)?.items().iter().filter_map(|node| self.target(&key, node));

@@ -94,7 +94,8 @@ pub fn usage(project: &Project, chosen: &[RunId]) -> Result<Usage, Error> {
         }
         runs.push(usage);
     }
-    let total_bytes = Inventory::folder_bytes(layout.store())?;
+    let in_memory = file_bytes(&layout.database().with_file_name("db.sqlite-shm"));
+    let total_bytes = Inventory::folder_bytes(layout.store())?.saturating_sub(in_memory);
     let part = |path: &Path| if path.exists() { Inventory::folder_bytes(path) } else { Ok(0) };
     let (run_bytes, replay_bytes) = (part(&layout.runs())?, part(&layout.jobs())?);
     let version_bytes = part(&layout.private_repository())?;
@@ -123,9 +124,9 @@ fn file_bytes(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(0, |meta| meta.len())
 }
 
-/// The database with what SQLite keeps beside it.
+/// The database with its journal. What SQLite keeps in shared memory beside it is there only while it is open, as now.
 fn database_bytes(path: &Path) -> u64 {
-    ["", "-wal", "-shm"].iter().map(|end| file_bytes(&path.with_file_name(format!("db.sqlite{end}")))).sum()
+    ["", "-wal"].iter().map(|end| file_bytes(&path.with_file_name(format!("db.sqlite{end}")))).sum()
 }
 
 fn of_run(project: &Project, run: &RunInventory, holding: &Holding, detail: &RunDetail) -> Result<RunUsage, Error> {
@@ -180,8 +181,13 @@ fn choices(
             Some(level) => format!("every {}th", 1_u64 << level),
             None => "none".to_owned(),
         };
-        let same = choices.last().is_some_and(|last| last.iterations == iterations.len());
-        if level == Some(0) || level.is_none() || !same {
+        let same = choices.last_mut().filter(|last| last.iterations == iterations.len() && level.is_some());
+        if let Some(last) = same {
+            // Where little is left, several levels come to the same: the last one says it best.
+            if last.frees_bytes > 0 {
+                last.keep = keep;
+            }
+        } else {
             let from: BTreeSet<u64> = iterations.iter().copied().filter(|at| starts.contains(at)).collect();
             choices.push(cost(keep.replace("2th", "2nd"), iterations.len(), frees_bytes, &from, detail));
         }

@@ -229,3 +229,126 @@ impl Sweep<'_> {
         self.store.list(number);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::path::Path;
+
+    use super::super::{CHUNK_BYTES, ChunkError, ChunkStore, Hash, ItemKind, PackWriter, StoredBuffer};
+    use super::sweep;
+    use crate::store::layout::Layout;
+
+    const FLOATS: ItemKind = ItemKind { size: 4, is_float: true };
+
+    /// Weights of two chunks after so many small steps.
+    fn weights(step: u32) -> Vec<u8> {
+        let mut bytes = vec![0; CHUNK_BYTES + 28];
+        blake3::Hasher::new().finalize_xof().fill(&mut bytes);
+        for (number, item) in (0_u32..).zip(bytes.as_chunks_mut::<4>().0) {
+            let mantissa = u32::from_le_bytes(*item) & 0x003f_ffff;
+            *item = (0x3d00_0000 + mantissa + step * (number % 97)).to_le_bytes();
+        }
+        bytes
+    }
+
+    /// Stores steps one after the other in two packs, each as the difference to the one before; gives them.
+    fn stored(layout: &Layout, count: u32) -> Vec<StoredBuffer> {
+        let mut found: Vec<StoredBuffer> = Vec::new();
+        for (name, steps) in [("0000000001", 0..count / 2), ("0000000002", count / 2..count)] {
+            let mut writer = PackWriter::create(layout, name).expect("packs");
+            for step in steps {
+                let _lock = writer.begin().expect("lock");
+                found.push(writer.put(&weights(step), FLOATS, found.last()).expect("stored").0);
+            }
+        }
+        found
+    }
+
+    fn live<'a>(buffers: impl IntoIterator<Item = &'a StoredBuffer>) -> HashSet<Hash> {
+        buffers.into_iter().flat_map(StoredBuffer::hashes).collect()
+    }
+
+    fn bytes(layout: &Layout) -> u64 {
+        let packs = ChunkStore::pack_paths(layout).expect("packs");
+        packs.iter().map(|pack| std::fs::metadata(pack).expect("pack").len()).sum()
+    }
+
+    #[track_caller]
+    fn is_sound(layout: &Layout, all: &[StoredBuffer], kept: &[usize]) {
+        let store = ChunkStore::open(layout).expect("packs");
+        for number in kept {
+            let step = u32::try_from(*number).expect("small");
+            assert!(store.read(&all[*number]).expect("reads") == weights(step), "step {step}");
+        }
+        for pack in ChunkStore::pack_paths(layout).expect("packs") {
+            assert_eq!(store.verify(&pack).expect("a pack").1, []);
+        }
+    }
+
+    #[test]
+    fn whatever_is_kept_of_a_chain_of_differences_reads_back_and_the_rest_is_freed() {
+        for kept in [vec![0, 4, 9], vec![3], vec![1, 2, 3], (0..10).collect(), vec![]] {
+            let dir = tempfile::tempdir().expect("folder");
+            let layout = Layout::create(dir.path()).expect("store");
+            let all = stored(&layout, 10);
+            let before = bytes(&layout);
+            assert!(before < 10 * CHUNK_BYTES as u64 / 2, "kept as differences: {before}");
+            let wanted = live(kept.iter().map(|number| &all[*number]));
+            let mut more = || Ok::<_, ChunkError>(Vec::new());
+            let swept = sweep(&layout, wanted.clone(), &|_: &Path| false, &mut more, true).expect("sweeps");
+            is_sound(&layout, &all, &kept);
+            let after = bytes(&layout);
+            assert_eq!(swept.freed_bytes, before - after, "{kept:?}");
+            // Without what goes each takes no more than by itself.
+            assert!(after <= 32 + kept.len() as u64 * (CHUNK_BYTES as u64 + 200), "{kept:?}: {after} of {before}");
+            let store = ChunkStore::open(&layout).expect("packs");
+            let gone = (0..10).filter(|number| !kept.contains(number));
+            for number in gone {
+                assert!(all[number].hashes().filter(|hash| !wanted.contains(hash)).all(|hash| !store.has(&hash)));
+            }
+            let again = sweep(&layout, wanted, &|_: &Path| false, &mut more, true).expect("sweeps");
+            assert_eq!(again.freed_bytes, 0, "{kept:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_recorder_comes_to_need_meanwhile_stays_and_its_packs_are_left_alone() {
+        let dir = tempfile::tempdir().expect("folder");
+        let layout = Layout::create(dir.path()).expect("store");
+        let all = stored(&layout, 10);
+        let needed: Vec<Hash> = all[7].hashes().collect();
+        let mut more = || Ok::<_, ChunkError>(needed.clone());
+        sweep(&layout, live([&all[0]]), &|_: &Path| false, &mut more, true).expect("sweeps");
+        is_sound(&layout, &all, &[0, 7]);
+        let open = |pack: &Path| pack.ends_with("0000000002.pack");
+        sweep(&layout, HashSet::new(), &open, &mut || Ok::<_, ChunkError>(Vec::new()), true).expect("sweeps");
+        is_sound(&layout, &all, &[7]);
+    }
+
+    #[test]
+    fn a_writer_notices_that_what_it_took_for_stored_is_gone() {
+        let dir = tempfile::tempdir().expect("folder");
+        let layout = Layout::create(dir.path()).expect("store");
+        let all = stored(&layout, 4);
+        let mut writer = PackWriter::create(&layout, "0000000003").expect("packs");
+        sweep(&layout, HashSet::new(), &|_: &Path| false, &mut || Ok::<_, ChunkError>(Vec::new()), true)
+            .expect("sweeps");
+        let _lock = writer.begin().expect("lock");
+        let (again, added) = writer.put(&weights(2), FLOATS, Some(&all[1])).expect("stored");
+        assert!(again == all[2] && added > 0);
+        is_sound(&layout, &all, &[2]);
+    }
+
+    #[test]
+    fn what_was_held_open_before_is_read_from_the_packs_as_they_were() {
+        let dir = tempfile::tempdir().expect("folder");
+        let layout = Layout::create(dir.path()).expect("store");
+        let all = stored(&layout, 10);
+        let mut store = ChunkStore::open(&layout).expect("packs");
+        assert!(store.pin(&all[7]));
+        sweep(&layout, live([&all[0]]), &|_: &Path| false, &mut || Ok::<_, ChunkError>(Vec::new()), true)
+            .expect("sweeps");
+        assert!(store.read(&all[7]).expect("reads") == weights(7));
+    }
+}
