@@ -237,6 +237,22 @@ pub(crate) fn torch_python() -> &'static Path {
     })
 }
 
+/// A folder with the safetensors package for that interpreter, made once under `target/`.
+pub(crate) fn safetensors() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("target folder");
+        let folder = target.join("safetensors");
+        let lock = fs::File::create(target.join("safetensors.lock")).expect("lock file");
+        lock.lock().expect("lock");
+        if !folder.join("safetensors/__init__.py").exists() {
+            let arguments = ["-m", "pip", "install", "-q", "--no-deps", "--target"];
+            run_or_panic(Command::new(torch_python()).args(arguments).arg(&folder).arg("safetensors"));
+        }
+        folder
+    })
+}
+
 fn run_or_panic(command: &mut Command) {
     let output = command.output().expect("the program starts");
     assert!(

@@ -1,10 +1,6 @@
 //! Checkpoints as files that torch, safetensors and NumPy open without afterlog.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::OnceLock;
-
-use crate::env::{TestProject, torch_python};
+use crate::env::{TestProject, safetensors, torch_python};
 
 /// Saves its own state dicts at the end of each epoch, to compare with.
 const SCRIPT: &str = "\
@@ -86,23 +82,6 @@ with safe_open('state.safetensors', 'pt') as file:
     assert file.metadata()['best.tag.1'] == 'b' == arrays['best.tag.1']
 print(len(tensors), 'tensors')
 ";
-
-/// A folder with the safetensors package of PyPI, made once under `target/`.
-fn safetensors() -> &'static Path {
-    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("target folder");
-        let folder = target.join("safetensors");
-        let lock = std::fs::File::create(target.join("safetensors.lock")).expect("lock file");
-        lock.lock().expect("lock");
-        if !folder.join("safetensors/__init__.py").exists() {
-            let mut pip = Command::new(torch_python());
-            pip.args(["-m", "pip", "install", "-q", "--no-deps", "--target"]).arg(&folder).arg("safetensors");
-            assert!(pip.status().expect("pip starts").success(), "this test needs the safetensors package");
-        }
-        folder
-    })
-}
 
 #[test]
 fn an_exported_state_is_what_the_script_itself_saved() {
