@@ -309,3 +309,40 @@ fn a_replay_planned_before_gc_goes_back_to_an_earlier_state() {
     assert!(csv.lines().any(|line| line.contains(",6,") && line.ends_with("verified")), "{csv}");
     replays_equal_full_runs(&project, &runs);
 }
+
+#[test]
+fn a_long_run_is_kept_within_the_budget_before_it_ends() {
+    // Some five megabytes of random numbers an epoch, and what the packs take when it ends.
+    let script = "\
+import os, random
+import afterlog
+random.seed(1)
+weights = [random.random() for _ in range(500000)]
+for epoch in afterlog.loop('epoch', range(14)):
+    for step in afterlog.loop('step', range(1)):
+        weights = [random.random() for _ in weights]
+    folder = os.path.join(os.getcwd(), '.afterlog', 'packs')
+    sizes = [os.path.getsize(os.path.join(folder, name)) for name in os.listdir(folder) if name.endswith('.pack')]
+    afterlog.log('packs', sum(sizes))
+    # here
+";
+    let project = TestProject::git();
+    project.write("train.py", script);
+    project.afterlog(&["runs"]).code.expect("ends");
+    fs::create_dir_all(project.path().join(".afterlog")).expect("folder");
+    project.write(".afterlog/config.toml", "budget = \"20MB\"\n");
+    project.afterlog(&["run", "--checkpoints", "all", "train.py"]).ok();
+    let csv = project.afterlog(&["grid", "packs", "--format", "csv"]).ok();
+    let sizes: Vec<u64> = csv.lines().skip(1).filter_map(|line| line.rsplit(',').next()?.parse().ok()).collect();
+    assert_eq!(sizes.len(), 14, "{csv}");
+    // The recorder is two checkpoints behind at most, and one may be on its way out.
+    assert!(sizes.iter().all(|size| *size < 20_000_000 + 4 * 5_000_000), "{sizes:?}");
+    assert!(pack_bytes(&project) <= 20_000_000);
+    is_sound(&project);
+    project.write("train.py", script.replace("# here", "afterlog.log('first', weights[0])"));
+    project.afterlog(&["replay", "first", "--yes"]).code.expect("ends");
+    project.afterlog(&["run", "--checkpoints", "off", "train.py"]).ok();
+    let csv = project.afterlog(&["grid", "first", "--format", "csv"]).ok();
+    let values: Vec<&str> = csv.lines().skip(1).filter_map(|line| line.rsplit(',').next()).collect();
+    assert_eq!((values.len(), &values[..14]), (28, &values[14..]), "{csv}");
+}

@@ -22,8 +22,8 @@ use crate::store::chunks::{ItemKind, PackWriter, StoredBuffer};
 use crate::store::journal::{Event, Writer};
 use crate::store::layout::Layout;
 
-/// The budget is looked at whenever so many bytes were stored.
-const CHECK_EVERY: u64 = 64 << 20;
+/// The budget is looked at whenever so many bytes were stored, and half as often each time that it cannot be kept.
+const CHECK_EVERY: u64 = 4 << 20;
 
 /// A recorder at work.
 pub(super) struct Recorder {
@@ -63,8 +63,9 @@ struct Worker {
     before: HashMap<(String, usize), StoredBuffer>,
     problems: Vec<String>,
     pool: Option<rayon::ThreadPool>,
-    /// Bytes stored since the budget was last looked at.
+    /// Bytes stored since the budget was last looked at, and to be stored until it is again.
     unchecked: u64,
+    check_every: u64,
 }
 
 /// A message from the script.
@@ -79,7 +80,18 @@ struct Snapshot {
 impl Worker {
     fn new(layout: Layout, run: RunId, buffers: [File; 2], journal: Writer) -> Self {
         let (before, problems) = (HashMap::new(), Vec::new());
-        Self { layout, run, buffers, journal, pack: None, before, problems, pool: None, unchecked: 0 }
+        Self {
+            layout,
+            run,
+            buffers,
+            journal,
+            pack: None,
+            before,
+            problems,
+            pool: None,
+            unchecked: 0,
+            check_every: CHECK_EVERY,
+        }
     }
 
     fn work(mut self, control: UnixStream) -> Self {
@@ -159,7 +171,7 @@ impl Worker {
     /// Sees to it, every now and then, that a long run does not exceed the budget before it ends.
     fn keep_budget(&mut self, added: u64) -> Result<(), Error> {
         self.unchecked += added;
-        if self.unchecked < CHECK_EVERY {
+        if self.unchecked < self.check_every {
             return Ok(());
         }
         self.unchecked = 0;
@@ -170,8 +182,10 @@ impl Worker {
             pack.close_pack()?;
         }
         if let Err(error) = retention::automatic(&self.layout, Some(self.run.clone())) {
-            // Told once at the run's end too, if it is still so.
             self.lost(&format!("checkpoints were not kept within the budget: {error}"));
+        }
+        if !retention::exceeds(&self.layout).is_ok_and(|budget| budget.is_none()) {
+            self.check_every *= 2;
         }
         Ok(())
     }
