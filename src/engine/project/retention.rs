@@ -7,6 +7,7 @@ use crate::engine::portable::{self, FileFormat, Moment, Written};
 use crate::engine::project::Project;
 use crate::engine::retention::{self, GcPlan, GcReport, GcRequest, Usage};
 use crate::engine::{Error, ingest};
+use crate::store::layout::names;
 
 impl Project {
     /// What the store's bytes are; for the runs in `chosen` also what each choice would free and cost.
@@ -54,9 +55,12 @@ impl Project {
     ///
     /// # Errors
     /// If the store cannot be read or changed.
-    pub(in crate::engine) fn keep_budget(&self) -> Result<Option<GcReport>, Error> {
+    pub(in crate::engine) fn keep_budget(&self, ended: &RunId) -> Result<Option<GcReport>, Error> {
         let report = retention::automatic(self.layout(), None);
-        self.forget_dropped()?;
+        // The recorder of the run that has ended may have done so itself before.
+        if !matches!(report, Ok(None)) || self.layout().run(ended).join(names::DROPPED).exists() {
+            self.forget_dropped()?;
+        }
         report
     }
 

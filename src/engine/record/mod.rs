@@ -184,7 +184,7 @@ impl Prepared {
         }
         // At the recorder's own low priority: whoever trains beside this run comes first.
         recorder::lower_priority();
-        match self.project.keep_budget() {
+        match self.project.keep_budget(&self.meta.id) {
             Ok(None) => {}
             Ok(Some(report)) => problems.extend(told(&report)),
             Err(error) => problems.push(format!("checkpoints were not kept within the budget: {error}")),
