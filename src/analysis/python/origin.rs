@@ -27,8 +27,7 @@ impl<'a> Program<'a> {
     }
 
     fn origin_within(&self, dotted: &str, hops: usize) -> Origin {
-        // Of relative imports the dots: the module's own name is enough to find it.
-        let parts: Vec<&str> = dotted.split('.').filter(|part| !part.is_empty()).collect();
+        let parts: Vec<&str> = dotted.split('.').collect();
         for length in (1..=parts.len()).rev() {
             let Some(file) = self.file_of(&parts[..length].join(".")) else { continue };
             let Some(name) = parts.get(length) else { return Origin::Module };
@@ -70,22 +69,27 @@ impl<'a> Program<'a> {
         self.units[self.files[file].unit].variables.contains(name) || self.is_imported_data(file, name)
     }
 
-    /// The file of a module. Where the module's package lies is not known: its name's end must be right.
+    /// The file of a module: beside the script, whose folder is searched first, from the project's root, or in a folder that
+    /// something else puts on the path.
     fn file_of(&self, module: &str) -> Option<usize> {
         let named = |file: usize| {
             let path = self.files[file].path.trim_end_matches(".py");
             path.strip_suffix("/__init__").unwrap_or(path).replace('/', ".")
         };
+        let beside =
+            self.files[0].path.rsplit_once('/').map_or(String::new(), |(folder, _)| folder.replace('/', ".") + ".");
         let within = format!(".{module}");
-        let all = || 0..self.files.len();
-        all().find(|file| named(*file) == module).or_else(|| all().find(|file| named(*file).ends_with(&within)))
+        let find = |is: &dyn Fn(&str) -> bool| (0..self.files.len()).find(|file| is(&named(*file)));
+        find(&|name| name.strip_prefix(&beside) == Some(module))
+            .or_else(|| find(&|name| name == module))
+            .or_else(|| find(&|name| name.ends_with(&within)))
     }
 
     /// Binds what `from module import *` brings from the project's own modules.
     pub(super) fn import_stars(&mut self) {
         for file in 0..self.files.len() {
             for module in self.files[file].stars.clone() {
-                let Some(from) = self.file_of(module.trim_start_matches('.')) else { continue };
+                let Some(from) = self.file_of(&module) else { continue };
                 let names: Vec<&'a str> = self.units[self.files[from].unit].locals.iter().copied().collect();
                 let unit = self.files[file].unit;
                 for name in names {
@@ -94,5 +98,33 @@ impl<'a> Program<'a> {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Origin;
+    use crate::analysis::python::instrument::{parse, program};
+    use crate::model::source::SourceFile;
+
+    #[test]
+    fn modules_of_one_name_are_told_apart_by_their_packages() {
+        let file = |path: &str, text: &str| SourceFile { path: path.into(), text: text.into() };
+        let files = [
+            file("src/train.py", "from a.net import step\nfrom utils import top\n"),
+            file("src/a/net.py", "from .utils import near\nfrom ..utils import up\nfrom . import utils\n"),
+            file("src/a/utils.py", "near = {}\n"),
+            file("src/utils.py", "top = {}\nup = {}\n"),
+        ];
+        let modules = parse("src/train.py", &files);
+        let program = program(&modules);
+        for (file, name, expected) in
+            [(0, "top", "src/utils.py"), (1, "near", "src/a/utils.py"), (1, "up", "src/utils.py")]
+        {
+            let dotted = program.import(file, name).expect(name).to_owned();
+            let Origin::Data { file, .. } = program.origin(&dotted) else { panic!("{name}: {dotted}") };
+            assert_eq!(program.files[file].path, expected, "{name}");
+        }
+        assert_eq!(program.origin(program.import(1, "utils").expect("utils")), Origin::Module);
     }
 }

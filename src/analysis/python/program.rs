@@ -7,6 +7,7 @@ use ruff_python_ast::{Decorator, Expr, ExprCall, ExprContext, Pattern, Stmt, Stm
 
 use crate::analysis::python::api::ApiNames;
 use crate::analysis::python::parse::Module;
+use crate::analysis::python::statements::{package_of, resolve};
 
 /// A stretch of code with names of its own: a module or a function. Class bodies belong to what surrounds them.
 pub(super) struct Unit<'a> {
@@ -75,6 +76,7 @@ impl<'a> Program<'a> {
                 parent: None,
                 imports: HashMap::new(),
                 stars: Vec::new(),
+                package: package_of(path),
             };
             collector.unit("<module>", None, None, module.body(), 1);
             let (imports, stars) = (collector.imports, collector.stars);
@@ -120,6 +122,8 @@ struct Collector<'p, 'a> {
     parent: Option<usize>,
     imports: HashMap<String, String>,
     stars: Vec<String>,
+    /// Where relative imports start from.
+    package: Vec<String>,
 }
 
 impl<'a> Collector<'_, 'a> {
@@ -204,13 +208,14 @@ impl<'a> Visitor<'a> for Collector<'_, 'a> {
                 }
             }
             Stmt::ImportFrom(import) => {
-                let module = import.module.as_ref().map_or("", |module| module.as_str());
+                let Some(module) = resolve(&self.package, import) else { return };
                 for alias in &import.names {
                     let bound = alias.asname.as_ref().unwrap_or(&alias.name);
                     if bound.as_str() == "*" {
-                        self.stars.push(module.to_owned());
+                        self.stars.push(module.clone());
                     }
-                    self.imports.insert(bound.to_string(), format!("{module}.{}", alias.name));
+                    let dot = if module.is_empty() { "" } else { "." };
+                    self.imports.insert(bound.to_string(), format!("{module}{dot}{}", alias.name));
                 }
             }
             _ => walk_stmt(self, stmt),
