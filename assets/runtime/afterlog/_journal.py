@@ -25,6 +25,7 @@ _exit = struct.Struct("<BBQ").pack
 _named = struct.Struct("<BI").pack
 _text = struct.Struct("<BI").pack
 _two = struct.Struct("<BQQ").pack
+_line = struct.Struct("<BBI").pack
 
 
 class Journal:
@@ -38,6 +39,8 @@ class Journal:
         self._wake = threading.Event()
         self._start_ns = time.monotonic_ns()
         self.ids = {}
+        #: Another number wherever the position is another.
+        self.moves = 0
         #: What is called besides flushing, in the flushing thread.
         self.chores = []
         self.append = self._queue.append
@@ -66,17 +69,21 @@ class Journal:
 
     def enter(self, name, key, length):
         key = NO_KEY if key is None else self.intern(key)
+        self.moves += 1
         self.append(_enter(2, self.intern(name), key, length, self.now()))
 
     def iterate(self, index, value_bytes):
         event = _iterate(3, index, self.now())
+        self.moves += 1
         self.append(event if value_bytes is None else event + b"\x04" + value_bytes)
 
     def exit(self, how):
+        self.moves += 1
         self.append(_exit(5, how, self.now()))
 
     def passed(self, name, key, start, end):
         """A loop of which no iteration is kept, told when it has ended."""
+        self.moves += 1
         entered = _enter(2, self.intern(name), self.intern(key), -1, start)
         self.append(entered + _exit(5, EXHAUSTED, end))
 
@@ -88,6 +95,10 @@ class Journal:
 
     def note(self, text):
         self._tagged(8, text)
+
+    def line(self, stream, data):
+        """A line of text that was printed, encoded."""
+        self.append(_line(16, stream, len(data)) + data)
 
     def snapshot(self, seq, stall_ns):
         self.append(_two(9, seq, stall_ns))

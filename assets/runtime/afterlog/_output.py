@@ -1,4 +1,4 @@
-"""Keeps a copy of what the script prints, without changing how it prints."""
+"""Keeps a copy of what the script prints and tells of its lines, without changing how it prints."""
 import io
 import os
 import sys
@@ -31,29 +31,53 @@ class _Unbuffered(_Copying, io.FileIO):
     pass
 
 
-def tee(fd):
-    """Puts copying streams in place of standard output and error; gives the originals, to be kept from closing."""
+class _Text(io.TextIOWrapper):
+    """Tells of the text that was written."""
+
+    told = None
+    _write = io.TextIOWrapper.write
+
+    def write(self, text):
+        written = self._write(text)
+        try:
+            self.told(text)
+        except Exception:  # noqa: BLE001, S110 - it is printed all the same
+            pass
+        return written
+
+
+# What is said of it, in representations and in notes, is said of the class that the script knows.
+_Text.__name__ = _Text.__qualname__ = "TextIOWrapper"
+
+
+def tee(fd, tells):
+    """Puts streams in place of standard output and error that copy to ``fd``, unless it is None, and tell of what is
+    written; gives the originals, to be kept from closing.
+    """
     originals = (sys.stdout, sys.stderr)
-    for name in ("stdout", "stderr"):
+    for name, tell in zip(("stdout", "stderr"), tells):
         stream = getattr(sys, name)
         if stream is None:
             continue
         stream.flush()
-        if isinstance(stream.buffer, io.BufferedWriter):
+        if fd is None:
+            copying = stream.buffer
+        elif isinstance(stream.buffer, io.BufferedWriter):
             copying = _Buffered(stream.buffer.raw)
         else:
             # Under python -u.
             copying = _Unbuffered(stream.fileno(), "wb", closefd=False)
             copying.name = "<%s>" % name
-        copying.copy_to = fd
-        replacement = io.TextIOWrapper(
+        if fd is not None:
+            copying.copy_to = fd
+        replacement = _Text(
             copying,
             encoding=stream.encoding,
             errors=stream.errors,
             line_buffering=stream.line_buffering,
             write_through=getattr(stream, "write_through", False),
         )
-        replacement.mode = "w"
+        replacement.mode, replacement.told = "w", tell
         setattr(sys, name, replacement)
         setattr(sys, "__%s__" % name, replacement)
     return originals

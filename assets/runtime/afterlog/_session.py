@@ -71,6 +71,8 @@ class Session:
         self._main = None
         self._main_was = False
         self._arguments = {}
+        #: Called with the main loop's frame when it begins.
+        self.on_main = None
         #: The block that is running.
         self._block = None
         #: Of blocks: how often they came to their end and how long that took in all.
@@ -196,6 +198,8 @@ class Session:
 
     def _enter_main(self, plan, frame):
         self._main = Main(plan, frame)
+        if self.on_main is not None:
+            self.on_main(frame)
         self._adaptive.enter()
         try:
             self._main.entries = _capture.walk(value for _, value in self._roots())

@@ -5,7 +5,8 @@ import os
 import struct
 import sys
 
-from . import _activate, _buffers, _flordb, _handsfree, _journal, _output, _seeds, _session, _snapshot, _values
+from . import _activate, _buffers, _flordb, _foreign, _handsfree, _journal, _lines, _output, _parameters
+from . import _seeds, _session, _snapshot, _values
 
 
 def begin(environment):
@@ -30,9 +31,9 @@ def begin(environment):
         session = _session.Session(journal, snapshots, plan, root, environment.get("AFTERLOG_CHECKPOINTS", "adaptive"))
     _flordb.executable = environment.get("AFTERLOG_EXE")
     _flordb.flush = journal.flush
-    if not replay:
-        # A replay's output goes there by itself.
-        session.kept = _output.tee(fds["output"])
+    budget = _lines.Budget(journal)
+    # A replay's output goes there by itself.
+    session.kept = _output.tee(None if replay else fds["output"], [_lines.Lines(budget, stream) for stream in (1, 2)])
     _seeds.plant(int(environment["AFTERLOG_SEED"]))
     journal.start(json.dumps(_snapshot.process_facts()))
     journal.flush()
@@ -40,8 +41,12 @@ def begin(environment):
     atexit.register(journal.flush)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=session.forked)
+    parameters = None if replay else _parameters.Parameters(journal, root, session._arguments)
+    foreign = _foreign.Foreign(journal, root, session._note_once, parameters, replay)
+    if parameters is not None:
+        session.on_main = parameters.look
     _activate(
-        log=make_log(journal),
+        log=make_log(journal, foreign.watching),
         arg=session.arg,
         loop=session.loop,
         iteration=session.iteration,
@@ -51,12 +56,15 @@ def begin(environment):
         from . import _guard
 
         _guard.install(environment["AFTERLOG_GUARD"], session.refused)
+    foreign.install()
     hands_free = _handsfree.HandsFree(plan, root, sys.argv[1], session)
     return hands_free.compile, session.end
 
 
-def make_log(journal):
-    """The ``log`` call; a float costs one packed record and one append to a queue."""
+def make_log(journal, watching=()):
+    """The ``log`` call; a float costs one packed record and one append to a queue. Of ``watching``, each tells whether
+    another library has just logged the same.
+    """
     ids = journal.ids
     pack = struct.Struct("<BIBd").pack
     failed = set()
@@ -64,6 +72,8 @@ def make_log(journal):
     def log(name, value):
         """Logs a named value at the current position and returns it. Never raises."""
         try:
+            if watching and watching[0](name, value):
+                return value
             if type(value) is float:
                 try:
                     journal.append(pack(6, ids[name], 3, value))

@@ -22,7 +22,7 @@ use crate::analysis::propagate::anchor::{Point, SURE, kind_word};
 use crate::analysis::propagate::insert::Edit;
 use crate::analysis::propagate::rename::Renames;
 use crate::analysis::propagate::unit::Whole;
-use crate::analysis::python::Source;
+use crate::analysis::python::{self, Source};
 use crate::analysis::treediff::{Kind, Matching, NodeId, match_trees};
 use crate::model::probe::{Alternative, Placement, PlacementStatus, Propagation};
 
@@ -35,18 +35,22 @@ pub fn propagate(source: &str, lines: &[(u32, u32)], target: &str) -> Propagatio
 
 /// Places every statement of `source` that logs one of `names`.
 pub fn propagate_names(source: &str, names: &[String], target: &str) -> Propagation {
-    let (source, target) = (Source::parse(source), Source::parse(target));
+    let ours = python::in_our_words(source, &|name| names.iter().any(|wanted| wanted == name));
+    let (source, target) = (Source::parse(ours.as_deref().unwrap_or(source)), Source::parse(target));
     let wanted = logging(&source).into_iter().filter(|(_, name)| names.contains(name)).map(|(id, _)| id).collect();
     Session::new(&source, &target, wanted).run()
 }
 
 /// Places every log statement of `source` that `target` lacks.
 pub fn propagate_missing(source: &str, target: &str) -> Propagation {
-    let (source, target) = (Source::parse(source), Source::parse(target));
+    let target = Source::parse(target);
     let there = logging(&target);
     let count = |list: &[(NodeId, String)], name: &str| list.iter().filter(|(_, n)| n == name).count();
+    let written = logging(&Source::parse(source));
+    let lacking = |name: &str| count(&there, name) < count(&written, name);
+    let said = python::in_our_words(source, &lacking);
+    let source = Source::parse(said.as_deref().unwrap_or(source));
     let ours = logging(&source);
-    let lacking = |name: &str| count(&there, name) < count(&ours, name);
     let wanted = ours.iter().filter(|(_, name)| lacking(name)).map(|(id, _)| *id).collect();
     let mut found = Session::new(&source, &target, wanted).run();
     found.placements.retain(|placement| placement.status != PlacementStatus::AlreadyThere);
@@ -71,11 +75,13 @@ fn statement_at(source: &Source<'_>, (first, last): (u32, u32)) -> Option<NodeId
 /// The statements that log under a literal name, with the name, in source order.
 fn logging(source: &Source<'_>) -> Vec<(NodeId, String)> {
     let mut found = Vec::new();
-    for call in source.calls.iter().filter(|call| call.function == "log") {
+    let ours = source.calls.iter().filter(|call| call.function == "log");
+    let ours = ours.filter_map(|call| Some((&call.callee, call.name.as_ref()?)));
+    for (callee, name) in ours.chain(source.foreign.iter().map(|(callee, name)| (callee, name))) {
         let node = source.tree.nodes.iter().rposition(|node| {
-            node.kind.is_statement() && node.range.start <= call.callee.start && call.callee.end <= node.range.end
+            node.kind.is_statement() && node.range.start <= callee.start && callee.end <= node.range.end
         });
-        if let (Some(node), Some(name)) = (node, &call.name) {
+        if let Some(node) = node {
             found.push((node, name.clone()));
         }
     }

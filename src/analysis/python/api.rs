@@ -5,6 +5,8 @@ use std::collections::{HashMap, HashSet};
 use ruff_python_ast::visitor::{Visitor, walk_stmt};
 use ruff_python_ast::{Expr, ExprCall, Stmt};
 
+use crate::analysis::python::foreign::ForeignNames;
+
 /// Modules that are ours or stand for us.
 pub(in crate::analysis) const MODULES: [&str; 3] = ["afterlog", "flor", "flordb"];
 
@@ -48,6 +50,7 @@ impl Api {
 pub(super) struct ApiNames {
     modules: HashSet<String>,
     functions: HashMap<String, Api>,
+    foreign: ForeignNames,
 }
 
 impl ApiNames {
@@ -57,6 +60,11 @@ impl ApiNames {
             names.visit_stmt(stmt);
         }
         names
+    }
+
+    /// What other libraries the file logs with.
+    pub(super) fn foreign(&self) -> &ForeignNames {
+        &self.foreign
     }
 
     /// How the file spells each function of the API that it can call.
@@ -96,11 +104,18 @@ impl<'a> Visitor<'a> for ApiNames {
     fn visit_stmt(&mut self, stmt: &'a Stmt) {
         match stmt {
             Stmt::Import(import) => {
+                import.names.iter().for_each(|alias| self.foreign.import(&alias.name, None));
                 for alias in import.names.iter().filter(|alias| MODULES.contains(&alias.name.as_str())) {
                     self.modules.insert(alias.asname.as_ref().unwrap_or(&alias.name).to_string());
                 }
             }
             Stmt::ImportFrom(import) if import.level == 0 => {
+                for (module, alias) in
+                    import.module.iter().flat_map(|module| import.names.iter().map(move |a| (module, a)))
+                {
+                    let bound = alias.asname.as_ref().unwrap_or(&alias.name);
+                    self.foreign.import(module, Some((&alias.name, bound)));
+                }
                 if !import.module.as_ref().is_some_and(|module| MODULES.contains(&module.as_str())) {
                     return;
                 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use ruff_python_ast::visitor::{Visitor, walk_expr, walk_stmt};
-use ruff_python_ast::{Expr, Stmt};
+use ruff_python_ast::{Expr, ExprCall, Stmt};
 
 use crate::analysis::python::api::{Api, ApiNames};
 use crate::analysis::python::loops::{FoundLoop, Inserted, Sequence, holds};
@@ -258,7 +258,8 @@ impl<'a> Visitor<'a> for Logs<'_> {
     }
 
     fn visit_expr(&mut self, expr: &'a Expr) {
-        self.found |= expr.as_call_expr().is_some_and(|call| self.api.function(&call.func) == Some(Api::Log));
+        let logs = |call: &ExprCall| self.api.function(&call.func) == Some(Api::Log) || self.api.foreign().logs(call);
+        self.found |= expr.as_call_expr().is_some_and(logs);
         walk_expr(self, expr);
     }
 }

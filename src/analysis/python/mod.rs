@@ -7,6 +7,7 @@
 mod api;
 mod calls;
 mod effects;
+mod foreign;
 mod handsfree;
 mod implicit;
 mod instrument;
@@ -23,6 +24,7 @@ mod tree;
 mod unnamed;
 
 pub(super) use api::MODULES;
+pub use foreign::in_our_words;
 pub use instrument::instrument;
 pub use reach::reach;
 pub use statements::{imports, log_statements};

@@ -10,7 +10,7 @@ use crate::model::probe::LogStatement;
 use crate::model::source::SourceFile;
 
 /// The log statements of a text, in source order: the innermost statement around each call `log("name", …)` of our
-/// API with a literal name.
+/// API with a literal name, and around those of other libraries that say the same.
 pub fn log_statements(text: &str) -> Vec<LogStatement> {
     let module = Module::parse(text);
     let api = ApiNames::of(module.body());
@@ -54,17 +54,17 @@ impl<'a> Visitor<'a> for Finder<'a> {
     }
 
     fn visit_expr(&mut self, expr: &'a Expr) {
-        if let (Expr::Call(call), Some(statement)) = (expr, self.statement)
-            && let Some(name) = self.api.name_in(call, Api::Log)
-        {
+        if let (Expr::Call(call), Some(statement)) = (expr, self.statement) {
+            let ours = self.api.name_in(call, Api::Log).map(str::to_owned);
             let (first_line, last_line) = self.module.span(statement);
-            self.found.push(LogStatement {
-                name: name.to_owned(),
+            let foreign = self.api.foreign().entries(call).into_iter().map(|entry| entry.name);
+            self.found.extend(ours.into_iter().chain(foreign).map(|name| LogStatement {
+                name,
                 first_line,
                 last_line,
                 text: self.text.get(statement.range().to_std_range()).unwrap_or_default().to_owned(),
                 scope: if self.scope.is_empty() { "<module>".to_owned() } else { self.scope.join(".") },
-            });
+            }));
         }
         walk_expr(self, expr);
     }

@@ -22,6 +22,8 @@ pub struct Source<'a> {
     pub problems: Vec<String>,
     /// Calls of our API.
     pub calls: Vec<ApiCall>,
+    /// Calls that log through other libraries: what is called, and each name.
+    pub foreign: Vec<(Range<usize>, String)>,
     /// How this text spells `afterlog.log` and its siblings, as far as it imports them.
     pub spelling: HashMap<String, String>,
     /// Strings that span lines: their bytes are never indented anew.
@@ -52,10 +54,10 @@ impl<'a> Source<'a> {
         builder.tree.open(Kind::Module, u16::MAX, "", 0..text.len());
         builder.visit_body(module.body());
         let names = ApiNames::of(module.body());
-        let (calls, awaits, yields, coroutines) = Default::default();
-        let mut finder = Finder { names: &names, calls, awaits, yields, coroutines };
+        let (calls, foreign, awaits, yields, coroutines) = Default::default();
+        let mut finder = Finder { names: &names, calls, foreign, awaits, yields, coroutines };
         finder.visit_body(module.body());
-        let Finder { calls, awaits, yields, coroutines, .. } = finder;
+        let Finder { calls, foreign, awaits, yields, coroutines, .. } = finder;
         let tokens = module.parsed().tokens().iter();
         let string = |kind| matches!(kind, TokenKind::String | TokenKind::FStringMiddle | TokenKind::TStringMiddle);
         let long_strings = tokens
@@ -66,13 +68,14 @@ impl<'a> Source<'a> {
         let tree = builder.tree.finish();
         let spelling = names.spelling();
         let (lines, problems) = (module.lines().clone(), module.problems);
-        Self { text, tree, lines, problems, calls, spelling, long_strings, awaits, yields, coroutines }
+        Self { text, tree, lines, problems, calls, foreign, spelling, long_strings, awaits, yields, coroutines }
     }
 }
 
 struct Finder<'a> {
     names: &'a ApiNames,
     calls: Vec<ApiCall>,
+    foreign: Vec<(Range<usize>, String)>,
     awaits: Vec<Range<usize>>,
     yields: Vec<Range<usize>>,
     coroutines: Vec<Range<usize>>,
@@ -80,6 +83,11 @@ struct Finder<'a> {
 
 impl<'a> SourceOrderVisitor<'a> for Finder<'_> {
     fn enter_node(&mut self, node: AnyNodeRef<'a>) -> TraversalSignal {
+        if let AnyNodeRef::ExprCall(call) = node {
+            let callee = call.func.range().to_std_range();
+            let entries = self.names.foreign().entries(call);
+            self.foreign.extend(entries.into_iter().map(|entry| (callee.clone(), entry.name)));
+        }
         if let AnyNodeRef::ExprCall(call) = node
             && let Some(api) = self.names.function(&call.func)
         {

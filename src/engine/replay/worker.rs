@@ -24,11 +24,13 @@ use crate::store::layout::{Layout, is_held, names};
 use crate::store::versions::Versions;
 
 /// Variables that keep well-known trackers from sending a replay's values anywhere.
-const TRACKERS_OFF: [(&str, &str); 5] = [
+const TRACKERS_OFF: [(&str, &str); 6] = [
     ("WANDB_MODE", "disabled"),
     ("COMET_MODE", "DISABLED"),
     ("NEPTUNE_MODE", "debug"),
     ("MLFLOW_TRACKING_URI", "file:///tmp/afterlog-replay-mlflow"),
+    // Newer versions refuse files otherwise.
+    ("MLFLOW_ALLOW_FILE_STORE", "true"),
     ("CLEARML_OFFLINE_MODE", "1"),
 ];
 

@@ -68,6 +68,18 @@ pub enum Event {
     State(String),
     /// JSON: for a job's own journal.
     Json(String),
+    /// A line that the script printed, without its line end.
+    Line {
+        stream: Stream,
+        text: String,
+    },
+}
+
+/// Where a script prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    Output = 1,
+    Error = 2,
 }
 
 /// An absent loop key.
@@ -118,6 +130,10 @@ impl Event {
             Self::Stored(json) => put_tagged(out, 0x0c, json),
             Self::State(json) => put_tagged(out, 0x0e, json),
             Self::Json(json) => put_tagged(out, 0x0f, json),
+            Self::Line { stream, text } => {
+                out.extend([0x10, *stream as u8]);
+                put_text(out, text);
+            }
         }
     }
 
@@ -153,6 +169,14 @@ impl Event {
             0x0d => Self::Restored { seq: take_u64(bytes)?, time_ns: take_u64(bytes)? },
             0x0e => Self::State(take_text(bytes)?),
             0x0f => Self::Json(take_text(bytes)?),
+            0x10 => {
+                let stream = match take::<1>(bytes)?[0] {
+                    1 => Stream::Output,
+                    2 => Stream::Error,
+                    _ => return None,
+                };
+                Self::Line { stream, text: take_text(bytes)? }
+            }
             _ => return None,
         })
     }
