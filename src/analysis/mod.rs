@@ -4,6 +4,7 @@
 pub mod linediff;
 pub mod pivot;
 pub mod planner;
+pub mod printed;
 pub mod propagate;
 pub mod python;
 pub mod retention;

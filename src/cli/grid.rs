@@ -18,14 +18,20 @@ use crate::engine::project::GridQuery;
 #[command(after_help = "Examples:
   afterlog grid loss
   afterlog grid loss grad_norm --runs last:3 --format csv --verdicts
-  afterlog grid accuracy --runs 6xk2..last --format json")]
+  afterlog grid accuracy --runs 6xk2..last --format json
+  afterlog grid --printed
+  afterlog grid grad_norm --printed='val loss,acc'")]
 pub struct GridArgs {
     /// Names, in the order of their columns.
-    #[arg(required = true, value_name = "NAME")]
+    #[arg(required_unless_present = "printed", value_name = "NAME")]
     names: Vec<String>,
     /// Only these runs: ids, unique prefixes, names, last, last:5, FIRST..LAST, or a comma list.
     #[arg(long, value_name = "SEL")]
     runs: Option<String>,
+    /// Also the numbers in the lines that the runs printed, by the words before them: `val loss: 0.25` is `val loss`.
+    /// All of them, or those named. Their columns are called `NAME (printed)`.
+    #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, value_delimiter = ',')]
+    printed: Option<Vec<String>>,
     /// How to write the grid.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -37,14 +43,14 @@ pub struct GridArgs {
 /// Names over all runs as a table.
 pub(super) fn show_all(names: &[&str], output: &mut Output) -> Result<ExitCode, Error> {
     let names = names.iter().map(|name| (*name).to_owned()).collect();
-    run(GridArgs { names, runs: None, format: Format::Table, verdicts: false }, output)
+    run(GridArgs { names, runs: None, printed: None, format: Format::Table, verdicts: false }, output)
 }
 
 pub(super) fn run(args: GridArgs, output: &mut Output) -> Result<ExitCode, Error> {
     let project = project()?;
     project.refresh()?;
     let runs = args.runs.as_deref().map(|selection| project.select(selection)).transpose()?;
-    let grid = project.grid(&GridQuery { names: args.names, runs })?;
+    let grid = project.grid(&GridQuery { names: args.names, runs, printed: args.printed })?;
     let text = match args.format {
         Format::Table => export::to_table(&grid, output.width()),
         Format::Csv => export::to_csv(&grid, args.verdicts),

@@ -25,6 +25,8 @@ pub enum Error {
     BadSelection { text: String, reason: String },
     #[error("no run logged '{name}'")]
     UnknownName { name: String, similar: Vec<String> },
+    #[error("no run printed a number as '{name}'")]
+    NotPrinted { name: String, similar: Vec<String> },
     #[error("{} does not hold what it should: {what}", path.display())]
     BadFile { path: PathBuf, what: String },
     #[error("no log statement of the working tree's scripts logs '{name}'")]
@@ -87,6 +89,7 @@ impl Error {
             | Self::UnknownRun(_)
             | Self::AmbiguousRun { .. }
             | Self::UnknownName { .. }
+            | Self::NotPrinted { .. }
             | Self::UnknownStatement { .. }
             | Self::NotAMainLoop { .. }
             | Self::NoIsolation { .. }
@@ -142,10 +145,10 @@ impl Error {
             Self::Unsupported { instead, .. } => Some(instead.clone()),
             Self::NoIsolation { .. } => Some("a scratch copy needs no permission: AFTERLOG_ISOLATION=scratch".into()),
             Self::BadFile { .. } | Self::Chunk(_) => Some("`afterlog fsck` tells what else is damaged".into()),
-            Self::UnknownName { similar, .. } if similar.is_empty() => None,
-            Self::UnknownName { similar, .. } | Self::UnknownStatement { similar, .. } => {
-                Some(format!("did you mean {}?", similar.join(" or ")))
-            }
+            Self::UnknownName { similar, .. } | Self::NotPrinted { similar, .. } if similar.is_empty() => None,
+            Self::UnknownName { similar, .. }
+            | Self::NotPrinted { similar, .. }
+            | Self::UnknownStatement { similar, .. } => Some(format!("did you mean {}?", similar.join(" or "))),
             Self::Db(DbError::Damaged { .. }) => Some("`afterlog rebuild` makes it anew from the journals".into()),
             Self::Layout(LayoutError::TooNew { .. }) | Self::Db(DbError::TooNew { .. }) => {
                 Some("install the newer afterlog; nothing was changed".into())

@@ -38,6 +38,12 @@ impl SegmentState {
 pub struct CheckReport {
     /// Values logged again that equal the record.
     pub equal_values: u64,
+    /// Lines printed again that equal the record, where they hold computed numbers.
+    #[serde(default)]
+    pub equal_lines: u64,
+    /// The first lines printed that differ, the record's and the replay's. That proves nothing.
+    #[serde(default)]
+    pub different_lines: Option<(Option<String>, Option<String>)>,
     /// Captured variables whose digest at an executed block's end equals the record.
     pub equal_states: u64,
     pub first_difference: Option<Difference>,
@@ -63,7 +69,7 @@ impl CheckReport {
     pub fn verdict_of_proven(&self) -> Verdict {
         if self.first_difference.is_some() {
             Verdict::Diverged
-        } else if !self.refused.is_empty() || self.equal_values + self.equal_states == 0 {
+        } else if !self.refused.is_empty() || self.equal_values + self.equal_states + self.equal_lines == 0 {
             // What the script did without may be what an unlogged value depends on.
             Verdict::Unverified
         } else {
@@ -78,23 +84,40 @@ impl CheckReport {
             Some(difference) => format!("{} at {}", difference.name, difference.position),
             None if !self.refused.is_empty() => format!("it was refused to {}", self.refused.join(", ")),
             None => {
-                let equal = [(self.equal_values, "value"), (self.equal_states, "state")]
-                    .map(|(n, what)| (n > 0).then(|| counted(n, what)));
+                let equal =
+                    [(self.equal_values, "value"), (self.equal_lines, "printed line"), (self.equal_states, "state")];
+                let equal = equal.map(|(n, what)| (n > 0).then(|| counted(n, what)));
                 let equal: Vec<String> = equal.into_iter().flatten().collect();
                 let range = |(a, b): &(u64, u64)| if a == b { a.to_string() } else { format!("{a}..{b}") };
                 let unproven: Vec<String> = self.unproven.iter().map(range).collect();
                 match (equal.is_empty(), unproven.is_empty()) {
-                    (true, _) => "nothing was logged again to compare".into(),
-                    (_, true) => format!("{} equal the record", equal.join(" and ")),
+                    (true, _) => match &self.different_lines {
+                        Some((recorded, replayed)) => {
+                            let line = |line: &Option<String>| {
+                                line.as_ref().map_or("nothing".to_owned(), |l| format!("“{l}”"))
+                            };
+                            format!("it printed {} where the run printed {}", line(replayed), line(recorded))
+                        }
+                        None => "nothing was logged again to compare".into(),
+                    },
+                    (_, true) => format!("{} equal the record", joined(&equal)),
                     _ => format!(
                         "{} equal the record, nothing to compare from iteration {} on",
-                        equal.join(" and "),
+                        joined(&equal),
                         unproven.join(", ")
                     ),
                 }
             }
         };
         format!("{verdict}: {why}")
+    }
+}
+
+/// `a, b and c`.
+fn joined(parts: &[String]) -> String {
+    match parts {
+        [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
+        _ => parts.concat(),
     }
 }
 

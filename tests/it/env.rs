@@ -63,6 +63,12 @@ impl TestProject {
         self
     }
 
+    /// The same with wandb, MLflow, TensorBoard and tqdm, too.
+    pub(crate) fn with_loggers(mut self) -> Self {
+        self.python = loggers_python().to_owned();
+        self
+    }
+
     pub(crate) fn path(&self) -> PathBuf {
         self.project.clone()
     }
@@ -217,23 +223,16 @@ pub(crate) fn python() -> &'static Path {
 /// An interpreter with torch, NumPy and pandas, in a virtual environment made once under `target/`.
 pub(crate) fn torch_python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
+    PYTHON.get_or_init(|| environment("venv-torch", &["torch", "numpy", "pandas"], "import torch, numpy, pandas", None))
+}
+
+/// An interpreter with the libraries that scripts log through. It finds torch and NumPy in the other environment.
+pub(crate) fn loggers_python() -> &'static Path {
+    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
     PYTHON.get_or_init(|| {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("target folder");
-        let venv = target.join("venv-torch");
-        let interpreter = venv.join("bin/python");
-        // Several test processes may come here at once: one installs, the others wait.
-        let lock = fs::File::create(target.join("venv-torch.lock")).expect("lock file");
-        lock.lock().expect("lock");
-        let installed = |python: &Path| {
-            let check = Command::new(python).args(["-c", "import torch, numpy, pandas"]).output();
-            check.is_ok_and(|output| output.status.success())
-        };
-        if !installed(&interpreter) {
-            run_or_panic(Command::new(python()).args(["-m", "venv", "--clear"]).arg(&venv));
-            run_or_panic(Command::new(&interpreter).args(["-m", "pip", "install", "-q", "torch", "numpy", "pandas"]));
-            assert!(installed(&interpreter), "torch was installed but does not import");
-        }
-        interpreter
+        let packages = ["wandb", "mlflow-skinny", "tensorboard", "tensorboardX", "tqdm"];
+        let check = "import torch.utils.tensorboard, tensorboardX, wandb, mlflow, tqdm";
+        environment("venv-loggers", &packages, check, Some(torch_python()))
     })
 }
 
@@ -251,6 +250,35 @@ pub(crate) fn safetensors() -> &'static Path {
         }
         folder
     })
+}
+
+/// A virtual environment under `target/`, made if `check` does not run in it; `beside` is another whose packages it sees.
+fn environment(name: &str, packages: &[&str], check: &str, beside: Option<&Path>) -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("target folder");
+    let venv = target.join(name);
+    let interpreter = venv.join("bin/python");
+    // Several test processes may come here at once: one installs, the others wait.
+    let lock = fs::File::create(target.join(format!("{name}.lock"))).expect("lock file");
+    lock.lock().expect("lock");
+    let works = || {
+        let output = Command::new(&interpreter).args(["-c", check]).output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    if !works() {
+        run_or_panic(Command::new(python()).args(["-m", "venv", "--clear"]).arg(&venv));
+        run_or_panic(Command::new(&interpreter).args(["-m", "pip", "install", "-q"]).args(packages));
+        let folder = |python: &Path| {
+            let line = "import sysconfig; print(sysconfig.get_path('purelib'))";
+            let output = Command::new(python).args(["-c", line]).output().expect("the interpreter starts");
+            String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        };
+        if let Some(beside) = beside {
+            let link = Path::new(&folder(&interpreter)).join("beside.pth");
+            fs::write(link, folder(beside)).expect("a path file");
+        }
+        assert!(works(), "{packages:?} were installed, but `{check}` fails");
+    }
+    interpreter
 }
 
 fn run_or_panic(command: &mut Command) {

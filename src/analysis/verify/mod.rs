@@ -8,6 +8,7 @@
 //!
 //! One unit of each side is in memory at a time. A script without a main loop is a single unit.
 
+mod printed;
 #[cfg(test)]
 mod tests;
 mod trace;
@@ -16,7 +17,7 @@ mod unit;
 pub use trace::{Happening, LoopEnd, LoopRole, Trace};
 pub use unit::{Place, Unit};
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use crate::model::job::CheckReport;
 use crate::model::plan::ReplayStep;
@@ -32,27 +33,32 @@ pub fn check(
     let mut recorded = recorded.into_iter().peekable();
     let mut report = CheckReport::default();
     let mut places = BTreeSet::new();
-    let mut equal_before = 0;
+    let mut equal_before = (0, 0);
+    let mut known = HashSet::new();
     let mut went_on = false;
     for replayed in replayed {
         // What lies behind is what only the run executed.
-        while recorded.next_if(|unit| unit.place < replayed.place).is_some() {}
+        while let Some(unit) = recorded.next_if(|unit| unit.place < replayed.place) {
+            unit.tell(&mut known);
+        }
         // A place that the record does not have lies after the run's death or a gap: there is nothing to compare with.
         if let Some(recorded) = recorded.next_if(|unit| unit.place == replayed.place) {
-            let before = report.equal_values;
+            let before = report.equal_values + report.equal_lines;
             unit::compare(&recorded, &replayed, added, &mut report);
-            if report.equal_values > before {
+            unit::compare_printed(&recorded, &replayed, &mut known, &mut report);
+            if report.equal_values + report.equal_lines > before {
                 places.insert(replayed.place());
             }
         }
         match replayed.place {
-            Place::Before => equal_before = report.equal_values,
+            Place::Before => equal_before = (report.equal_values, report.equal_lines),
             Place::Iteration(_) | Place::After => went_on = true,
         }
     }
     if went_on {
         // That a script begins as it did proves nothing of what it computes later from a restored state.
-        report.equal_values -= equal_before;
+        report.equal_values -= equal_before.0;
+        report.equal_lines -= equal_before.1;
     }
     (report, places)
 }

@@ -1,6 +1,6 @@
 //! Executions are written as text: `loss=3` logs, `step{` enters a loop (`epoch*{` the main loop, `new+{` an added one, `row-{` a
 //! silent one),
-//! `0` begins an iteration, `:7` is what it iterates over, `}` ends a loop (`}!` early, `}~` skipped by the replay).
+//! `loss_0.25"` is a printed line, with `_` for blanks (`"!` to standard error), `0` begins an iteration, `:7` is what it iterates over, `}` ends a loop (`}!` early, `}~` skipped by the replay).
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,11 @@ fn units(text: &str, ending: Ending) -> Vec<Unit> {
     for token in text.split_whitespace() {
         let number = |text: &str| text.parse::<i64>().map(Value::Int).expect("a number");
         let value;
-        let happening = if let Some(name) = token.strip_suffix('{') {
+        let line;
+        let happening = if let Some((text, error)) = token.split_once('"') {
+            line = text.replace('_', " ");
+            Happening::Printed { error: error == "!", line: &line }
+        } else if let Some(name) = token.strip_suffix('{') {
             let role = match name.chars().last() {
                 Some('*') => LoopRole::Main,
                 Some('+') => LoopRole::Added,
@@ -276,4 +280,59 @@ fn an_iteration_is_borne_out_by_what_it_led_to_unless_something_was_restored_in_
     let mut steps = steps;
     steps[1].skip.push(SkippedBlock { block: "b".into(), occurrence: 0, checkpoint: 1 });
     assert_eq!(unproven(&steps, &wanted, &[Place::Iteration(4), Place::After].into()), [(2, 2)]);
+}
+
+/// How many printed lines are evidence, and the first that differ.
+fn lines(recorded: &str, replayed: &str) -> (u64, Option<[Option<String>; 2]>) {
+    let report = report((recorded, Ending::Own), (replayed, Ending::Own), &[]);
+    assert_eq!(report.first_difference, None, "what is printed never makes a replay diverge");
+    (report.equal_lines, report.different_lines.map(|(recorded, replayed)| [recorded, replayed]))
+}
+
+#[test]
+fn lines_printed_again_are_evidence_if_they_are_all_the_same_and_hold_what_was_computed() {
+    let run = "lr_0.123456\" epoch*{ 0 loss_0.250001_(1.5s)\" acc_0.75\" 1 step{ 0 inner\" } loss_0.225002_(1.4s)\" acc_0.77\" \
+               2 loss_0.221003_(1.3s)\" warn\"! 3 x_0.123_y_0.456\" 4 loss_0.221003_(1.2s)\" 5 seen_5\" }";
+    for (what, replayed, expected) in [
+        ("all of it", run, 4),
+        ("an iteration, the time is another", "epoch*{ 0 loss_0.250001_(7.5s)\" acc_0.75\" }~", 1),
+        ("what a skipped loop printed is missing", "epoch*{ 1 step{ }~ loss_0.225002_(1s)\" acc_0.77\" }~", 1),
+        ("a silent one", "epoch*{ 1 step{ 0 inner\" } s-{ }~ loss_0.225002_(1s)\" }~", 1),
+        ("a warning is not given again: the other stream counts", "epoch*{ 2 loss_0.221003_(1s)\" }~", 1),
+        ("digits of several numbers", "epoch*{ 3 x_0.123_y_0.456\" }~", 1),
+        ("a number that stood there before", "epoch*{ 4 loss_0.221003_(1s)\" }~", 0),
+        ("nothing computed", "epoch*{ 5 seen_5\" }~", 0),
+        ("a digit differs", "epoch*{ 0 loss_0.250002_(1s)\" acc_0.75\" }~", 0),
+        ("a line is missing, and nothing was skipped", "epoch*{ 0 loss_0.250001_(1s)\" }~", 0),
+        ("a line on top", "epoch*{ 0 loss_0.250001_(1s)\" acc_0.75\" more\" }~", 0),
+        ("in another order", "epoch*{ 0 acc_0.75\" loss_0.250001_(1s)\" }~", 0),
+        ("at another place", "epoch*{ 0 step{ 0 loss_0.250001_(1s)\" acc_0.75\" } }~", 0),
+        ("a prefix proves nothing of a restored state", "lr_0.123456\" a_0.1234567\" epoch*{ 5 seen_5\" }~", 0),
+    ] {
+        // Loops that only one side has are differences of another kind, tested above.
+        let recorded = if what.contains("another place") {
+            run.replace("0 loss_0.25", "0 step{ 0 } loss_0.25")
+        } else {
+            run.to_owned()
+        };
+        assert_eq!(lines(&recorded, replayed).0, expected, "{what}");
+    }
+    let told = lines(run, "lr_0.123456\" epoch*{ 0 loss_0.250002_(1s)\" acc_0.75\" }~").1;
+    assert_eq!(told, Some([Some("loss 0.250001 (1.5s)".into()), Some("loss 0.250002 (1s)".into())]));
+    let told = lines(run, "lr_0.123456\" epoch*{ 0 loss_0.250001_(1s)\" }~").1;
+    assert_eq!(told, Some([Some("acc 0.75".into()), None]));
+}
+
+#[test]
+fn what_a_silent_loop_logged_may_be_missing_where_it_was_skipped_but_nothing_else() {
+    let run = "epoch*{ 0 s-{ } x=1 x=2 loss=3 }";
+    for (replayed, difference) in [
+        ("epoch*{ 0 s-{ }~ loss=3 }", ""),
+        ("epoch*{ 0 s-{ }~ x=2 loss=3 }", ""),
+        ("epoch*{ 0 s-{ }~ x=4 loss=3 }", "x [epoch=0] 1 4"),
+        ("epoch*{ 0 s-{ } x=2 loss=3 }", "x [epoch=0] 1 2"),
+    ] {
+        let report = report((run, Ending::Own), (replayed, Ending::Own), &[]);
+        assert_eq!(outcome(&report).1, difference, "{replayed}");
+    }
 }

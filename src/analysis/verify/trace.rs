@@ -9,11 +9,22 @@ use crate::model::value::Value;
 /// What an execution does, in order.
 #[derive(Debug, Clone)]
 pub enum Happening<'a> {
-    Enter { name: &'a str, role: LoopRole },
+    Enter {
+        name: &'a str,
+        role: LoopRole,
+    },
     Iterate(u64),
     IteratedValue(&'a Value),
     Exit(LoopEnd),
-    Log { name: &'a str, value: &'a Value },
+    Log {
+        name: &'a str,
+        value: &'a Value,
+    },
+    /// A line was printed, to standard error or to standard output.
+    Printed {
+        error: bool,
+        line: &'a str,
+    },
 }
 
 /// What a loop is to the check.
@@ -112,6 +123,10 @@ impl Trace {
                     self.push(Kind::Iterated, name, value);
                 }
             }
+            Happening::Printed { error, line } => {
+                let path = self.path();
+                self.unit.print(*error, path, line);
+            }
             Happening::Log { name, value } => {
                 let name = self.name(name);
                 self.push(Kind::Logged, name, value);
@@ -180,7 +195,13 @@ impl Trace {
         if self.open.len() == 1 && self.main_is_open == Some(true) {
             return self.exit_main(end);
         }
-        let left = self.open.pop().filter(|open| !open.silent)?;
+        let left = self.open.pop()?;
+        if left.silent {
+            if end == LoopEnd::Skipped {
+                self.unit.skip_silently();
+            }
+            return None;
+        }
         let mut path = self.levels();
         path.push(Level { name: left.name.clone(), entry: left.entry, index: 0 });
         if end == LoopEnd::Skipped {
@@ -220,14 +241,17 @@ impl Trace {
     }
 
     fn push(&mut self, kind: Kind, name: Rc<str>, value: &Value) {
-        let path = match &self.path {
-            Some(path) => path.clone(),
-            None => {
-                let path: Rc<[Level]> = self.levels().into();
-                self.path = Some(path.clone());
-                path
-            }
-        };
+        let path = self.path();
         self.unit.push(kind, name, path, value.clone());
+    }
+
+    /// The path of what comes next.
+    fn path(&mut self) -> Rc<[Level]> {
+        if let Some(path) = &self.path {
+            return path.clone();
+        }
+        let path: Rc<[Level]> = self.levels().into();
+        self.path = Some(path.clone());
+        path
     }
 }

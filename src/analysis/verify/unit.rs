@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use crate::analysis::verify::printed::{self, Known, Printed};
 use crate::model::job::{CheckReport, Difference};
 use crate::model::position::{Position, Step};
 use crate::model::value::Value;
@@ -25,6 +26,9 @@ pub struct Unit {
     count: u64,
     /// Loops that were not executed but restored: their paths, with index 0 at the end.
     skipped: Vec<Vec<Level>>,
+    /// Whether a loop was not executed whose iterations nobody kept.
+    skipped_silently: bool,
+    printed: Printed,
 }
 
 /// What a value says.
@@ -63,7 +67,15 @@ impl Item {
 
 impl Unit {
     pub(super) fn new(place: Place) -> Self {
-        Self { place, complete: false, items: BTreeMap::new(), count: 0, skipped: Vec::new() }
+        Self {
+            place,
+            complete: false,
+            items: BTreeMap::new(),
+            count: 0,
+            skipped: Vec::new(),
+            skipped_silently: false,
+            printed: Printed::default(),
+        }
     }
 
     pub(super) fn place(&self) -> Place {
@@ -80,8 +92,26 @@ impl Unit {
         self.skipped.push(path);
     }
 
+    pub(super) fn skip_silently(&mut self) {
+        self.skipped_silently = true;
+    }
+
+    pub(super) fn print(&mut self, error: bool, path: Rc<[Level]>, line: &str) {
+        self.printed.push(error, path, line);
+    }
+
+    /// Takes what it printed into what is known.
+    pub(super) fn tell(&self, known: &mut Known) {
+        self.printed.tell(known);
+    }
+
+    /// Whether it holds something that the other side need not have: what this one did not execute.
+    pub(super) fn has_gaps(&self) -> bool {
+        self.skipped_silently || !self.skipped.is_empty()
+    }
+
     /// Whether this place lies in a loop that was not executed.
-    fn has_skipped(&self, path: &[Level]) -> bool {
+    pub(super) fn has_skipped(&self, path: &[Level]) -> bool {
         self.skipped.iter().any(|skipped| {
             let Some((innermost, outer)) = skipped.split_last() else { return false };
             let here = path.get(outer.len());
@@ -108,6 +138,7 @@ pub(super) fn compare(recorded: &Unit, replayed: &Unit, added: &BTreeSet<String>
             recorded_complete: recorded.complete,
             replayed: items_of(replayed, key),
             replayed_complete: replayed.complete,
+            has_gaps: replayed.skipped_silently,
         };
         series.recorded.retain(|item| !replayed.has_skipped(&item.path));
         let (equal, difference) =
@@ -125,6 +156,12 @@ pub(super) fn compare(recorded: &Unit, replayed: &Unit, added: &BTreeSet<String>
     }
 }
 
+/// Adds to the report the lines that both print, as far as they are evidence: see `printed`.
+pub(super) fn compare_printed(recorded: &Unit, replayed: &Unit, known: &mut Known, report: &mut CheckReport) {
+    printed::compare(recorded, &recorded.printed, replayed, &replayed.printed, known, report);
+    recorded.tell(known);
+}
+
 fn items_of<'a>(unit: &'a Unit, key: &(Kind, Rc<str>)) -> Vec<&'a Item> {
     unit.items.get(key).into_iter().flatten().collect()
 }
@@ -136,11 +173,16 @@ struct Series<'a> {
     recorded_complete: bool,
     replayed: Vec<&'a Item>,
     replayed_complete: bool,
+    /// Whether some of the record is missing, and nobody knows which.
+    has_gaps: bool,
 }
 
 impl<'a> Series<'a> {
     /// Both must be equal: how many are, and the first difference.
     fn same(&self) -> (u64, Option<Differs<'a>>) {
+        if self.has_gaps && self.recorded.len() > self.replayed.len() {
+            return self.within();
+        }
         let (recorded, replayed) = (&self.recorded, &self.replayed);
         let equal = recorded.iter().zip(replayed).take_while(|(a, b)| a.equals(b)).count();
         let difference = match (recorded.get(equal), replayed.get(equal)) {
@@ -155,6 +197,21 @@ impl<'a> Series<'a> {
             (Some(a), Some(_)) => Some(self.differs(Some(a), None)),
         };
         (equal as u64, difference)
+    }
+
+    /// The replay must be contained in the record, in order.
+    fn within(&self) -> (u64, Option<Differs<'a>>) {
+        let mut rest = &self.recorded[..];
+        for (equal, item) in (0..).zip(&self.replayed) {
+            match rest.iter().position(|other| other.equals(item)) {
+                Some(at) => rest = &rest[at + 1..],
+                None => {
+                    let instead = rest.iter().copied().find(|other| other.path == item.path);
+                    return (equal, self.recorded_complete.then(|| self.differs(instead, Some(item))));
+                }
+            }
+        }
+        (self.replayed.len() as u64, None)
     }
 
     /// The record must be contained in the replay, in order: an added statement logs the same name.

@@ -13,7 +13,7 @@ use crate::model::job::{CheckReport, SegmentState};
 use crate::model::plan::{ReplayPlan, RunPlan};
 use crate::model::run::RunStatus;
 use crate::store::db::SegmentRow;
-use crate::store::journal::{Event, LoopExit};
+use crate::store::journal::{Event, LoopExit, Stream};
 use crate::store::layout::{Layout, names};
 
 /// Compares what a segment logged with what its run recorded; `status` is the run's, `states` the iterations in which
@@ -154,6 +154,7 @@ impl<'a> Units<'a> {
                 LoopExit::Skipped => LoopEnd::Skipped,
             }),
             Event::Log { name, value } => Happening::Log { name: self.context.name(*name).unwrap_or(unknown), value },
+            Event::Line { stream, text } => Happening::Printed { error: *stream == Stream::Error, line: text },
             _ => return None,
         };
         self.trace.as_mut()?.take(&happening)

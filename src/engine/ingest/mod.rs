@@ -6,9 +6,12 @@
 mod check;
 mod fold;
 mod job;
+mod printed;
 mod run;
 mod summary;
 mod timing;
+
+pub use printed::printed_columns;
 
 use std::path::Path;
 

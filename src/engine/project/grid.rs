@@ -6,6 +6,7 @@ use crate::analysis::pivot::{Awaited, LoopValues, Origin, PivotInput, Place, Ser
 use crate::base::files;
 use crate::base::ids::{JobId, RunId};
 use crate::engine::Error;
+use crate::engine::ingest::printed_columns;
 use crate::engine::project::Project;
 use crate::model::grid::Grid;
 use crate::model::instrument::Reach;
@@ -22,6 +23,8 @@ pub struct GridQuery {
     pub names: Vec<String>,
     /// Rows; `None`: all runs.
     pub runs: Option<Vec<RunId>>,
+    /// Further columns of numbers in the lines that the runs printed, under these names; all of them if there are none.
+    pub printed: Option<Vec<String>>,
 }
 
 impl Project {
@@ -30,7 +33,7 @@ impl Project {
     /// # Errors
     /// If a name was never logged nor asked for, or the database cannot be read.
     pub fn grid(&self, query: &GridQuery) -> Result<Grid, Error> {
-        let input = self.query(|db| {
+        let mut input = self.query(|db| {
             let segments = db.segments()?;
             check_names(db, &segments, &query.names)?;
             let runs = match &query.runs {
@@ -39,7 +42,33 @@ impl Project {
             };
             self.gather(db, runs, query.names.clone(), &segments)
         })?;
+        if let Some(wanted) = &query.printed {
+            self.gather_printed(&mut input, wanted)?;
+        }
         Ok(pivot(input))
+    }
+
+    /// Adds what the runs printed. Its columns say so: it is text that was rounded, and no log statement.
+    fn gather_printed(&self, input: &mut PivotInput, wanted: &[String]) -> Result<(), Error> {
+        let logged = input.names.len();
+        let mut columns: Vec<String> = wanted.to_vec();
+        for (run, id) in input.runs.iter().enumerate() {
+            for (text, column) in printed_columns(self.layout(), id, wanted) {
+                let at = columns.iter().position(|known| *known == text).unwrap_or_else(|| {
+                    columns.push(text);
+                    columns.len() - 1
+                });
+                input.series.push(Series { run, name: logged + at, origin: Origin::Recorded, column });
+            }
+        }
+        let missing = wanted.iter().enumerate().find(|(at, _)| !input.series.iter().any(|s| s.name == logged + at));
+        if let Some((_, name)) = missing {
+            let everything: Vec<_> = input.runs.iter().flat_map(|id| printed_columns(self.layout(), id, &[])).collect();
+            let known = everything.into_iter().map(|(name, _)| name).collect();
+            return Err(Error::NotPrinted { name: name.clone(), similar: similar(name, &known) });
+        }
+        input.names.extend(columns.into_iter().map(|name| format!("{name} (printed)")));
+        Ok(())
     }
 
     fn gather(

@@ -10,7 +10,7 @@ mod writer;
 
 use std::path::PathBuf;
 
-pub use event::{Event, LoopExit};
+pub use event::{Event, LoopExit, Stream};
 pub use reader::{Batch, Damage, read_from};
 pub use writer::Writer;
 
