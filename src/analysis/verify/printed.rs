@@ -2,8 +2,9 @@
 //! given once), so a difference is told and proves nothing.
 //!
 //! A unit's lines bear out what was computed if the replay printed the run's lines again, one for one in order, times and
-//! the like left out; where it skipped loops, their lines may be missing. And they must hold something that was computed:
-//! fractions with enough digits that no earlier unit has printed, so neither what a script is given nor a constant counts.
+//! the like left out; where it skipped loops, their lines may be missing. And they must hold something that was computed, to
+//! the bit: a fraction with all its digits that no earlier unit has printed. So neither what a script is given nor a constant
+//! counts, nor what was rounded: that can be equal while what is replayed differs in its last bits.
 
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -12,8 +13,8 @@ use crate::analysis::printed::{Comparable, comparable};
 use crate::analysis::verify::unit::{Level, Unit};
 use crate::model::job::CheckReport;
 
-/// So many significant digits must be equal in one unit: fewer may be equal by chance.
-const LEAST_DIGITS: u32 = 6;
+/// A number with so many significant digits is printed whole: Python writes as many as tell a float from all others.
+const WHOLE_DIGITS: u32 = 15;
 /// Of a line that is told.
 const MAX_TOLD: usize = 80;
 
@@ -65,12 +66,9 @@ pub(super) fn compare(
         let theirs: Vec<&Line> = theirs.iter().filter(|line| !replayed.has_skipped(&line.path)).collect();
         match matched(&theirs, ours, replayed.has_gaps()) {
             Ok(()) => {
-                let numbers = || ours.iter().flat_map(|line| &line.comparable.computed);
-                let new: HashSet<&(String, u32)> = numbers().filter(|(text, _)| !known.contains(text)).collect();
-                if new.iter().map(|(_, digits)| digits).sum::<u32>() >= LEAST_DIGITS {
-                    let holds = |line: &&Line| line.comparable.computed.iter().any(|number| new.contains(number));
-                    report.equal_lines += ours.iter().filter(holds).count() as u64;
-                }
+                let is_evidence = |(text, digits): &(String, u32)| *digits >= WHOLE_DIGITS && !known.contains(text);
+                let holds = |line: &&Line| line.comparable.computed.iter().any(is_evidence);
+                report.equal_lines += ours.iter().filter(holds).count() as u64;
             }
             Err((recorded, replayed)) if report.different_lines.is_none() => {
                 let told = |line: Option<&Line>| line.map(|line| line.raw.chars().take(MAX_TOLD).collect());

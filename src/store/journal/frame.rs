@@ -17,7 +17,7 @@ pub(super) fn header() -> [u8; HEADER_BYTES] {
 }
 
 /// Tags of the events of this version.
-const TAGS: std::ops::RangeInclusive<u8> = 0x01..=0x0f;
+const TAGS: std::ops::RangeInclusive<u8> = 0x01..=0x10;
 
 /// What stands at the beginning of some bytes.
 pub(super) enum Framed<'a> {
