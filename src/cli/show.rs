@@ -60,7 +60,7 @@ fn in_words(detail: &RunDetail, plan: &InstrumentationPlan, output: &mut Output)
         ("run", summary.id.to_string()),
         ("name", summary.name.clone().unwrap_or_default()),
         ("status", format!("{}{exit}, took {}", summary.status.word(), duration_ns(nanoseconds))),
-        ("command", [std::slice::from_ref(&meta.script), meta.args.as_slice()].concat().join(" ")),
+        ("command", [&meta.launcher, std::slice::from_ref(&meta.script), meta.args.as_slice()].concat().join(" ")),
         ("python", meta.python.display().to_string()),
         ("arguments", arguments(summary)),
         ("version", summary.version.short().to_owned()),

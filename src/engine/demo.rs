@@ -89,6 +89,7 @@ impl Demo {
             command: Command {
                 python: self.python.clone(),
                 flags: Vec::new(),
+                launcher: Vec::new(),
                 script: SCRIPT.into(),
                 args: version.args.iter().map(OsString::from).collect(),
             },

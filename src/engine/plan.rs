@@ -210,6 +210,12 @@ fn plan_one(
         plan.notes.push("the run is still training: replay it when it has ended".into());
         return Ok((plan, Vec::new()));
     }
+    if !detail.meta.launcher.is_empty() {
+        // One of several processes computes other values by itself.
+        let launcher = detail.meta.launcher.join(" ");
+        plan.notes.push(format!("it was started by {launcher}: only what Python runs by itself can be replayed yet"));
+        return Ok((plan, Vec::new()));
+    }
     let sources =
         sources::of_version(&project.versions()?, &plan.version, &plan.script, Some(&preview.propagation.text))?;
     let instrumentation = python::instrument(&plan.script, &sources, &plan.inserted);

@@ -28,6 +28,7 @@ const FILES: &[(&str, &str)] = &[
     ("afterlog/_lines.py", include_str!("../../assets/runtime/afterlog/_lines.py")),
     ("afterlog/_output.py", include_str!("../../assets/runtime/afterlog/_output.py")),
     ("afterlog/_parameters.py", include_str!("../../assets/runtime/afterlog/_parameters.py")),
+    ("afterlog/_ranks.py", include_str!("../../assets/runtime/afterlog/_ranks.py")),
     ("afterlog/_reads.py", include_str!("../../assets/runtime/afterlog/_reads.py")),
     ("afterlog/_replay.py", include_str!("../../assets/runtime/afterlog/_replay.py")),
     ("afterlog/_restore.py", include_str!("../../assets/runtime/afterlog/_restore.py")),

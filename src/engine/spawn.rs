@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -18,6 +18,7 @@ use std::process::{Child, Command, Stdio};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, killpg};
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
@@ -39,11 +40,13 @@ pub enum SpawnError {
     File(#[from] FileError),
 }
 
-/// A Python command line: interpreter, its flags, the script and the script's arguments.
+/// A Python command line: interpreter, its flags, the script and the script's arguments. With a launcher, that program
+/// and what stands before the script take the place of interpreter and flags.
 #[derive(Debug, Clone)]
 pub struct Invocation<'a> {
     pub python: &'a Path,
     pub flags: &'a [String],
+    pub launcher: &'a [OsString],
     pub script: &'a Path,
     pub args: &'a [OsString],
 }
@@ -99,6 +102,15 @@ pub enum Streams<'a> {
     AppendedTo(&'a File),
 }
 
+/// How a session's Python comes by its open files.
+#[derive(Debug)]
+pub enum Handover<'a> {
+    /// It inherits them.
+    Inherited(Descriptors),
+    /// Each process that the launcher starts asks for them at this socket.
+    Asked(&'a Path),
+}
+
 /// The open files that a session's Python inherits.
 #[derive(Debug)]
 pub struct Descriptors {
@@ -145,6 +157,27 @@ impl Descriptors {
         Ok((Self { events, output, control: theirs, buffers, lock }, channels))
     }
 
+    /// Sends these files to a process that asked for them, with what else it is to know, as a JSON object.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub fn hand_over(&self, to: &UnixStream, word: &str) -> Result<(), SpawnError> {
+        let [first, second] = &self.buffers;
+        let files = [self.events.as_raw_fd(), self.output.as_raw_fd(), self.control.as_raw_fd()]
+            .into_iter()
+            .chain([first.as_raw_fd(), second.as_raw_fd()])
+            .chain(self.lock.iter().map(AsRawFd::as_raw_fd));
+        answer(to, word, &files.collect::<Vec<_>>())
+    }
+
+    /// Tells a process that asked that it gets none.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub fn refuse(to: &UnixStream, word: &str) -> Result<(), SpawnError> {
+        answer(to, word, &[])
+    }
+
     /// Lets the next process inherit these files; gives the runtime's table of them.
     fn release(&self) -> Result<String, SpawnError> {
         for descriptor in [self.events.as_fd(), self.output.as_fd(), self.control.as_fd()]
@@ -168,17 +201,26 @@ impl Descriptors {
     }
 }
 
-/// Starts a script under the runtime. The descriptors are the child's alone afterwards.
+fn answer(to: &UnixStream, word: &str, files: &[i32]) -> Result<(), SpawnError> {
+    let rights = [ControlMessage::ScmRights(files)];
+    let rights = if files.is_empty() { &[][..] } else { &rights };
+    let bytes = [IoSlice::new(word.as_bytes())];
+    let sent = sendmsg::<()>(to.as_raw_fd(), &bytes, rights, MsgFlags::MSG_NOSIGNAL, None);
+    let failed = |errno: nix::Error| SpawnError::Descriptor { what: "a process's files", source: errno.into() };
+    sent.map(drop).map_err(failed)
+}
+
+/// Starts a script under the runtime. Descriptors that it inherits are the child's alone afterwards.
 ///
 /// # Errors
 /// If the interpreter cannot be started.
 pub fn session(
     invocation: &Invocation<'_>,
     session: &Session<'_>,
-    descriptors: Descriptors,
+    handover: Handover<'_>,
 ) -> Result<Child, SpawnError> {
-    let mut command = Command::new(invocation.python);
-    command.args(invocation.flags).arg(session.runtime.join("launch.py")).arg(invocation.script).args(invocation.args);
+    let mut command = interpreter(invocation);
+    command.arg(session.runtime.join("launch.py")).arg(invocation.script).args(invocation.args);
     command.envs(session.environment);
     let users_path = match session.mode {
         Mode::Record { .. } => std::env::var_os("PYTHONPATH"),
@@ -214,8 +256,34 @@ pub fn session(
         let copy = || file.try_clone().map(Stdio::from).map_err(duplicate);
         command.stdin(Stdio::null()).stdout(copy()?).stderr(copy()?);
     }
-    command.env("AFTERLOG_FDS", descriptors.release()?);
+    match &handover {
+        Handover::Inherited(descriptors) => command.env("AFTERLOG_FDS", descriptors.release()?),
+        Handover::Asked(socket) => command.env("AFTERLOG_SOCKET", socket).env("AFTERLOG_OUTER", outer_ranks()),
+    };
     start(&mut command)
+}
+
+/// The variables by which processes are numbered, as they are for this one: a launcher inside numbers its own anew.
+fn outer_ranks() -> String {
+    let names = ["RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID"];
+    let set = names.into_iter().filter_map(|name| Some((name, std::env::var(name).ok()?)));
+    serde_json::json!(set.collect::<BTreeMap<_, _>>()).to_string()
+}
+
+/// What runs the script: Python with its flags, or a launcher.
+fn interpreter(invocation: &Invocation<'_>) -> Command {
+    match invocation.launcher {
+        [program, words @ ..] => {
+            let mut command = Command::new(program);
+            command.args(words);
+            command
+        }
+        [] => {
+            let mut command = Command::new(invocation.python);
+            command.args(invocation.flags);
+            command
+        }
+    }
 }
 
 /// Starts a script unrecorded; with a runtime, `import afterlog` works in it and records nothing.
@@ -223,8 +291,8 @@ pub fn session(
 /// # Errors
 /// If the interpreter cannot be started.
 pub fn plain_python(invocation: &Invocation<'_>, runtime: Option<&Path>) -> Result<Child, SpawnError> {
-    let mut command = Command::new(invocation.python);
-    command.args(invocation.flags).arg(invocation.script).args(invocation.args);
+    let mut command = interpreter(invocation);
+    command.arg(invocation.script).args(invocation.args);
     if let Some(runtime) = runtime {
         command.env("PYTHONPATH", python_path(runtime, std::env::var_os("PYTHONPATH")));
     }

@@ -21,6 +21,9 @@ pub struct RunMeta {
     pub python: PathBuf,
     /// Interpreter flags before the script, such as `-u`.
     pub python_flags: Vec<String>,
+    /// The program that started the script's processes, with what stood before the script; empty where Python ran it.
+    #[serde(default)]
+    pub launcher: Vec<String>,
     /// The script, relative to the project's root with `/`.
     pub script: String,
     /// What follows the script on the command line.

@@ -179,6 +179,8 @@ pub mod names {
     pub const ORDER: &str = "order.json";
     pub const JOB: &str = "job.aflj";
     pub const CANCEL: &str = "cancel";
+    /// Holds a folder for each rank but the first of a run with several processes.
+    pub const RANKS: &str = "ranks";
     pub const WORKER_LOG: &str = "worker.log";
 }
 

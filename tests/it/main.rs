@@ -20,6 +20,7 @@ mod portable;
 mod printed;
 mod propagate;
 mod pythons;
+mod ranks;
 mod record;
 mod replay;
 mod retention;

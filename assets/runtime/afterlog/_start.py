@@ -6,12 +6,13 @@ import struct
 import sys
 
 from . import _activate, _buffers, _flordb, _foreign, _handsfree, _journal, _lines, _output, _parameters
-from . import _seeds, _session, _snapshot, _values
+from . import _ranks, _seeds, _session, _snapshot, _values
 
 
 def begin(environment):
     """Starts the session that the environment asks for; gives what compiles the script, and what to call at its end."""
-    fds = json.loads(environment["AFTERLOG_FDS"])
+    launched = "AFTERLOG_SOCKET" in environment
+    fds = _ranks.join(environment) if launched else json.loads(environment["AFTERLOG_FDS"])
     for fd in [fds["events"], fds["output"], fds["control"], *fds["buffers"], *fds.get("keep", [])]:
         os.set_inheritable(fd, False)
     with open(environment["AFTERLOG_PLAN"], encoding="utf-8") as file:
@@ -28,14 +29,16 @@ def begin(environment):
         with open(environment["AFTERLOG_ORDER"], encoding="utf-8") as file:
             session = _replay.Replay(journal, snapshots, plan, root, json.load(file))
     else:
-        session = _session.Session(journal, snapshots, plan, root, environment.get("AFTERLOG_CHECKPOINTS", "adaptive"))
+        checkpoints = fds.get("checkpoints", environment.get("AFTERLOG_CHECKPOINTS", "adaptive"))
+        session = _session.Session(journal, snapshots, plan, root, checkpoints)
     _flordb.executable = environment.get("AFTERLOG_EXE")
     _flordb.flush = journal.flush
     budget = _lines.Budget(journal)
     # A replay's output goes there by itself.
     session.kept = _output.tee(None if replay else fds["output"], [_lines.Lines(budget, stream) for stream in (1, 2)])
-    _seeds.plant(int(environment["AFTERLOG_SEED"]))
-    journal.start(json.dumps(_snapshot.process_facts()))
+    rank = fds.get("rank", 0)
+    _seeds.plant(_ranks.seed(int(environment["AFTERLOG_SEED"]), rank))
+    journal.start(json.dumps(dict(_snapshot.process_facts(), rank=rank, world=fds.get("world", 1))))
     journal.flush()
     journal.chores.append(snapshots.send_ready)
     atexit.register(journal.flush)

@@ -235,7 +235,10 @@ fn finish(row: &mut RunRow, state: &State, held: bool) {
     summary.status = match (&state.script_end, &state.recorder_end) {
         (None, Some(_)) if killed => RunStatus::Lost,
         (Some(end), _) | (None, Some(end)) => {
-            if end.exit_code == Some(0) && end.exception.is_none() {
+            // What runs after the script's end, or another of its processes, may still fail.
+            let failed_later =
+                state.recorder_end.as_ref().is_some_and(|end| end.exit_code.is_some_and(|code| code != 0));
+            if end.exit_code == Some(0) && end.exception.is_none() && !failed_later {
                 RunStatus::Finished
             } else {
                 RunStatus::Failed

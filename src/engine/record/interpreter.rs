@@ -1,16 +1,19 @@
-//! Reads `[python FLAGS…] SCRIPT ARGS…` and finds the interpreter.
+//! Reads `[python FLAGS…] SCRIPT ARGS…`, or a launcher's command line, and finds the interpreter.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::engine::Error;
+use crate::engine::record::launcher;
 
 /// A script and how to run it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command {
     pub python: PathBuf,
     pub flags: Vec<String>,
+    /// The program that starts the script's processes, with what stands before the script; empty where Python runs it.
+    pub launcher: Vec<OsString>,
     /// As the user wrote it.
     pub script: PathBuf,
     pub args: Vec<OsString>,
@@ -25,6 +28,9 @@ const WITH_VALUE: [&str; 2] = ["-X", "-W"];
 /// If no interpreter is found, no script is named, the script is not there, or Python is asked for something other than
 /// a script.
 pub fn parse(words: &[OsString], cwd: &Path) -> Result<Command, Error> {
+    if let Some(command) = launcher::parse(words, cwd)? {
+        return Ok(command);
+    }
     let mut words = words.iter().peekable();
     let explicit = words.next_if(|word| is_python(word));
     let python = find_python(explicit.map(OsString::as_os_str))?;
@@ -44,7 +50,7 @@ pub fn parse(words: &[OsString], cwd: &Path) -> Result<Command, Error> {
     if !path.is_file() {
         return Err(Error::NoScript { near: near(&path), path: script });
     }
-    Ok(Command { python, flags, script, args: words.cloned().collect() })
+    Ok(Command { python, flags, launcher: Vec::new(), script, args: words.cloned().collect() })
 }
 
 /// Refuses flags with which Python runs something other than a script file, or does not see the runtime's variables.
@@ -81,7 +87,7 @@ fn refuse(flag: &str) -> Result<(), Error> {
 }
 
 /// Whether a word means a Python interpreter: `python`, `python3`, `python3.11`, with or without a folder.
-fn is_python(word: &OsStr) -> bool {
+pub(super) fn is_python(word: &OsStr) -> bool {
     let name = Path::new(word).file_name().and_then(OsStr::to_str).unwrap_or_default();
     let version = name.strip_prefix("pypy").or_else(|| name.strip_prefix("python"));
     version.is_some_and(|version| version.chars().all(|c| c.is_ascii_digit() || c == '.')) && !name.ends_with(".py")
@@ -92,23 +98,28 @@ fn is_python(word: &OsStr) -> bool {
 /// # Errors
 /// If there is none.
 pub fn find_python(explicit: Option<&OsStr>) -> Result<PathBuf, Error> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = |name: &OsStr| std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| runs(path));
     if let Some(word) = explicit {
-        let named = Path::new(word);
-        let found = if named.components().count() > 1 { std::path::absolute(named).ok() } else { on_path(word) };
-        return found
-            .filter(|path| runs(path))
-            .ok_or_else(|| Error::NoPython { looked_for: format!("there is no {}", named.display()) });
+        let missing = || Error::NoPython { looked_for: format!("there is no {}", Path::new(word).display()) };
+        return find_on_path(word).ok_or_else(missing);
     }
     let environments = ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(std::env::var_os);
     environments
         .map(|folder| Path::new(&folder).join("bin/python"))
         .find(|path| runs(path))
-        .or_else(|| ["python3", "python"].into_iter().find_map(|name| on_path(OsStr::new(name))))
+        .or_else(|| ["python3", "python"].into_iter().find_map(|name| find_on_path(OsStr::new(name))))
         .ok_or_else(|| Error::NoPython {
             looked_for: "no virtual environment is active, and there is no python3 or python on PATH".into(),
         })
+}
+
+/// The program that a shell would start for this word.
+pub(super) fn find_on_path(word: &OsStr) -> Option<PathBuf> {
+    let named = Path::new(word);
+    if named.components().count() > 1 {
+        return std::path::absolute(named).ok().filter(|path| runs(path));
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).map(|folder| folder.join(named)).find(|path| runs(path))
 }
 
 fn runs(path: &Path) -> bool {

@@ -3,6 +3,8 @@
 //! Training comes first: whatever fails here, the script runs to its end and gives its own exit code.
 
 mod interpreter;
+mod launcher;
+mod ranks;
 mod recorder;
 mod signals;
 
@@ -21,8 +23,12 @@ use crate::base::files::{self, at};
 use crate::base::ids::RunId;
 use crate::base::units::{bytes, counted};
 use crate::engine::project::Project;
+use crate::engine::record::ranks::{Ranks, Socket};
+use crate::engine::record::recorder::Recorder;
 use crate::engine::retention::GcReport;
-use crate::engine::spawn::{self, Channels, Checkpoints, Descriptors, Invocation, Mode, Session, Streams};
+use crate::engine::spawn::{
+    self, Channels, Checkpoints, Descriptors, Handover, Invocation, Mode, Session, SpawnError, Streams,
+};
 use crate::engine::{Error, runtime, sources};
 use crate::model::run::RunMeta;
 use crate::store::journal::{Event, Writer};
@@ -81,7 +87,8 @@ fn unrecorded(command: &Command) -> Result<i32, Error> {
 }
 
 fn invocation(command: &Command) -> Invocation<'_> {
-    Invocation { python: &command.python, flags: &command.flags, script: &command.script, args: &command.args }
+    let Command { python, flags, launcher, script, args } = command;
+    Invocation { python, flags, launcher, script, args }
 }
 
 fn wait(child: &mut Child, python: &Path) -> Result<(i32, Option<i32>), Error> {
@@ -101,12 +108,22 @@ struct Prepared {
     descriptors: Descriptors,
     channels: Channels,
     journal: Writer,
+    /// Where the processes of a launcher ask for their files.
+    socket: Option<Socket>,
+}
+
+/// What keeps what the script hands over.
+enum Recording {
+    One(Recorder),
+    Several(Ranks),
 }
 
 impl Prepared {
     fn new(project: Project, request: &Request, script: String) -> Result<Self, Error> {
         let layout = project.layout();
         let id = RunId::generate();
+        let launched = !request.command.launcher.is_empty();
+        let socket = launched.then(|| Socket::bind(&id)).transpose()?;
         let folder = layout.run(&id);
         files::create_dir_all(&folder)?;
         // Before the run can be seen: whoever lists it must find it running.
@@ -123,6 +140,7 @@ impl Prepared {
             started_ms: now_ms(),
             python: request.command.python.clone(),
             python_flags: request.command.flags.clone(),
+            launcher: request.command.launcher.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
             script,
             args: request.command.args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect(),
             project_root: project.root().to_owned(),
@@ -142,34 +160,57 @@ impl Prepared {
         let journal = Writer::open(&folder.join(names::RECORDER))?;
         // Last: a folder without it is no run yet, so whatever failed above leaves none behind.
         files::write_atomic(&folder.join(names::META), &json)?;
-        Ok(Self { project, meta, folder, runtime, lock, descriptors, channels, journal })
+        Ok(Self { project, meta, folder, runtime, lock, descriptors, channels, journal, socket })
     }
 
-    fn run(mut self, request: &Request) -> Result<Recorded, Error> {
+    /// Starts the script; gives its process, what records it, and what is needed at its end.
+    fn start(self, request: &Request) -> Result<(Child, Recording, Project, RunId, Lock), Error> {
+        let Self { project, meta, folder, runtime, lock, descriptors, channels, mut journal, socket } = self;
         let session = Session {
             mode: Mode::Record { checkpoints: request.checkpoints },
-            runtime: &self.runtime,
-            directory: &self.folder,
-            project_root: self.project.root(),
-            hash_seed: &self.meta.hash_seed,
-            entropy_seed: self.meta.entropy_seed,
+            runtime: &runtime,
+            directory: &folder,
+            project_root: project.root(),
+            hash_seed: &meta.hash_seed,
+            entropy_seed: meta.entropy_seed,
             environment: &BTreeMap::new(),
             streams: Streams::Inherited,
             guard: None,
         };
-        let mut child = match spawn::session(&invocation(&request.command), &session, self.descriptors) {
-            Ok(child) => child,
-            Err(error) => {
-                // The run is there already: it says why nothing came of it, with the code that shells give.
-                let ending = serde_json::json!({ "exit_code": 127, "unix_ms": now_ms() }).to_string();
-                let _ = self.journal.append(&[Event::Note(error.to_string()), Event::End(ending)]);
-                return Err(error.into());
-            }
+        let invocation = invocation(&request.command);
+        let not_started = |journal: &mut Writer, error: SpawnError| {
+            // The run is there already: it says why nothing came of it, with the code that shells give.
+            let ending = serde_json::json!({ "exit_code": 127, "unix_ms": now_ms() }).to_string();
+            let _ = journal.append(&[Event::Note(error.to_string()), Event::End(ending)]);
+            Err(error.into())
         };
-        let recorder =
-            recorder::start(self.project.layout().clone(), self.meta.id.clone(), self.channels, self.journal);
+        let (layout, run) = (project.layout().clone(), meta.id.clone());
+        if let Some(socket) = socket {
+            let shared = lock.file().try_clone().map_err(at("lock", &folder.join(names::LOCK)))?;
+            return match spawn::session(&invocation, &session, Handover::Asked(&socket.path())) {
+                Ok(child) => {
+                    let main = ranks::Main { layout, run, folder, lock: shared, descriptors, channels, journal };
+                    Ok((child, Recording::Several(ranks::start(socket, main)), project, meta.id, lock))
+                }
+                Err(error) => not_started(&mut journal, error),
+            };
+        }
+        match spawn::session(&invocation, &session, Handover::Inherited(descriptors)) {
+            Ok(child) => {
+                let recorder = recorder::start(layout, run, channels, journal);
+                Ok((child, Recording::One(recorder), project, meta.id, lock))
+            }
+            Err(error) => not_started(&mut journal, error),
+        }
+    }
+
+    fn run(self, request: &Request) -> Result<Recorded, Error> {
+        let (mut child, recording, project, run, lock) = self.start(request)?;
         let (exit_code, signal) = wait(&mut child, &request.command.python)?;
-        let (journal, mut problems) = recorder.finish();
+        let (journal, mut problems) = match recording {
+            Recording::One(recorder) => recorder.finish(),
+            Recording::Several(ranks) => ranks.finish(),
+        };
         let ending = serde_json::json!({ "exit_code": exit_code, "signal": signal, "unix_ms": now_ms() });
         match journal.map(|mut journal| journal.append(&[Event::End(ending.to_string())])) {
             Some(Ok(())) => {}
@@ -177,24 +218,24 @@ impl Prepared {
             None => problems.push("the recorder failed".into()),
         }
         // A process that the script left behind may have inherited it.
-        self.lock.release();
+        lock.release();
         // The journals are written: what the database cannot take now, it takes when it is next opened.
-        if let Err(error) = self.project.refresh() {
+        if let Err(error) = project.refresh() {
             problems.push(error.to_string());
         }
         // At the recorder's own low priority: whoever trains beside this run comes first.
         recorder::lower_priority();
-        match self.project.keep_budget(&self.meta.id) {
+        match project.keep_budget(&run) {
             Ok(None) => {}
             Ok(Some(report)) => problems.extend(told(&report)),
             Err(error) => problems.push(format!("checkpoints were not kept within the budget: {error}")),
         }
         // What the script's side could not log or capture stands in its journal.
-        let noted = self.project.run_detail(&self.meta.id).map(|detail| detail.summary.notes).unwrap_or_default();
+        let noted = project.run_detail(&run).map(|detail| detail.summary.notes).unwrap_or_default();
         problems.extend(noted);
         let mut told = BTreeSet::new();
         problems.retain(|problem| told.insert(problem.clone()));
-        Ok(Recorded { run: Some(self.meta.id), exit_code, problems })
+        Ok(Recorded { run: Some(run), exit_code, problems })
     }
 }
 

@@ -14,7 +14,7 @@ use crate::base::ids::JobId;
 use crate::engine::replay::isolation::{self, View};
 use crate::engine::replay::states::States;
 use crate::engine::replay::{protocol, read_plan};
-use crate::engine::spawn::{self, Channels, Descriptors, Invocation, Mode, Session, Streams};
+use crate::engine::spawn::{self, Channels, Descriptors, Handover, Invocation, Mode, Session, Streams};
 use crate::engine::{Error, runtime, sources};
 use crate::model::plan::{Isolation, ReplayPlan, RunPlan, Segment, SegmentOrder};
 use crate::model::run::RunMeta;
@@ -133,8 +133,13 @@ impl<'a> Worker<'a> {
             environment.insert("MLFLOW_TRACKING_URI".into(), format!("file://{temporary}/mlflow"));
             environment.insert("TMPDIR".into(), temporary);
         }
-        let invocation =
-            Invocation { python: &self.meta.python, flags: &self.meta.python_flags, script: &script, args: &args };
+        let invocation = Invocation {
+            python: &self.meta.python,
+            flags: &self.meta.python_flags,
+            launcher: &[],
+            script: &script,
+            args: &args,
+        };
         let session = Session {
             mode: Mode::Replay { order: &self.folder.join(names::ORDER) },
             runtime: &self.runtime,
@@ -146,7 +151,7 @@ impl<'a> Worker<'a> {
             streams: Streams::AppendedTo(&output),
             guard: place.guard.as_deref(),
         };
-        let mut child = spawn::session(&invocation, &session, descriptors)?;
+        let mut child = spawn::session(&invocation, &session, Handover::Inherited(descriptors))?;
         let Channels { control, buffers } = channels;
         let ours = control.try_clone().map_err(at("serve", &self.folder))?;
         let (status, served) = std::thread::scope(|scope| {

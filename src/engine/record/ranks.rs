@@ -1,0 +1,255 @@
+//! The processes of a script that a launcher starts (torchrun, accelerate): each connects to a socket when it begins, says
+//! its rank, and is handed its open files.
+//!
+//! Rank 0 is the run: its journal, output and checkpoints are the run's. Every other rank keeps a journal and its output
+//! in `ranks/N` of the run's folder, for what went wrong there; it takes no checkpoints.
+
+use std::collections::BTreeMap;
+use std::fs::{DirBuilder, File};
+use std::io::{self, BufRead, BufReader};
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::base::files::{self, at};
+use crate::base::ids::RunId;
+use crate::engine::Error;
+use crate::engine::record::recorder::{self, Recorder};
+use crate::engine::spawn::{Channels, Descriptors};
+use crate::store::journal::{Event, Writer, read_from};
+use crate::store::layout::{Layout, names};
+
+/// A process that has connected must say its rank within this time.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The socket that the processes connect to, made before the first of them starts.
+pub(super) struct Socket {
+    listener: UnixListener,
+    folder: PathBuf,
+}
+
+impl Socket {
+    /// Binds a socket that only this user can reach.
+    ///
+    /// # Errors
+    /// If neither the temporary folder nor `/tmp` takes one.
+    pub(super) fn bind(run: &RunId) -> Result<Self, Error> {
+        let bind = |place: PathBuf| {
+            let folder = place.join(format!("afterlog-{run}"));
+            DirBuilder::new().mode(0o700).create(&folder).map_err(at("create", &folder))?;
+            let socket = Self { listener: bound(&folder)?, folder };
+            Ok(socket)
+        };
+        // Addresses of sockets are short, and a TMPDIR may be long.
+        bind(std::env::temp_dir()).or_else(|_: Error| bind("/tmp".into()))
+    }
+
+    pub(super) fn path(&self) -> PathBuf {
+        self.folder.join("socket")
+    }
+}
+
+fn bound(folder: &Path) -> Result<UnixListener, Error> {
+    let path = folder.join("socket");
+    UnixListener::bind(&path).map_err(|source| {
+        // Empty; what is left of it is in nobody's way.
+        let _ = std::fs::remove_dir(folder);
+        at("listen at", &path)(source).into()
+    })
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // Temporary, and of no use to anyone without the recorder.
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// The recorder of all ranks at work.
+pub(super) struct Ranks {
+    thread: JoinHandle<Members>,
+    path: PathBuf,
+    over: Arc<AtomicBool>,
+}
+
+/// What rank 0's recorder is made of.
+pub(super) struct Main {
+    pub layout: Layout,
+    pub run: RunId,
+    pub folder: PathBuf,
+    pub lock: File,
+    pub descriptors: Descriptors,
+    pub channels: Channels,
+    pub journal: Writer,
+}
+
+/// Starts answering.
+pub(super) fn start(socket: Socket, main: Main) -> Ranks {
+    let (path, over) = (socket.path(), Arc::new(AtomicBool::new(false)));
+    let ended = over.clone();
+    let Main { layout, run, folder, lock, descriptors, channels, journal } = main;
+    let mut members = Members {
+        folder,
+        lock,
+        waiting: Some((layout, run, descriptors, channels, journal)),
+        recorder: None,
+        worlds: BTreeMap::new(),
+        problems: Vec::new(),
+    };
+    let thread = std::thread::spawn(move || {
+        for stream in socket.listener.incoming() {
+            if ended.load(Ordering::SeqCst) {
+                break;
+            }
+            // One that leaves before it is answered runs unrecorded, and says so itself.
+            if let Ok(stream) = stream
+                && let Err(error) = members.welcome(&stream)
+            {
+                members.problems.push(format!("a process of the script was not recorded: {error}"));
+            }
+        }
+        members
+    });
+    Ranks { thread, path, over }
+}
+
+impl Ranks {
+    /// Waits until what rank 0 handed over is stored; gives the run's journal back, and what was lost on any rank.
+    pub(super) fn finish(self) -> (Option<Writer>, Vec<String>) {
+        self.over.store(true, Ordering::SeqCst);
+        // Wakes the thread; where that fails it has ended.
+        let _ = UnixStream::connect(&self.path);
+        match self.thread.join() {
+            Ok(members) => members.finish(),
+            Err(_) => (None, Vec::new()),
+        }
+    }
+}
+
+struct Members {
+    folder: PathBuf,
+    lock: File,
+    /// What rank 0 gets when it comes.
+    waiting: Option<(Layout, RunId, Descriptors, Channels, Writer)>,
+    recorder: Option<Recorder>,
+    /// The ranks that came, and how many each said there are.
+    worlds: BTreeMap<u64, u64>,
+    problems: Vec<String>,
+}
+
+/// What a process says when it connects.
+#[derive(Debug, Deserialize)]
+struct Hello {
+    rank: u64,
+    world: u64,
+}
+
+impl Members {
+    fn welcome(&mut self, stream: &UnixStream) -> Result<(), Error> {
+        let failed = at("answer at", &self.folder);
+        let hello = hello(stream).map_err(failed)?;
+        let refused = self.worlds.insert(hello.rank, hello.world).is_some();
+        if refused {
+            let what = format!("a second process of rank {} began: what it did is not recorded", hello.rank);
+            let answer = json!({ "refused": what }).to_string();
+            self.problems.push(what);
+            return Ok(Descriptors::refuse(stream, &answer)?);
+        }
+        if hello.rank > 0 {
+            let folder = self.folder.join(names::RANKS).join(hello.rank.to_string());
+            files::create_dir_all(&folder)?;
+            let lock = self.lock.try_clone().map_err(at("lock", &folder))?;
+            // Without checkpoints nothing is ever sent over the channel.
+            let (descriptors, _) = Descriptors::open(&folder, Some(lock))?;
+            return Ok(descriptors.hand_over(stream, &json!({ "checkpoints": "off" }).to_string())?);
+        }
+        if let Some((layout, run, descriptors, channels, journal)) = self.waiting.take() {
+            self.recorder = Some(recorder::start(layout, run, channels, journal));
+            descriptors.hand_over(stream, "{}")?;
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> (Option<Writer>, Vec<String>) {
+        let mut problems = self.problems;
+        let journal = match (self.recorder, self.waiting) {
+            (Some(recorder), _) => {
+                let (journal, lost) = recorder.finish();
+                problems.extend(lost);
+                journal
+            }
+            (None, Some((.., journal))) => {
+                problems.push("the launcher started no process of rank 0 here that could be recorded".into());
+                Some(journal)
+            }
+            (None, None) => None,
+        };
+        let world = self.worlds.values().copied().max().unwrap_or(0);
+        for rank in 1..world {
+            let events = self.folder.join(names::RANKS).join(rank.to_string()).join(names::EVENTS);
+            if self.worlds.contains_key(&rank) {
+                problems.extend(problems_of(rank, &events));
+            } else {
+                problems.push(format!("rank {rank} was not recorded: it ran elsewhere, or never began"));
+            }
+        }
+        let Some(mut journal) = journal else { return (None, problems) };
+        let notes: Vec<Event> = problems.iter().cloned().map(Event::Note).collect();
+        // What cannot be noted is said at the end in any case.
+        let _ = journal.append(&notes);
+        (Some(journal), problems)
+    }
+}
+
+fn hello(stream: &UnixStream) -> io::Result<Hello> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line)?;
+    serde_json::from_str(&line).map_err(io::Error::other)
+}
+
+/// How a rank ended.
+#[derive(Debug, Deserialize)]
+struct End {
+    exit_code: Option<i32>,
+    exception: Option<String>,
+}
+
+/// What went wrong on a rank, from its journal.
+fn problems_of(rank: u64, events: &Path) -> Vec<String> {
+    let mut problems = Vec::new();
+    let (mut offset, mut end) = (0, None);
+    loop {
+        let batch = match read_from(events, offset) {
+            Ok(batch) => batch,
+            Err(error) => return vec![format!("rank {rank}: {error}")],
+        };
+        for event in batch.events {
+            match event {
+                Event::Note(note) => problems.push(format!("rank {rank}: {note}")),
+                Event::End(json) => end = serde_json::from_str::<End>(&json).ok(),
+                _ => {}
+            }
+        }
+        offset = batch.next_offset;
+        if !batch.more {
+            break;
+        }
+    }
+    match end {
+        None => problems.push(format!("rank {rank} ended without saying so")),
+        Some(End { exception: Some(exception), .. }) => problems.push(format!("rank {rank} failed: {exception}")),
+        Some(End { exit_code: Some(code), .. }) if code != 0 => {
+            problems.push(format!("rank {rank} ended with exit code {code}"));
+        }
+        Some(_) => {}
+    }
+    problems
+}
