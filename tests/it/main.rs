@@ -27,6 +27,7 @@ mod retention;
 mod shared;
 mod terminal;
 mod tidy;
+mod together;
 mod truth;
 mod tui;
 mod versions;

@@ -10,7 +10,7 @@ use crate::engine::{Error, ingest, stored};
 use crate::model::run::RunMeta;
 use crate::store::chunks::{ChunkStore, PacksLock};
 use crate::store::journal;
-use crate::store::layout::names;
+use crate::store::layout::{is_held, names};
 use crate::store::versions::Versions;
 
 /// What a check found.
@@ -102,6 +102,14 @@ impl Project {
             self.check_journal(&folder.join(file), report);
         }
         let path = folder.join(names::META);
+        // Written before a run's script starts: without it, and with nothing journalled, one is just beginning or never did.
+        let journalled = journal::read_from(&folder.join(names::EVENTS), 0).is_ok_and(|batch| !batch.events.is_empty());
+        if !path.exists() && !journalled {
+            if !is_held(&folder.join(names::LOCK)) {
+                report.remarks.push(format!("run {id} never began: its folder can be removed"));
+            }
+            return;
+        }
         let meta = match files::read(&path) {
             Ok(json) => serde_json::from_slice::<RunMeta>(&json).map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),

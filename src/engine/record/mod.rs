@@ -120,8 +120,16 @@ enum Recording {
 
 impl Prepared {
     fn new(project: Project, request: &Request, script: String) -> Result<Self, Error> {
-        let layout = project.layout();
         let id = RunId::generate();
+        let folder = project.layout().run(&id);
+        Self::fill(project, request, script, id).inspect_err(|_| {
+            // It is no run; what cannot be removed either is told from one by the missing meta.
+            let _ = std::fs::remove_dir_all(&folder);
+        })
+    }
+
+    fn fill(project: Project, request: &Request, script: String, id: RunId) -> Result<Self, Error> {
+        let layout = project.layout();
         let launched = !request.command.launcher.is_empty();
         let socket = launched.then(|| Socket::bind(&id)).transpose()?;
         let folder = layout.run(&id);
@@ -158,7 +166,7 @@ impl Prepared {
         let inherited: File = lock.file().try_clone().map_err(at("lock", &path))?;
         let (descriptors, channels) = Descriptors::open(&folder, Some(inherited))?;
         let journal = Writer::open(&folder.join(names::RECORDER))?;
-        // Last: a folder without it is no run yet, so whatever failed above leaves none behind.
+        // Last: a folder without it is no run yet.
         files::write_atomic(&folder.join(names::META), &json)?;
         Ok(Self { project, meta, folder, runtime, lock, descriptors, channels, journal, socket })
     }

@@ -16,6 +16,9 @@ pub use runs::{Appended, RunRow};
 use crate::base::files::{FileError, at};
 use crate::store::layout::Layout;
 
+/// So long one process waits for the others that use the database.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
+
 /// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
@@ -55,7 +58,7 @@ impl Db {
     fn with(connection: Connection, path: PathBuf) -> Result<Self, DbError> {
         let db = Self { connection, path };
         // Several processes ingest and read at once: writers wait for one another instead of failing.
-        db.connection.busy_timeout(std::time::Duration::from_secs(20)).map_err(db.failed("open"))?;
+        db.connection.busy_timeout(PATIENCE).map_err(db.failed("open"))?;
         schema::prepare(&db)?;
         Ok(db)
     }

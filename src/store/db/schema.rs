@@ -1,6 +1,10 @@
 //! The schema and its migrations: entry `n` of the table leads from schema version `n` to `n + 1`.
 
-use super::{Db, DbError};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, ErrorCode};
+
+use super::{Db, DbError, PATIENCE};
 
 const MIGRATIONS: [&str; 2] = [
     r"
@@ -51,8 +55,7 @@ pub(super) fn prepare(db: &Db) -> Result<(), DbError> {
     }
     // A reader of a database that is up to date must not wait for a writer here.
     if at < newest {
-        let wal = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;";
-        connection.execute_batch(wal).map_err(db.failed("open"))?;
+        switch_to_wal(connection).map_err(db.failed("open"))?;
         connection.execute_batch("BEGIN IMMEDIATE").map_err(db.failed("migrate"))?;
         // Another process may have migrated while this one waited.
         at = version().map_err(db.failed("migrate"))?;
@@ -65,4 +68,18 @@ pub(super) fn prepare(db: &Db) -> Result<(), DbError> {
         connection.execute_batch("COMMIT").map_err(db.failed("migrate"))?;
     }
     connection.execute_batch("PRAGMA synchronous = NORMAL;").map_err(db.failed("open"))
+}
+
+/// Has the database use a write-ahead log. SQLite does not wait for other processes here, which may be doing the same to a
+/// database that is just made: so this does.
+fn switch_to_wal(connection: &Connection) -> rusqlite::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let switched = connection.execute_batch("PRAGMA journal_mode = WAL;");
+        let is_busy = switched.as_ref().is_err_and(|error| error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy));
+        if !is_busy || Instant::now() >= deadline {
+            return switched;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }

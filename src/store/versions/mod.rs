@@ -54,10 +54,7 @@ impl Versions {
             return Ok(Self { repository, root });
         }
         let path = layout.private_repository();
-        let repository = Repository::open_bare(&path).or_else(|_| {
-            let mut options = RepositoryInitOptions::new();
-            Repository::init_opts(&path, options.bare(true).external_template(false))
-        });
+        let repository = Repository::open_bare(&path).or_else(|_| make_bare(&path));
         let repository = repository.map_err(failed("make a repository", &path))?;
         // The project's folder as this repository's work tree, for this process only.
         repository.set_workdir(&root, false).map_err(failed("use the project's folder", &path))?;
@@ -74,6 +71,22 @@ impl Versions {
     fn oid(version: &VersionId) -> Result<Oid, VersionError> {
         Oid::from_str(&version.0).map_err(|_| VersionError::BadId(version.0.clone()))
     }
+}
+
+/// Makes a bare repository whole or not at all: several runs may begin a project at once, and whoever renames first has
+/// made it for all.
+fn make_bare(path: &Path) -> Result<Repository, git2::Error> {
+    let mut options = RepositoryInitOptions::new();
+    options.bare(true).external_template(false);
+    let unfinished = path.with_extension(format!("{}-{:?}.tmp", std::process::id(), std::thread::current().id()));
+    drop(Repository::init_opts(&unfinished, &options)?);
+    if std::fs::rename(&unfinished, path).is_ok() {
+        return Repository::open_bare(path);
+    }
+    // What was made for nothing is in nobody's way.
+    let _ = std::fs::remove_dir_all(&unfinished);
+    // Another was first; or what is there is damaged, which initialising it again mends.
+    Repository::open_bare(path).or_else(|_| Repository::init_opts(path, &options))
 }
 
 fn failed(action: &'static str, repository: &Path) -> impl FnOnce(git2::Error) -> VersionError {
