@@ -5,6 +5,7 @@ mod bad_input;
 mod blocks;
 mod check;
 mod demo;
+mod devices;
 mod diff;
 mod env;
 mod flordb;

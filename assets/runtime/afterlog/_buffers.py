@@ -3,12 +3,12 @@
 A buffer is a memory file that both processes hold. It is grown when needed and then reused: its pages stay mapped, so that
 a snapshot costs the training thread one copy at memory speed. Tensors on a CUDA device are copied on a stream of their own
 into the same buffer, registered as pinned memory; the training stream waits for the copy on the device, the training
-thread does not.
+thread does not (``_transfer`` has the order).
 """
 import mmap
 import os
 
-from . import _kinds
+from . import _cuda, _kinds, _transfer
 
 _ALIGNMENT = 64
 #: Grown by at least this factor, so that slowly growing state does not remap each time.
@@ -43,20 +43,17 @@ class Buffer:
             self._map = mmap.mmap(self._fd, size)
         return memoryview(self._map)
 
-    def pin(self, torch):
-        """Registers the memory with CUDA, once for each mapping. Without it copies are right, only slower."""
+    def pin(self, kind):
+        """Registers the memory with devices of this kind, once for each mapping."""
         if self._pinned is None:
-            whole = torch.frombuffer(self._map, dtype=torch.uint8)
-            failed = torch.cuda.cudart().cudaHostRegister(whole.data_ptr(), len(whole), 0)
-            self._pinned = (torch, whole, int(failed) == 0)
+            self._pinned = (kind, kind.register(self._map))
 
     def _unpin(self):
+        # Before the mapping goes. No copy into it is under way: then the buffer would not be free.
         if self._pinned is not None:
-            torch, whole, registered = self._pinned
-            self._pinned = None
-            if registered:
-                torch.cuda.synchronize()
-                torch.cuda.cudart().cudaHostUnregister(whole.data_ptr())
+            (kind, registered), self._pinned = self._pinned, None
+            if registered is not None:
+                kind.unregister(registered)
 
 
 class Layout:
@@ -90,10 +87,10 @@ def _item(value):
 
 
 def copy(buffer, layout, skeleton, sources):
-    """Copies a capture into the buffer. Gives the CUDA events to wait for before another process may read it."""
+    """Copies a capture into the buffer. Gives the transfer to wait for before another process may read it, or None."""
     memory = buffer.reserve(layout.size)
     memory[: len(skeleton)] = skeleton
-    streams = {}
+    on_devices = []
     for (kind, value), (offset, size, _, _) in zip(sources, layout.places):
         if size == 0:
             continue
@@ -102,31 +99,31 @@ def copy(buffer, layout, skeleton, sources):
             target = numpy.frombuffer(memory, dtype=value.dtype, count=value.size, offset=offset)
             target.reshape(value.shape)[...] = value
             continue
-        torch = _kinds.torch()
         source = value.detach()
+        torch = _kinds.torch()
         target = torch.frombuffer(memory, dtype=value.dtype, count=source.numel(), offset=offset).view(source.shape)
-        if not value.is_cuda:
+        if value.is_cuda:
+            on_devices.append((value.device, source, target))
+        else:
             target.copy_(source)
-            continue
-        if value.device not in streams:
-            buffer.pin(torch)
-            streams[value.device] = _side_stream(torch, value.device)
-        with torch.cuda.stream(streams[value.device]):
-            target.copy_(source, non_blocking=True)
-    events = []
-    for device, stream in streams.items():
-        # What training does next on this device waits until the copy has read the tensors.
-        _kinds.torch().cuda.current_stream(device).wait_stream(stream)
-        events.append(stream.record_event())
-    return events
+    return _from_devices(buffer, _gpu(), on_devices) if on_devices else None
 
 
-_streams = {}
+def _from_devices(buffer, gpu, copies):
+    buffer.pin(gpu)
+    # If even the end of what was begun cannot be waited for, the buffer is never used again.
+    buffer.busy = True
+    try:
+        return _transfer.queue(gpu, copies)
+    except _transfer.Abandoned as error:
+        buffer.busy = False
+        raise error.reason
 
 
-def _side_stream(torch, device):
-    """The device's stream for copies; it starts after what training has queued so far."""
-    if device not in _streams:
-        _streams[device] = torch.cuda.Stream(device)
-    _streams[device].wait_stream(torch.cuda.current_stream(device))
-    return _streams[device]
+_gpus = []
+
+
+def _gpu():
+    if not _gpus:
+        _gpus.append(_cuda.Cuda(_kinds.torch()))
+    return _gpus[0]

@@ -142,7 +142,10 @@ class Journal:
             self._wake.wait(_FLUSH_SECONDS)
             try:
                 for chore in list(self.chores):
-                    chore()
+                    try:
+                        chore()
+                    except Exception:  # noqa: BLE001, S110 - the journal is kept whatever becomes of the checkpoints
+                        pass
                 if self._queue:
                     self.flush()
             except OSError:

@@ -416,6 +416,8 @@ class Session:
         """Notes how the script ended. Never raises."""
         try:
             self._snapshots.send_ready()
+            if self._snapshots.failed:
+                self._note_once("no checkpoints from then on: copying from a device failed: %s" % self._snapshots.failed)
             facts = _snapshot.environment_facts()
             facts["t_ns"] = self._journal.now()
             facts["exit_code"] = code if isinstance(code, int) else 0 if code is None else 1

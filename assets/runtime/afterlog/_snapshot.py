@@ -1,4 +1,5 @@
 """Takes snapshots of variables and hands them to the recorder; loads them back in replay."""
+import collections
 import json
 import marshal
 import os
@@ -6,6 +7,7 @@ import random
 import select
 import socket
 import sys
+import threading
 import time
 
 from . import _buffers, _frames, _kinds
@@ -89,16 +91,30 @@ class Snapshots:
     def __init__(self, control, buffers):
         self._control = control
         self._buffers = buffers
-        self._waiting = []
+        self._waiting = collections.deque()
+        self._sending = threading.Lock()
+        self._owed_ns = 0
         self._sequence = 0
         self.gone = False
         self.stopped = None
+        #: Why copies from a device never ended.
+        self.failed = None
 
     def take(self, message, roots, tables, wait):
         """Captures the variables and sends them. Gives False where both buffers are still being read.
 
         ``message`` holds what identifies the snapshot; with ``wait`` a busy buffer is waited for.
         """
+        try:
+            return self._take(message, roots, tables, wait)
+        except Exception:
+            raise
+        except BaseException:
+            # Interrupted half-way: what the recorder was told, and which buffer is whose, is not known any more.
+            self.gone = True
+            raise
+
+    def _take(self, message, roots, tables, wait):
         buffer = self._free(wait)
         if buffer is None:
             return False
@@ -117,7 +133,7 @@ class Snapshots:
         index[_WALKS] = {tag: table.digest for tag, table in tables}
         skeleton = marshal.dumps(index, _MARSHAL)
         layout = _buffers.Layout(skeleton, capture.buffers)
-        events = _buffers.copy(buffer, layout, skeleton, capture.buffers)
+        transfer = _buffers.copy(buffer, layout, skeleton, capture.buffers)
         buffer.busy = True
         message.update(
             seq=self._sequence,
@@ -130,30 +146,33 @@ class Snapshots:
             bytes=layout.size,
         )
         self._sequence += 1
-        message["stall_ns"] = time.perf_counter_ns() - start
-        self._waiting.append((message, events))
-        if not events:
+        # Training on a device waited for the copies before: known only now, and paid for here.
+        owed, self._owed_ns = self._owed_ns, 0
+        message["stall_ns"] = time.perf_counter_ns() - start + owed
+        self._waiting.append((message, transfer))
+        if transfer is None:
             self.send_ready()
         return True
 
     def send_ready(self):
-        """Sends what has been copied whole. Called by the journal's thread too, which waits for CUDA's copies."""
-        while self._waiting:
-            try:
-                message, events = self._waiting.pop(0)
-            except IndexError:
-                return
-            for event in events:
-                event.synchronize()
-            try:
-                self._control.send(message)
-            except OSError:
-                self.gone = True
+        """Sends what has been copied whole. Called by the journal's thread too, which waits for a device's copies."""
+        # One at a time: messages that two threads write at once would be mixed up.
+        with self._sending:
+            while self._waiting:
+                message, transfer = self._waiting.popleft()
+                try:
+                    if transfer is not None:
+                        self._owed_ns += transfer.wait()
+                    self._control.send(message)
+                except OSError:
+                    self.gone = True
+                except Exception as error:  # noqa: BLE001 - a failed device: its buffer stays taken, nothing half copied is kept
+                    self.failed = self.stopped = "%s: %s" % (type(error).__name__, error)
 
     def _free(self, wait):
         """A buffer that nobody reads, after taking in the recorder's answers."""
         while not self.gone:
-            waiting = wait and all(buffer.busy for buffer in self._buffers)
+            waiting = wait and not self.stopped and all(buffer.busy for buffer in self._buffers)
             if waiting:
                 self.send_ready()
             try:
