@@ -36,7 +36,8 @@ def _main():
     compiled, end = _begin()
     sys.argv = [written] + sys.argv[2:]
     # A script finds its own folder first and the runtime after it, as if the runtime were installed.
-    sys.path[0] = os.path.dirname(os.path.realpath(script))
+    if not getattr(sys.flags, "safe_path", False):
+        sys.path[0] = os.path.dirname(os.path.realpath(script))
     main = types.ModuleType("__main__")
     main.__dict__.update(__file__=script, __builtins__=__builtins__, __cached__=None)
     sys.modules["__main__"] = main

@@ -16,6 +16,8 @@ mod isolation;
 mod journals;
 mod kill;
 mod loggers;
+mod lost;
+mod oddities;
 mod picture;
 mod portable;
 mod printed;

@@ -8,7 +8,7 @@ thread does not (``_transfer`` has the order).
 import mmap
 import os
 
-from . import _cuda, _kinds, _transfer
+from . import _cuda, _kinds, _memory, _transfer
 
 _ALIGNMENT = 64
 #: Grown by at least this factor, so that slowly growing state does not remap each time.
@@ -35,6 +35,11 @@ class Buffer:
             # The old mapping goes when nothing refers to it any more.
             self._map = mmap.mmap(self._fd, size)
         return self._map
+
+    def growth(self, size):
+        """The bytes by which it grows for that size."""
+        has = 0 if self._map is None else len(self._map)
+        return 0 if has >= size else int(size * _GROWTH) - has
 
     def view(self):
         """The memory as the other process left it."""
@@ -88,6 +93,7 @@ def _item(value):
 
 def copy(buffer, layout, skeleton, sources):
     """Copies a capture into the buffer. Gives the transfer to wait for before another process may read it, or None."""
+    _memory.check(layout.size, buffer.growth(layout.size))
     memory = buffer.reserve(layout.size)
     memory[: len(skeleton)] = skeleton
     on_devices = []

@@ -14,6 +14,8 @@ _HEADER = b"AFTRLOG\n" + struct.pack("<II", 1, 0)
 _FLUSH_SECONDS = 0.05
 #: A frame takes at most this many queue entries, so that a flood of logs does not build one giant frame.
 _FRAME_ENTRIES = 100_000
+#: So many entries are kept for a disk that is full; from then on the journal ends, rather than memory.
+_MOST_QUEUED = 1_000_000
 NO_KEY = 0xFFFFFFFF
 
 EXHAUSTED, EARLY, SKIPPED = 0, 1, 2
@@ -26,6 +28,10 @@ _named = struct.Struct("<BI").pack
 _text = struct.Struct("<BI").pack
 _two = struct.Struct("<BQQ").pack
 _line = struct.Struct("<BBI").pack
+
+
+def _nothing(event):
+    """In place of a journal's ``append``: what is lost is lost from here on, whole."""
 
 
 class Journal:
@@ -126,13 +132,31 @@ class Journal:
                 entries = [self._queue.popleft() for _ in range(min(len(self._queue), _FRAME_ENTRIES))]
                 payload = b"".join(entries)
                 frame = memoryview(struct.pack("<II", len(payload), zlib.crc32(payload)) + payload)
-                while frame:
-                    frame = frame[os.write(self._fd, frame) :]
+                try:
+                    while frame:
+                        frame = frame[os.write(self._fd, frame) :]
+                except BaseException:
+                    # Half a frame is none, and what it holds is still to be written when there is room again.
+                    self._take_back(len(payload) + 8 - len(frame))
+                    self._queue.extendleft(reversed(entries))
+                    raise
+
+    def close(self):
+        """Writes what can be written when the process ends. Never raises."""
+        try:
+            self.flush()
+        except OSError:
+            # The recorder sees that the journal has no end, and says so.
+            pass
+
+    def _take_back(self, written):
+        if written:
+            os.ftruncate(self._fd, os.fstat(self._fd).st_size - written)
 
     def silence(self):
         """Forgets everything from now on: for a forked child, which is not the run."""
         self._queue = deque()
-        self.append = lambda event: None
+        self.append = _nothing
         self._file_lock = threading.Lock()
         self._lock = threading.Lock()
         self.chores = []
@@ -150,4 +174,6 @@ class Journal:
                     self.flush()
             except OSError:
                 # The disk is full or gone: training goes on, and what can be written later is still queued in order.
+                if len(self._queue) > _MOST_QUEUED:
+                    self.append = _nothing
                 time.sleep(1.0)

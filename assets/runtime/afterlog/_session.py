@@ -415,7 +415,7 @@ class Session:
     def end(self, code, error, trace):
         """Notes how the script ended. Never raises."""
         try:
-            self._snapshots.send_ready()
+            self._snapshots.finish()
             if self._snapshots.failed:
                 self._note_once("no checkpoints from then on: copying from a device failed: %s" % self._snapshots.failed)
             facts = _snapshot.environment_facts()

@@ -19,6 +19,8 @@ from ._restore import Restore
 _MARSHAL = 2
 #: Where the digests of the tables of objects stand among the variables.
 _WALKS = "walks"
+#: At the end of a script, its last checkpoints are waited for this long where the recorder does not take them, in seconds.
+_PATIENCE = 60.0
 #: Memory shared by views of views takes a pass for each of them.
 _MAX_PASSES = 4
 
@@ -35,13 +37,30 @@ class Control:
         self._socket = socket.socket(fileno=fd)
         self._socket.setblocking(True)
         self._received = b""
+        #: What the other side has not taken yet: it may be busy, or stopped, and training is not to wait for it.
+        self._outgoing = b""
 
     def send(self, message):
-        self._socket.sendall(json.dumps(message).encode() + b"\n")
+        self._outgoing += json.dumps(message).encode() + b"\n"
+        self.push()
+
+    def push(self, patience=0.0):
+        """Sends what the other side takes, without waiting for it longer than that many seconds."""
+        while self._outgoing:
+            if patience:
+                select.select([], [self._socket], [], patience)
+            try:
+                sent = self._socket.send(self._outgoing, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            self._outgoing = self._outgoing[sent:]
 
     def receive(self, wait):
         """The next message; None if there is none (yet). Raises ConnectionError when the other side is gone."""
         while b"\n" not in self._received:
+            if wait and self._outgoing:
+                # Its answer may be to what it has not got yet.
+                self.push(_PATIENCE)
             if not wait and not select.select([self._socket], [], [], 0)[0]:
                 return None
             data = self._socket.recv(1 << 16)
@@ -158,6 +177,7 @@ class Snapshots:
         """Sends what has been copied whole. Called by the journal's thread too, which waits for a device's copies."""
         # One at a time: messages that two threads write at once would be mixed up.
         with self._sending:
+            self._push(0.0)
             while self._waiting:
                 message, transfer = self._waiting.popleft()
                 try:
@@ -168,6 +188,18 @@ class Snapshots:
                     self.gone = True
                 except Exception as error:  # noqa: BLE001 - a failed device: its buffer stays taken, nothing half copied is kept
                     self.failed = self.stopped = "%s: %s" % (type(error).__name__, error)
+
+    def finish(self):
+        """Sends everything, at the script's end."""
+        self.send_ready()
+        with self._sending:
+            self._push(_PATIENCE)
+
+    def _push(self, patience):
+        try:
+            self._control.push(patience)
+        except OSError:
+            self.gone = True
 
     def _free(self, wait):
         """A buffer that nobody reads, after taking in the recorder's answers."""

@@ -1,20 +1,26 @@
 """Starts the session of a recorded or replayed process from what the recorder or the replay worker has set up."""
 import atexit
+import fcntl
 import json
 import os
+import resource
 import struct
 import sys
 
 from . import _activate, _buffers, _flordb, _foreign, _handsfree, _journal, _lines, _output, _parameters
 from . import _ranks, _seeds, _session, _snapshot, _values
 
+#: `select` takes no numbers of files from here on.
+_SELECTABLE = 1024
+#: So many numbers below the limit are taken for our files.
+_OURS = 16
+
 
 def begin(environment):
     """Starts the session that the environment asks for; gives what compiles the script, and what to call at its end."""
     launched = "AFTERLOG_SOCKET" in environment
     fds = _ranks.join(environment) if launched else json.loads(environment["AFTERLOG_FDS"])
-    for fd in [fds["events"], fds["output"], fds["control"], *fds["buffers"], *fds.get("keep", [])]:
-        os.set_inheritable(fd, False)
+    _move_away(fds)
     with open(environment["AFTERLOG_PLAN"], encoding="utf-8") as file:
         plan = json.load(file)
     replay = environment["AFTERLOG_MODE"] == "replay"
@@ -41,7 +47,7 @@ def begin(environment):
     journal.start(json.dumps(dict(_snapshot.process_facts(), rank=rank, world=fds.get("world", 1))))
     journal.flush()
     journal.chores.append(snapshots.send_ready)
-    atexit.register(journal.flush)
+    atexit.register(journal.close)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=session.forked)
     parameters = None if replay else _parameters.Parameters(journal, root, session._arguments)
@@ -62,6 +68,29 @@ def begin(environment):
     foreign.install()
     hands_free = _handsfree.HandsFree(plan, root, sys.argv[1], session)
     return hands_free.compile, session.end
+
+
+def _move_away(fds):
+    """Gives our files numbers that a script's own files do not get, even where it closes all that it did not open.
+
+    Its next file would otherwise have our journal's number, and our journal would go on into its file.
+    """
+    limit = min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], _SELECTABLE)
+
+    def moved(fd):
+        try:
+            # Not inherited by the script's children.
+            high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, max(limit - _OURS, 0))
+        except (OSError, ValueError):
+            os.set_inheritable(fd, False)
+            return fd
+        os.close(fd)
+        return high
+
+    for name in ("events", "output", "control"):
+        fds[name] = moved(fds[name])
+    for name in ("buffers", "keep"):
+        fds[name] = [moved(fd) for fd in fds.get(name, [])]
 
 
 def make_log(journal, watching=()):

@@ -1,5 +1,7 @@
 //! Ingests one run: `events.aflj` of the script and `recorder.aflj` of its recorder.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::base::files;
@@ -137,6 +139,11 @@ fn one_stretch(layout: &Layout, writing: &Writing<'_>, meta: &RunMeta, held: boo
             format!("the last {bytes} bytes of the journal were cut off when the process died"),
         );
     }
+    if row.settled && state.script_end.is_none() && state.recorder_end.as_ref().is_some_and(|end| end.signal.is_none())
+    {
+        let how = "the script's journal has no end (os._exit, exec, a full disk)";
+        summary::note(&mut row.summary, format!("{how}: what it logged last may be missing"));
+    }
     finish(&mut row, &state, held);
     writing.append_iterations(&meta.id, &state.timed.take_left(&mut row.timings))?;
     writing.set_run(&row)?;
@@ -154,6 +161,8 @@ fn instrumentation(layout: &Layout, id: &RunId) -> InstrumentationPlan {
 
 fn take_events(row: &mut RunRow, state: &mut State, batch: &Batch) -> Vec<crate::store::db::Appended> {
     let mut columns = Columns::new(&mut state.context);
+    // A script may log a million names.
+    let mut known: HashSet<String> = row.summary.names.iter().cloned().collect();
     for (at, event) in batch.events.iter().enumerate() {
         columns.context.lost |= batch.gap() == Some(at);
         columns.take(event);
@@ -169,7 +178,7 @@ fn take_events(row: &mut RunRow, state: &mut State, batch: &Batch) -> Vec<crate:
             }
             Event::Log { name, value } => {
                 if let Some(name) = columns.context.name(*name) {
-                    summary::logged(&mut row.summary, &mut state.spark, name, value);
+                    summary::logged(&mut row.summary, &mut known, &mut state.spark, name, value);
                 }
             }
             Event::Argument { name, value } => {

@@ -1,5 +1,7 @@
 //! The summary of a run as its events come in.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::run::{RunMeta, RunStatus, RunSummary};
@@ -68,9 +70,16 @@ pub(super) fn empty(meta: &RunMeta) -> RunSummary {
     }
 }
 
-/// Takes in a value that the script logged.
-pub(super) fn logged(summary: &mut RunSummary, spark: &mut Spark, name: &str, value: &Value) {
-    if !summary.names.iter().any(|known| known == name) {
+/// Takes in a value that the script logged. `known` holds the summary's names.
+pub(super) fn logged(
+    summary: &mut RunSummary,
+    known: &mut HashSet<String>,
+    spark: &mut Spark,
+    name: &str,
+    value: &Value,
+) {
+    if !known.contains(name) {
+        known.insert(name.to_owned());
         summary.names.push(name.to_owned());
     }
     let Value::Float(x) = value else { return };

@@ -12,6 +12,7 @@ mod select;
 mod source;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use fsck::{FsckReport, Problem};
@@ -34,6 +35,8 @@ struct Inner {
     /// on the database, and a damaged one can still be rebuilt.
     writer: Mutex<Option<Db>>,
     reader: Mutex<Option<Db>>,
+    /// Whether the database could not be written for want of room.
+    disk_is_full: AtomicBool,
 }
 
 impl Project {
@@ -62,7 +65,8 @@ impl Project {
     }
 
     fn new(layout: Layout) -> Self {
-        Self { inner: Arc::new(Inner { layout, writer: Mutex::new(None), reader: Mutex::new(None) }) }
+        let (writer, reader) = (Mutex::new(None), Mutex::new(None));
+        Self { inner: Arc::new(Inner { layout, writer, reader, disk_is_full: AtomicBool::new(false) }) }
     }
 
     pub fn root(&self) -> &Path {
@@ -78,7 +82,16 @@ impl Project {
     /// # Errors
     /// If the store or its database cannot be used.
     pub fn refresh(&self) -> Result<bool, Error> {
-        self.with(&self.inner.writer, |db| ingest::refresh(self.layout(), db))
+        let refreshed = self.with(&self.inner.writer, |db| ingest::refresh(self.layout(), db));
+        match refreshed {
+            Err(Error::Db(error)) if error.is_full() && !self.is_in_memory() => {
+                // Of no use until there is room again, when the next process begins anew from where it stands.
+                self.inner.disk_is_full.store(true, Ordering::Relaxed);
+                *lock(&self.inner.writer) = None;
+                self.with(&self.inner.writer, |db| ingest::refresh(self.layout(), db))
+            }
+            other => other,
+        }
     }
 
     /// Makes the database anew from the journals.
@@ -104,7 +117,12 @@ impl Project {
     /// Runs a query.
     fn query<T>(&self, work: impl FnOnce(&Db) -> Result<T, Error>) -> Result<T, Error> {
         let inner = &self.inner;
-        self.with(if inner.layout.is_read_only() { &inner.writer } else { &inner.reader }, |db| work(db))
+        self.with(if self.is_in_memory() { &inner.writer } else { &inner.reader }, |db| work(db))
+    }
+
+    /// Whether the database is this process's own, since the project's cannot be written.
+    fn is_in_memory(&self) -> bool {
+        self.inner.disk_is_full.load(Ordering::Relaxed) || self.inner.layout.is_read_only()
     }
 
     fn with<T>(&self, slot: &Mutex<Option<Db>>, work: impl FnOnce(&mut Db) -> Result<T, Error>) -> Result<T, Error> {
@@ -112,7 +130,7 @@ impl Project {
         let db = match slot.take() {
             Some(db) => slot.insert(db),
             // The journals can still be read, and hold everything.
-            None if self.layout().is_read_only() => {
+            None if self.is_in_memory() => {
                 let db = slot.insert(Db::in_memory(self.layout())?);
                 ingest::refresh(self.layout(), db)?;
                 db

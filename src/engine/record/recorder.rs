@@ -108,7 +108,10 @@ impl Worker {
             let answer = match self.store(&snapshot).and_then(|added| self.keep_budget(added)) {
                 Ok(()) => json!({ "t": "stored", "seq": seq, "buffer": buffer, "ok": true, "stop": false }),
                 Err(error) => {
-                    self.lost(&format!("checkpoint {seq} and those after it were not kept: {error}"));
+                    // What was under way already is lost with the first.
+                    if self.problems.is_empty() {
+                        self.lost(&format!("checkpoint {seq} and those after it were not kept: {error}"));
+                    }
                     let reason = error.to_string();
                     json!({ "t": "stored", "seq": seq, "buffer": buffer, "ok": false, "stop": true, "reason": reason })
                 }

@@ -8,7 +8,7 @@ mod schema;
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
 
 pub use jobs::{JobRow, SegmentRow};
 pub use runs::{Appended, RunRow};
@@ -28,6 +28,14 @@ pub enum DbError {
     Damaged { path: PathBuf, what: String },
     #[error("cannot {action} the database {}: {source}", path.display())]
     Sqlite { action: &'static str, path: PathBuf, source: rusqlite::Error },
+}
+
+impl DbError {
+    /// Whether there was no room on the disk.
+    pub fn is_full(&self) -> bool {
+        let Self::Sqlite { source, .. } = self else { return false };
+        source.sqlite_error_code() == Some(ErrorCode::DiskFull)
+    }
 }
 
 /// An open database. One connection, one thread at a time.

@@ -38,7 +38,13 @@ impl Writer {
         for event in events {
             event.encode(&mut payload);
         }
-        self.file.write_all(&frame::write(&payload)).map_err(files::at("write", &self.path))?;
+        let before = self.file.metadata().map(|file| file.len());
+        self.file.write_all(&frame::write(&payload)).map_err(|error| {
+            // Half a frame would stand between this one and what is written when there is room again. Where it cannot be
+            // taken back, it is damage that readers step over.
+            let _ = before.and_then(|length| self.file.set_len(length));
+            files::at("write", &self.path)(error)
+        })?;
         Ok(())
     }
 
