@@ -39,13 +39,24 @@ class Control:
         self._received = b""
         #: What the other side has not taken yet: it may be busy, or stopped, and training is not to wait for it.
         self._outgoing = b""
+        #: The journal's thread sends too.
+        self._sending = threading.Lock()
 
     def send(self, message):
-        self._outgoing += json.dumps(message).encode() + b"\n"
-        self.push()
+        with self._sending:
+            self._outgoing += json.dumps(message).encode() + b"\n"
+            self._push(0.0)
 
     def push(self, patience=0.0):
         """Sends what the other side takes, without waiting for it longer than that many seconds."""
+        # Another thread that is at it does the same.
+        if self._outgoing and self._sending.acquire(blocking=bool(patience)):
+            try:
+                self._push(patience)
+            finally:
+                self._sending.release()
+
+    def _push(self, patience):
         while self._outgoing:
             if patience:
                 select.select([], [self._socket], [], patience)
