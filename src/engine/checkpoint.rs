@@ -70,9 +70,8 @@ pub fn read_shared(buffer: &File, place: (u64, u64)) -> io::Result<Vec<u8>> {
 /// random number generators: BLAKE3 over a variable's tree and the hashes of its buffers. Plain numbers are left out:
 /// a variable may hold the time of day, and what matters of it is logged.
 ///
-/// `contents` are the capture's buffers in order.
-pub fn digests(capture: &Capture, skeleton: &[u8], contents: &[Vec<u8>]) -> BTreeMap<String, String> {
-    let hashes: Vec<blake3::Hash> = contents.iter().map(|content| blake3::hash(content)).collect();
+/// `hashes` are those of the capture's buffers in order.
+pub fn digests(capture: &Capture, skeleton: &[u8], hashes: &[blake3::Hash]) -> BTreeMap<String, String> {
     let mut digests = BTreeMap::new();
     for (key, (offset, length)) in &capture.trees {
         let uses = capture.uses.get(key).map(Vec::as_slice).unwrap_or_default();
@@ -112,8 +111,8 @@ mod tests {
             stall_ns: 0,
         };
         let of = |skeleton: &[u8], contents: &[&[u8]]| {
-            let contents: Vec<Vec<u8>> = contents.iter().map(|content| content.to_vec()).collect();
-            digests(&capture("object:model"), skeleton, &contents)
+            let hashes: Vec<blake3::Hash> = contents.iter().map(|content| blake3::hash(content)).collect();
+            digests(&capture("object:model"), skeleton, &hashes)
         };
         let first = of(b"xxtreexx", &[b"a", b"b"]);
         assert_eq!(first.keys().collect::<Vec<_>>(), ["object:model"], "plain variables have none");

@@ -3,6 +3,7 @@
 mod audit;
 mod bad_input;
 mod blocks;
+mod cheap;
 mod check;
 mod demo;
 mod devices;

@@ -30,7 +30,9 @@ class Audit:
 
     def __init__(self, root):
         self._root = os.path.realpath(root) + os.sep
+        self._ours = os.path.realpath(os.path.dirname(__file__))
         self._is_project = {}
+        self._real_paths = {}
         self._failures = collections.Counter()
 
     def has_failed(self, key):
@@ -95,10 +97,22 @@ class Audit:
         path = object.__getattribute__(module, "__dict__").get("__file__") if is_module else None
         if not isinstance(path, str):
             return False
-        path = os.path.realpath(path)
-        inside = path.startswith(self._root) and not path.startswith(os.path.realpath(os.path.dirname(__file__)))
+        path = self._real_path(path)
+        inside = path.startswith(self._root) and not path.startswith(self._ours)
         # A virtual environment may lie in the project.
         return inside and "site-packages" not in path and "dist-packages" not in path
+
+    def _real_path(self, path):
+        """As ``os.path.realpath``, which looks at every folder above a file anew: of thousands of modules that takes long."""
+        real = self._real_paths.get(path)
+        if real is None:
+            folder, name = os.path.split(path)
+            if folder == path or name in ("", ".", "..") or os.path.islink(path):
+                real = os.path.realpath(path)
+            else:
+                real = os.path.join(self._real_path(folder), name)
+            self._real_paths[path] = real
+        return real
 
 
 class _Look:

@@ -38,10 +38,14 @@ class Entries:
 
     def add(self, value):
         number = len(self.objects)
-        try:
-            reference = weakref.ref(value)
-        except TypeError:
-            reference = (lambda strong: lambda: strong)(value)
+        if type(value) in (dict, list):
+            # Most objects of a large state are these, and cannot be referred to weakly.
+            reference = functools.partial(_itself, value)
+        else:
+            try:
+                reference = weakref.ref(value)
+            except TypeError:
+                reference = functools.partial(_itself, value)
         self.objects.append(reference)
         self.numbers[id(value)] = number
 
@@ -53,6 +57,10 @@ class Entries:
 
     def get(self, number):
         return self.objects[number]()
+
+
+def _itself(value):
+    return value
 
 
 def walk(roots):
@@ -78,8 +86,9 @@ def walk(roots):
 def _children(value, kind):
     """What an object leads to, in a fixed order."""
     if type(value) is list:
-        # Most objects of a large state are these.
         return [item for item in value if type(item) not in _kinds.ATOMS]
+    if type(value) is dict:
+        return [part for item in value.items() for part in item if type(part) not in _kinds.ATOMS]
     if isinstance(value, types.MethodType):
         return [value.__self__]
     if _is_bound_builtin(value):
@@ -205,6 +214,9 @@ class Capture:
         if known is not None:
             key, number = known
             return ("ref", None if key == self._key else key, number)
+        if type(value) in (dict, list):
+            # Most objects of a large state are these.
+            return self._container(value, type(value), type(value))
         if isinstance(value, tuple) and (type(value) is tuple or hasattr(value, "_make")):
             reference = None if type(value) is tuple else _kinds.class_reference(type(value))
             return ("tuple", reference, [self._node(item) for item in _kinds.items_of(value, tuple)])
@@ -267,6 +279,8 @@ class Capture:
         try:
             return self._node(value)
         except NotCapturable as error:
+            # A key may be a tensor: as text only where it is short.
+            name = str(name) if type(name) in _kinds.ATOMS else type(name).__name__
             raise NotCapturable(".%s: %s" % (name, error)) from None
 
     def _container(self, value, kind, cls):
@@ -277,7 +291,7 @@ class Capture:
         if kind is bytearray:
             items = bytes(value)
         elif kind is dict:
-            items = [(self._node(key), self._part(item, str(key))) for key, item in _kinds.items_of(value, dict)]
+            items = [(self._node(key), self._part(item, key)) for key, item in _kinds.items_of(value, dict)]
         elif kind is set:
             items = self._items_of_set(value)
         else:

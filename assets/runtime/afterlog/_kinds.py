@@ -6,6 +6,7 @@ import random
 import sys
 import threading
 import types
+import weakref
 
 ATOMS = (type(None), bool, int, float, complex, str, bytes)
 #: Never part of the state: code, not data. Captured as a reference to the same object.
@@ -44,6 +45,8 @@ LIVE = (
 
 #: Modules whose objects take values and give none back: a replay keeps its own.
 _SINK_MODULES = ("logging", "wandb", "mlflow", "tensorboard", "tensorboardX", "torch.utils.tensorboard", "tqdm", "comet_ml")
+#: What was found of modules' names: every object of a state is asked for its class's.
+_is_sink_module = {}
 
 
 def is_sink(value):
@@ -53,8 +56,12 @@ def is_sink(value):
             return value.writable() and not value.readable()
         except ValueError:
             return False
-    module = getattr(type(value), "__module__", None) or ""
-    return any(module == sink or module.startswith(sink + ".") for sink in _SINK_MODULES)
+    module = getattr(type(value), "__module__", None)
+    if type(module) is not str:
+        return False
+    if module not in _is_sink_module:
+        _is_sink_module[module] = any(module == sink or module.startswith(sink + ".") for sink in _SINK_MODULES)
+    return _is_sink_module[module]
 
 
 class NotCapturable(Exception):
@@ -166,6 +173,17 @@ def _is_written_in_python(cls):
 
 def slots_of(cls):
     """Names of all slots of a class and its bases."""
+    known = _slots.get(id(cls))
+    # The id may have been reused since by another class.
+    if known is None or known[0]() is not cls:
+        known = _slots[id(cls)] = (weakref.ref(cls), _find_slots(cls))
+    return known[1]
+
+
+_slots = {}
+
+
+def _find_slots(cls):
     names = []
     for base in cls.__mro__:
         slots = base.__dict__.get("__slots__", ())

@@ -202,7 +202,7 @@ class Session:
             self.on_main(frame)
         self._adaptive.enter()
         try:
-            self._main.entries = _capture.walk(value for _, value in self._roots())
+            self._main.entries = self._adaptive.timed(lambda: _capture.walk(value for _, value in self._roots()))
         except Exception as error:  # noqa: BLE001 - then there are no checkpoints, and training goes on
             self._note_once("no checkpoints: %s: %s" % (type(error).__name__, error))
 
@@ -217,13 +217,12 @@ class Session:
         main.iteration, main.blocks = index, {}
         self._block = None
         self._adaptive.begin_iteration(self._snapshots)
-        if not self._adaptive.materialise or main.entries is None:
+        if main.entries is None or self._adaptive.never:
             return
         # The first iteration's start is what the script does before the loop; replay executes that.
         if index == 0:
-            # Like all that starts a run, this is not held against the checkpoints.
-            main.before = self._look([(main.plan, main.frame)], [main.entries], lambda look: look())
-        elif self._is_seen([(main.plan, main.frame)], [main.entries], main.before):
+            main.before = self._look([(main.plan, main.frame)], [main.entries])
+        elif self._adaptive.materialise and self._is_seen([(main.plan, main.frame)], [main.entries], main.before):
             self._capture({"at": "iteration_start"}, lambda: self._roots(), [("m", main.entries)])
 
     def enter_wrapped(self, plan, frame, iterable):
@@ -324,12 +323,12 @@ class Session:
             kind = {"at": "block_end", "block": plan["key"], "occurrence": occurrence}
             self._capture(kind, lambda: self._roots(plan, frame), [("b", entries), ("m", self._main.entries)])
 
-    def _look(self, loops, entries, timed=None):
+    def _look(self, loops, entries):
         """What the audit sees beside the change sets; None if there is nothing to hold against it later."""
         if self._audit.has_failed(loops[-1][0]["key"]):
             return None
         try:
-            return (timed or self._adaptive.timed)(lambda: self._audit.look(loops, entries))
+            return self._adaptive.timed(lambda: self._audit.look(loops, entries))
         except Exception as error:  # noqa: BLE001 - then there is no checkpoint, and training goes on
             self._note_once("a checkpoint was not taken: %s: %s" % (type(error).__name__, error))
             return None
@@ -355,8 +354,10 @@ class Session:
             return None
 
     def _capture(self, kind, roots, tables):
-        if not self._adaptive.materialise:
-            return
+        if self._adaptive.materialise:
+            self._adaptive.timed(lambda: self._take(kind, roots, tables))
+
+    def _take(self, kind, roots, tables):
         position = [[self._main.plan["name"], self._main.iteration]]
         message = {
             "t": "snapshot",
@@ -366,9 +367,9 @@ class Session:
         }
         try:
             all_roots = roots() + _snapshot.generators()
-            taken = self._snapshots.take(message, all_roots, tables, self._adaptive.always)
+            taken = self._snapshots.take(message, all_roots, tables, self._adaptive.always, self._adaptive.affords)
             if taken:
-                self._adaptive.add(message["stall_ns"])
+                self._adaptive.copied(message["bytes"], message["stall_ns"])
                 self._journal.snapshot(message["seq"], message["stall_ns"])
         except Exception as error:  # noqa: BLE001 - a checkpoint less, and training goes on
             self._note_once("a checkpoint was not taken: %s: %s" % (type(error).__name__, error))

@@ -130,13 +130,14 @@ class Snapshots:
         #: Why copies from a device never ended.
         self.failed = None
 
-    def take(self, message, roots, tables, wait):
+    def take(self, message, roots, tables, wait, affords=None):
         """Captures the variables and sends them. Gives False where both buffers are still being read.
 
-        ``message`` holds what identifies the snapshot; with ``wait`` a busy buffer is waited for.
+        ``message`` holds what identifies the snapshot; with ``wait`` a busy buffer is waited for. ``affords`` is asked
+        whether so many bytes may be copied.
         """
         try:
-            return self._take(message, roots, tables, wait)
+            return self._take(message, roots, tables, wait, affords)
         except Exception:
             raise
         except BaseException:
@@ -144,7 +145,7 @@ class Snapshots:
             self.gone = True
             raise
 
-    def _take(self, message, roots, tables, wait):
+    def _take(self, message, roots, tables, wait, affords):
         buffer = self._free(wait)
         if buffer is None:
             return False
@@ -163,6 +164,8 @@ class Snapshots:
         index[_WALKS] = {tag: table.digest for tag, table in tables}
         skeleton = marshal.dumps(index, _MARSHAL)
         layout = _buffers.Layout(skeleton, capture.buffers)
+        if affords is not None and not affords(layout.size):
+            return False
         transfer = _buffers.copy(buffer, layout, skeleton, capture.buffers)
         buffer.busy = True
         message.update(

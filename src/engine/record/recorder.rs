@@ -125,8 +125,12 @@ impl Worker {
 
     /// Stores a snapshot; gives the bytes that this took.
     fn store(&mut self, snapshot: &Snapshot) -> Result<u64, Error> {
-        let (skeleton, contents) = self.read(&snapshot.capture).map_err(|source| Error::SharedMemory { source })?;
-        let digests = checkpoint::digests(&snapshot.capture, &skeleton, &contents);
+        let shared = |source| Error::SharedMemory { source };
+        let capture = &snapshot.capture;
+        let Some(memory) = self.buffers.get(capture.buffer) else {
+            return Err(shared(io::Error::other("no such buffer")));
+        };
+        let tree = checkpoint::read_shared(memory, capture.skeleton).map_err(shared)?;
         let pack = match &mut self.pack {
             Some(pack) => pack,
             none => none.insert(PackWriter::create(&self.layout, self.run.as_str())?),
@@ -137,15 +141,19 @@ impl Worker {
             Some(pool) => pool.install(|| pack.put(bytes, kind, before)),
             None => pack.put(bytes, kind, before),
         };
-        let names = names(&snapshot.capture);
-        let (skeleton, mut stored_bytes) = put(&skeleton, ItemKind::BYTES, None)?;
-        let mut buffers = Vec::new();
-        for ((number, content), (_, _, size, is_float)) in contents.iter().enumerate().zip(&snapshot.capture.buffers) {
+        let names = names(capture);
+        let (skeleton, mut stored_bytes) = put(&tree, ItemKind::BYTES, None)?;
+        let (mut buffers, mut hashes) = (Vec::new(), Vec::new());
+        // One at a time: however large the state is, this process holds its largest tensor at most.
+        for (number, (offset, length, size, is_float)) in capture.buffers.iter().enumerate() {
+            let content = checkpoint::read_shared(memory, (*offset, *length)).map_err(shared)?;
+            hashes.push(blake3::hash(&content));
             let before = names.get(&number).and_then(|name| self.before.get(name));
-            let (buffer, added) = put(content, ItemKind { size: (*size).max(1), is_float: *is_float }, before)?;
+            let (buffer, added) = put(&content, ItemKind { size: (*size).max(1), is_float: *is_float }, before)?;
             buffers.push(buffer);
             stored_bytes += added;
         }
+        let digests = checkpoint::digests(capture, &tree, &hashes);
         // A checkpoint in the journal must be in the pack whatever happens next.
         pack.sync()?;
         let step = |(name, index): &(String, u64)| Step { name: name.clone(), index: *index };
@@ -191,14 +199,6 @@ impl Worker {
             self.check_every *= 2;
         }
         Ok(())
-    }
-
-    fn read(&self, capture: &Capture) -> io::Result<(Vec<u8>, Vec<Vec<u8>>)> {
-        let shared = self.buffers.get(capture.buffer).ok_or_else(|| io::Error::other("no such buffer"))?;
-        let skeleton = checkpoint::read_shared(shared, capture.skeleton)?;
-        let places = capture.buffers.iter().map(|(offset, length, _, _)| (*offset, *length));
-        let contents = places.map(|place| checkpoint::read_shared(shared, place)).collect::<io::Result<_>>()?;
-        Ok((skeleton, contents))
     }
 
     fn lost(&mut self, what: &str) {
