@@ -64,7 +64,7 @@ pub(crate) fn memory() -> Vec<Row> {
     vec![
         row("peak memory of the recorder", recorder),
         row("added to the training process's peak", recorded - plain),
-        row("shared buffers, at most", 2.0 * 1.25 * state),
+        row("the two shared buffers, at most", 2.0 * state),
     ]
 }
 
