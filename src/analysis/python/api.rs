@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use ruff_python_ast::visitor::{Visitor, walk_stmt};
 use ruff_python_ast::{Expr, ExprCall, Stmt};
 
-use crate::analysis::python::foreign::ForeignNames;
+use crate::analysis::python::foreign::{Entry, ForeignNames};
 
 /// Modules that are ours or stand for us.
 pub(in crate::analysis) const MODULES: [&str; 3] = ["afterlog", "flor", "flordb"];
@@ -62,9 +62,14 @@ impl ApiNames {
         names
     }
 
-    /// What other libraries the file logs with.
-    pub(super) fn foreign(&self) -> &ForeignNames {
-        &self.foreign
+    /// Whether a call logs, with us or with another library.
+    pub(super) fn logs(&self, call: &ExprCall) -> bool {
+        self.function(&call.func) == Some(Api::Log) || self.foreign.logs(call)
+    }
+
+    /// What a call logs under literal names with another library.
+    pub(super) fn foreign<'c>(&self, call: &'c ExprCall) -> Vec<Entry<'c>> {
+        if self.function(&call.func).is_some() { Vec::new() } else { self.foreign.entries(call) }
     }
 
     /// How the file spells each function of the API that it can call.

@@ -199,7 +199,7 @@ impl<'a> Visitor<'a> for Finder<'_> {
 
 impl Finder<'_> {
     fn call(&mut self, call: &ExprCall, range: Range<usize>) {
-        let entries = self.api.foreign().entries(call);
+        let entries = self.api.foreign(call);
         let (taken, left): (Vec<_>, Vec<_>) = entries.iter().partition(|entry| (self.wanted)(&entry.name));
         if taken.is_empty() {
             return;

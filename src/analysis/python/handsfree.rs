@@ -6,9 +6,9 @@
 use std::collections::BTreeSet;
 
 use ruff_python_ast::visitor::{Visitor, walk_expr, walk_stmt};
-use ruff_python_ast::{Expr, ExprCall, Stmt};
+use ruff_python_ast::{Expr, Stmt};
 
-use crate::analysis::python::api::{Api, ApiNames};
+use crate::analysis::python::api::ApiNames;
 use crate::analysis::python::loops::{FoundLoop, Inserted, Sequence, holds};
 use crate::analysis::python::parse::Module;
 use crate::analysis::python::program::Program;
@@ -258,8 +258,7 @@ impl<'a> Visitor<'a> for Logs<'_> {
     }
 
     fn visit_expr(&mut self, expr: &'a Expr) {
-        let logs = |call: &ExprCall| self.api.function(&call.func) == Some(Api::Log) || self.api.foreign().logs(call);
-        self.found |= expr.as_call_expr().is_some_and(logs);
+        self.found |= expr.as_call_expr().is_some_and(|call| self.api.logs(call));
         walk_expr(self, expr);
     }
 }

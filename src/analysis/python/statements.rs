@@ -57,7 +57,7 @@ impl<'a> Visitor<'a> for Finder<'a> {
         if let (Expr::Call(call), Some(statement)) = (expr, self.statement) {
             let ours = self.api.name_in(call, Api::Log).map(str::to_owned);
             let (first_line, last_line) = self.module.span(statement);
-            let foreign = self.api.foreign().entries(call).into_iter().map(|entry| entry.name);
+            let foreign = self.api.foreign(call).into_iter().map(|entry| entry.name);
             self.found.extend(ours.into_iter().chain(foreign).map(|name| LogStatement {
                 name,
                 first_line,

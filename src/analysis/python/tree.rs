@@ -85,7 +85,7 @@ impl<'a> SourceOrderVisitor<'a> for Finder<'_> {
     fn enter_node(&mut self, node: AnyNodeRef<'a>) -> TraversalSignal {
         if let AnyNodeRef::ExprCall(call) = node {
             let callee = call.func.range().to_std_range();
-            let entries = self.names.foreign().entries(call);
+            let entries = self.names.foreign(call);
             self.foreign.extend(entries.into_iter().map(|entry| (callee.clone(), entry.name)));
         }
         if let AnyNodeRef::ExprCall(call) = node
