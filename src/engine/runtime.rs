@@ -14,6 +14,7 @@ const FILES: &[(&str, &str)] = &[
     ("afterlog/_adaptive.py", include_str!("../../assets/runtime/afterlog/_adaptive.py")),
     ("afterlog/_arguments.py", include_str!("../../assets/runtime/afterlog/_arguments.py")),
     ("afterlog/_audit.py", include_str!("../../assets/runtime/afterlog/_audit.py")),
+    ("afterlog/_beside.py", include_str!("../../assets/runtime/afterlog/_beside.py")),
     ("afterlog/_buffers.py", include_str!("../../assets/runtime/afterlog/_buffers.py")),
     ("afterlog/_capture.py", include_str!("../../assets/runtime/afterlog/_capture.py")),
     ("afterlog/_cuda.py", include_str!("../../assets/runtime/afterlog/_cuda.py")),

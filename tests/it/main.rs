@@ -11,6 +11,7 @@ mod diff;
 mod env;
 mod flordb;
 mod handsfree;
+mod held;
 mod hidden;
 mod ingest;
 mod isolation;

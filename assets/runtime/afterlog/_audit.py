@@ -5,6 +5,7 @@ read (``exec``, a dispatch table, a C extension), is in no checkpoint, and a rep
 it. So before a checkpoint is kept, all other variables of the project are held against what they were when the loop was
 entered, and where one has changed, the checkpoint is not taken. Data beyond some size is sampled: see `_WHOLE`.
 """
+import bisect
 import collections
 import functools
 import itertools
@@ -40,25 +41,38 @@ class Audit:
         return self._failures[key] >= _FAILURES
 
     def look(self, loops, entries):
-        """Fingerprints of all variables but the change sets of ``loops``, [(plan, frame)], the main loop first.
+        """Looks at all variables but the change sets of ``loops``, [(plan, frame)], the main loop first.
 
         ``entries`` are tables of the objects that the change sets lead to: those may change.
         """
         look = _Look(entries, {id(names) for _, names in self._modules()})
-        fingerprints = {}
-        for place, frame, names, changes in self._namespaces(loops):
+        for prefix, frame, names, changes in self._namespaces(loops):
             for name, value in list(names.items()):
                 if name not in changes and not name.startswith("__"):
-                    fingerprints[id(names if frame is None else frame), place + name] = look.at(value)
+                    look.variable((id(names if frame is None else frame), prefix, name), value)
             if frame is not None:
                 _frames.release(frame)
-        return fingerprints
+        return look
+
+    def beside(self, loops):
+        """The variables that are in no change set: [(prefix, name, value)]."""
+        found = []
+        for prefix, frame, names, changes in self._namespaces(loops):
+            beside = [name for name in names if name not in changes and not name.startswith("__")]
+            found += [(prefix, name, names[name]) for name in beside]
+            if frame is not None:
+                _frames.release(frame)
+        return found
 
     def changed(self, key, before, after):
         """Names of the variables that are not what they were; notes a failure of the loop if there are any."""
         places = {place for place in {*before, *after} if before.get(place, _MISSING) != after.get(place, _MISSING)}
         self._failures[key] += bool(places)
-        return sorted(name for _, name in places)
+        return sorted(prefix + name for _, prefix, name in places)
+
+    def fail(self, key):
+        """Notes a failure of the loop."""
+        self._failures[key] += 1
 
     def _namespaces(self, loops):
         """Where to look: [(prefix of the names, frame, variables, names that are in a change set)]; modules have no frame."""
@@ -122,10 +136,34 @@ class _Look:
         self._entries = entries
         #: ids of the namespaces of the project's modules.
         self._project = project
-        self._seen = {}
+        #: By variable, (namespace, prefix, name).
+        self.fingerprints = {}
+        #: Every object that was looked at, in order, by its id: kept, so that no other object gets the same id meanwhile.
+        self.seen = {}
+        #: Objects of the change sets that these variables lead to, by id.
+        self.frontier = {}
+        #: Where in that order each variable begins: how many were seen before it, and its prefix and name.
+        self._begins, self._names = [], []
         self._left = _MOST
 
-    def at(self, value):
+    def variable(self, at, value):
+        self._begins.append(len(self.seen))
+        self._names.append(at[1:])
+        self.fingerprints[at] = self._at(value)
+
+    def variable_at(self, position):
+        """Prefix and name of the variable that led to what was seen there."""
+        return self._names[bisect.bisect(self._begins, position) - 1]
+
+    def shallow(self, value):
+        """A fingerprint of an object without what it leads to, which counts by its identity."""
+        try:
+            token, children = self._one(value)
+            return hash((type(value), token, _identities(children)))
+        except Exception:  # noqa: BLE001 - as in `_at`; it equals no other
+            return object()
+
+    def _at(self, value):
         tokens, stack = [], [value]
         while stack and len(tokens) < _MOST_IN_ONE and self._left > 0:
             self._left -= 1
@@ -133,11 +171,13 @@ class _Look:
             if type(value) in _kinds.ATOMS:
                 # Numbers by text: 0.0 and -0.0 are equal, NaN equals nothing, and -1 and -2 have the same hash.
                 tokens.append((type(value), value if isinstance(value, (str, bytes)) else repr(value)))
-            elif id(value) in self._seen or self._may_change(value):
+            elif id(value) in self.seen:
                 tokens.append(("known", id(value)))
+            elif self._may_change(value):
+                tokens.append(("known", id(value)))
+                self.frontier[id(value)] = value
             else:
-                # Kept, so that no other object gets the same id meanwhile.
-                self._seen[id(value)] = value
+                self.seen[id(value)] = value
                 try:
                     token, children = self._one(value)
                 except Exception:  # noqa: BLE001 - a property of the user's may raise anything
@@ -209,6 +249,14 @@ class _Look:
         if not self._is_of_project(value):
             return []
         return [part for name, item in vars(value).items() if not name.startswith("__") for part in (name, item)]
+
+
+def _identities(values):
+    atoms = _kinds.ATOMS
+    return tuple(
+        _identities(value) if type(value) is tuple else (type(value), repr(value)) if type(value) in atoms else id(value)
+        for value in values
+    )
 
 
 def _is_bound(cell):

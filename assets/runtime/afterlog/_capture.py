@@ -56,7 +56,13 @@ class Entries:
         return number if number is not None and self.objects[number]() is value else None
 
     def get(self, number):
-        return self.objects[number]()
+        """The object of that number; None if there is none (any more)."""
+        return self.objects[number]() if number < len(self.objects) else None
+
+
+def walk_variables(variables):
+    """The same of variables, [(key, value)]."""
+    return walk(value for _, value in variables if value is not _kinds.UNBOUND)
 
 
 def _itself(value):
@@ -73,7 +79,7 @@ def walk(roots):
         if isinstance(value, _kinds.ATOMS) or id(value) in entries.numbers:
             continue
         kind = _kinds.container_kind(value)
-        if kind in (tuple, frozenset):
+        if kind is tuple:
             stack.extend(reversed(_kinds.items_of(value, kind)))
             continue
         entries.add(value)
@@ -81,6 +87,12 @@ def walk(roots):
         stack.extend(reversed(_children(value, kind)))
     entries.digest = hashlib.blake2b("\n".join(kinds).encode("utf-8", "replace"), digest_size=16).digest()
     return entries
+
+
+def children(value):
+    """What any object leads to, in a fixed order; nothing of sets, which have none."""
+    kind = _kinds.container_kind(value)
+    return _kinds.items_of(value, kind) if kind is tuple else _children(value, kind)
 
 
 def _children(value, kind):
@@ -134,7 +146,7 @@ def _is_bound_builtin(value):
 class Capture:
     """Encodes variables into trees that share one numbering of nodes and one list of buffers."""
 
-    def __init__(self, entries, owners=(), apart=()):
+    def __init__(self, entries, owners=(), apart=(), held=None):
         #: ids of arrays whose views are captured as views, and of tensors and arrays that cannot be captured for the memory
         #: that they share: what `sharing` found in an earlier pass.
         self._owners, self._apart = frozenset(owners), frozenset(apart)
@@ -142,6 +154,8 @@ class Capture:
         self._arrays = {}
         #: Tables of objects to refer to, most recent first: [(tag, Entries)].
         self._tables = entries
+        #: What is asked where others hold an object: `_beside.Held`.
+        self._held = held
         #: id of each object captured so far: (variable, number within it).
         self._nodes = {}
         self._keep = []
@@ -195,6 +209,10 @@ class Capture:
             if entry is not None:
                 self.entries[self._key][number] = (tag, entry)
                 return number, entry
+        place = None if self._held is None else self._held.place_of(value)
+        if place is not None:
+            # Trees do not depend on it: what others hold is compared with the run's too.
+            self.entries[self._key][number] = (_kinds.BESIDE, place)
         return number, None
 
     def _buffer(self, source):
@@ -210,6 +228,8 @@ class Capture:
     def _node(self, value):
         if type(value) in _kinds.ATOMS:
             return value
+        if value is _kinds.UNBOUND:
+            return ("unbound",)
         known = self._nodes.get(id(value))
         if known is not None:
             key, number = known

@@ -5,7 +5,7 @@ import sys
 
 from . import _kinds
 
-UNBOUND = object()
+UNBOUND = _kinds.UNBOUND
 
 
 def of_file(files, depth):
@@ -55,17 +55,31 @@ def _takes_memory(value, depth=1):
 
 
 def bind(frame, values):
-    """Binds variables, given as {(scope, name): value}, in a running frame."""
+    """Binds variables, given as {(scope, name): value}, in a running frame; those that are UNBOUND it unbinds."""
     local = {name: value for (scope, name), value in values.items() if scope != "global"}
-    frame.f_globals.update({name: value for (scope, name), value in values.items() if scope == "global"})
+    _update(frame.f_globals, {name: value for (scope, name), value in values.items() if scope == "global"})
     if not local:
         return
     if frame.f_locals is frame.f_globals:
-        frame.f_globals.update(local)
+        _update(frame.f_globals, local)
         return
     names = frame.f_locals
-    for name, value in local.items():
-        names[name] = value
+    _update(names, local)
     if sys.version_info < (3, 13):
-        # Until 3.13 a function's f_locals is a copy, which this call writes back.
-        ctypes.pythonapi.PyFrame_LocalsToFast(ctypes.py_object(frame), ctypes.c_int(0))
+        # Until 3.13 a function's f_locals is a copy, which this call writes back, and clears what is not there.
+        ctypes.pythonapi.PyFrame_LocalsToFast(ctypes.py_object(frame), ctypes.c_int(1))
+
+
+def can_unbind(frame, variables):
+    """Whether variables, [(scope, name)], can be unbound: none of a function's from outside since Python 3.13."""
+    if sys.version_info < (3, 13) or frame.f_locals is frame.f_globals:
+        return True
+    return not any(scope != "global" and name in frame.f_locals for scope, name in variables)
+
+
+def _update(names, values):
+    for name, value in values.items():
+        if value is not UNBOUND:
+            names[name] = value
+        elif name in names:
+            del names[name]

@@ -8,6 +8,10 @@ import threading
 import types
 import weakref
 
+#: Stands for the value of a variable that has none.
+UNBOUND = object()
+#: The tag, among a capture's entries, of objects that are found by where variables beside the change sets hold them.
+BESIDE = "o"
 ATOMS = (type(None), bool, int, float, complex, str, bytes)
 #: Never part of the state: code, not data. Captured as a reference to the same object.
 CODE = (

@@ -4,7 +4,8 @@ import os
 import signal
 import sys
 
-from . import _arguments, _capture, _handsfree, _journal, _reads, _snapshot
+from . import _arguments, _beside, _capture, _handsfree, _journal, _reads, _snapshot
+from ._kinds import BESIDE
 from ._session import SKIP, Session, _how, _length, _scalar
 
 
@@ -112,12 +113,12 @@ class Replay(Session):
         skip, expect = wanted(step["skip"]), wanted(step["expect"])
         if skip is None and expect is None:
             return None
-        entries = _capture.walk(value for _, value in self._roots(plan, frame))
-        tables = [("b", entries), ("m", main.entries)]
+        tables = [("b", _capture.walk_variables(self._roots(plan, frame))), ("m", main.entries)]
         if skip is None:
             return expect, tables
         try:
-            self._snapshots.load(skip["checkpoint"], {"": main.frame, "block": frame}, tables)
+            beside = self._beside(tables, (plan, frame))
+            self._snapshots.load(skip["checkpoint"], {"": main.frame, "block": frame}, tables + beside)
         except _snapshot.AnotherPath:
             # Something that cannot be captured is not there: executing the block is right all the same.
             return None
@@ -127,6 +128,11 @@ class Replay(Session):
         self._journal.enter(str(plan["name"]), key, -1)
         self._journal.exit(_journal.SKIPPED)
         return SKIP
+
+    def _beside(self, tables, *block):
+        """The table of the objects that variables beside the change sets hold."""
+        loops = [(self._main.plan, self._main.frame), *block]
+        return [(BESIDE, _beside.Holders(lambda: self._audit.beside(loops), [table for _, table in tables]))]
 
     def _end_block(self, plan, frame, state):
         if state is not None:
@@ -154,7 +160,7 @@ class Replay(Session):
 
     def _load(self, seq, frames, tables):
         try:
-            self._snapshots.load(seq, frames, tables)
+            self._snapshots.load(seq, frames, tables + self._beside(tables))
             self._reads.restored()
             self._journal.restored(seq)
         except Exception as error:  # noqa: BLE001 - a script may catch everything; it must not go on in a wrong state

@@ -44,10 +44,12 @@ class Restore:
             return None
         tag, place = entry
         table = self._tables.get(tag)
-        live = table.get(place) if table is not None and place < len(table.objects) else None
+        live = None if table is None else table.get(place)
         if live is None:
             return None
         if cls is not None and type(live) is not cls:
+            if tag == _kinds.BESIDE:
+                return None
             raise RestoreError("expected a %s, found a %s" % (cls.__name__, type(live).__name__))
         return live
 
@@ -64,6 +66,9 @@ class Restore:
                 if storage.nbytes() == count and live.storage_offset() == offset:
                     storages[identity] = storage
         return storages
+
+    def _unbound(self):
+        return _kinds.UNBOUND
 
     def _value(self, node):
         if type(node) is not tuple:
@@ -100,7 +105,9 @@ class Restore:
         return _kinds.class_from(reference)
 
     def _pickle(self, number, data):
-        value = pickle.loads(data)
+        live = self._live(number, None)
+        # A mark, told by its identity alone.
+        value = live if type(live) is object else pickle.loads(data)
         self._memo[self._key, number] = value
         return value
 

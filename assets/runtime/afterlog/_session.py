@@ -9,7 +9,7 @@ import threading
 import traceback
 from contextlib import contextmanager
 
-from . import _arguments, _audit, _capture, _frames, _handsfree, _journal, _snapshot, _values
+from . import _arguments, _audit, _beside, _capture, _frames, _handsfree, _journal, _snapshot, _values
 from ._adaptive import Adaptive
 
 _MAX_TRACEBACK = 20_000
@@ -32,8 +32,8 @@ class Main:
         self.plan = plan
         self.frame = frame
         self.entries = None
-        #: What the audit saw when the loop began.
-        self.before = None
+        #: What the audit saw when the loop began, and what variables beside the change set held of it.
+        self.before = self.remembered = None
         self.iteration = 0
         #: How often each block ran in this iteration.
         self.blocks = {}
@@ -202,7 +202,7 @@ class Session:
             self.on_main(frame)
         self._adaptive.enter()
         try:
-            self._main.entries = self._adaptive.timed(lambda: _capture.walk(value for _, value in self._roots()))
+            self._main.entries = self._adaptive.timed(lambda: _capture.walk_variables(self._roots()))
         except Exception as error:  # noqa: BLE001 - then there are no checkpoints, and training goes on
             self._note_once("no checkpoints: %s: %s" % (type(error).__name__, error))
 
@@ -219,11 +219,17 @@ class Session:
         self._adaptive.begin_iteration(self._snapshots)
         if main.entries is None or self._adaptive.never:
             return
+        loops, tables = [(main.plan, main.frame)], [("m", main.entries)]
         # The first iteration's start is what the script does before the loop; replay executes that.
         if index == 0:
-            main.before = self._look([(main.plan, main.frame)], [main.entries])
-        elif self._adaptive.materialise and self._is_seen([(main.plan, main.frame)], [main.entries], main.before):
-            self._capture({"at": "iteration_start"}, lambda: self._roots(), [("m", main.entries)])
+            look = self._look(loops, [main.entries])
+            if look is not None:
+                main.remembered = self._adaptive.timed(lambda: _beside.Remembered(look, main.entries))
+                main.before = look.fingerprints, main.remembered
+        elif self._adaptive.materialise:
+            held = self._seen(loops, tables, main.before, self._roots)
+            if held is not None:
+                self._capture({"at": "iteration_start"}, self._roots, tables, held)
 
     def enter_wrapped(self, plan, frame, iterable):
         """What is iterated over in place of ``iterable`` in a loop that the script does not name; of a `while` it is None."""
@@ -307,7 +313,10 @@ class Session:
         ):
             entries = self._adaptive.timed(lambda: self._walk_block(plan, frame))
             if entries is not None:
-                before = self._look([(main.plan, main.frame), (plan, frame)], [entries, main.entries])
+                look = self._look([(main.plan, main.frame), (plan, frame)], [entries, main.entries])
+                if look is not None and main.remembered is not None:
+                    remembered = self._adaptive.timed(lambda: _beside.Remembered(look, entries, main.remembered))
+                    before = look.fingerprints, remembered
         return occurrence, entries, before
 
     def _is_cheap(self, plan):
@@ -319,9 +328,11 @@ class Session:
         loops = [(self._main.plan, self._main.frame), (plan, frame)]
         if entries is None or self._is_cheap(plan):
             return
-        if self._is_seen(loops, [entries, self._main.entries], before):
+        tables = [("b", entries), ("m", self._main.entries)]
+        held = self._seen(loops, tables, before, lambda: self._roots(plan, frame))
+        if held is not None:
             kind = {"at": "block_end", "block": plan["key"], "occurrence": occurrence}
-            self._capture(kind, lambda: self._roots(plan, frame), [("b", entries), ("m", self._main.entries)])
+            self._capture(kind, lambda: self._roots(plan, frame), tables, held)
 
     def _look(self, loops, entries):
         """What the audit sees beside the change sets; None if there is nothing to hold against it later."""
@@ -333,31 +344,42 @@ class Session:
             self._note_once("a checkpoint was not taken: %s: %s" % (type(error).__name__, error))
             return None
 
-    def _is_seen(self, loops, entries, before):
-        """Whether the innermost of the loops has changed nothing but its change set since the audit saw ``before``."""
-        plan = loops[-1][0]
+    def _seen(self, loops, tables, before, roots):
+        """What others hold of the state, if the innermost of the loops has changed nothing but its change set since the
+        audit saw ``before``; else None.
+        """
+        plan, entries = loops[-1][0], [table for _, table in tables]
         after = None if before is None else self._look(loops, entries)
         if after is None:
-            return False
-        changed = self._audit.changed(plan["key"], before, after)
+            return None
+        fingerprints, remembered = before
+        changed = self._audit.changed(plan["key"], fingerprints, after.fingerprints)
+        then = "begin at the first iteration" if plan["is_main"] else "always execute it"
         if changed:
             names = ", ".join(changed[:_NAMED]) + " and others" * (len(changed) > _NAMED)
-            then = "begin at the first iteration" if plan["is_main"] else "always execute it"
             self._note_once("%s changes %s, which its code does not show: replays %s" % (plan["name"], names, then))
-        return not changed
+            return None
+        if self._adaptive.timed(lambda: remembered.lost(after, roots())):
+            self._audit.fail(plan["key"])
+            self._note_once(
+                "%s changes something that another variable still holds, and binds its own anew: replays %s"
+                % (plan["name"], then)
+            )
+            return None
+        return _beside.Held(after, _beside.told_apart(self._audit.beside(loops)), entries)
 
     def _walk_block(self, plan, frame):
         try:
-            return _capture.walk(value for _, value in self._roots(plan, frame))
+            return _capture.walk_variables(self._roots(plan, frame))
         except Exception as error:  # noqa: BLE001 - then this block has no checkpoint, and training goes on
             self._note_once("no checkpoint of %s: %s: %s" % (plan["name"], type(error).__name__, error))
             return None
 
-    def _capture(self, kind, roots, tables):
+    def _capture(self, kind, roots, tables, held):
         if self._adaptive.materialise:
-            self._adaptive.timed(lambda: self._take(kind, roots, tables))
+            self._adaptive.timed(lambda: self._take(kind, roots, tables, held))
 
-    def _take(self, kind, roots, tables):
+    def _take(self, kind, roots, tables, held):
         position = [[self._main.plan["name"], self._main.iteration]]
         message = {
             "t": "snapshot",
@@ -367,7 +389,7 @@ class Session:
         }
         try:
             all_roots = roots() + _snapshot.generators()
-            taken = self._snapshots.take(message, all_roots, tables, self._adaptive.always, self._adaptive.affords)
+            taken = self._snapshots.take(message, all_roots, tables, self._adaptive.always, self._adaptive.affords, held)
             if taken:
                 self._adaptive.copied(message["bytes"], message["stall_ns"])
                 self._journal.snapshot(message["seq"], message["stall_ns"])

@@ -17,6 +17,8 @@ from ._restore import Restore
 
 #: Trees are marshalled in the last version whose bytes depend on nothing but the values.
 _MARSHAL = 2
+#: The tree of a variable without a value.
+_UNBOUND = marshal.dumps(("unbound",), _MARSHAL)
 #: Where the digests of the tables of objects stand among the variables.
 _WALKS = "walks"
 #: At the end of a script, its last checkpoints are waited for this long where the recorder does not take them, in seconds.
@@ -109,10 +111,10 @@ def _set_generator(key, state):
 
 
 def variables(plan, frame, prefix=""):
-    """The loop's change set in the frame that runs it: [(key, value)]; unbound variables are left out."""
+    """The loop's change set in the frame that runs it: [(key, value)], with UNBOUND for what has no value."""
     variables = [(variable["scope"], variable["name"]) for variable in plan["changes"]]
     values = zip(variables, _frames.read(frame, variables))
-    return [("%s%s:%s" % (prefix, *name), value) for name, value in values if value is not _frames.UNBOUND]
+    return [("%s%s:%s" % (prefix, *name), value) for name, value in values]
 
 
 class Snapshots:
@@ -130,14 +132,14 @@ class Snapshots:
         #: Why copies from a device never ended.
         self.failed = None
 
-    def take(self, message, roots, tables, wait, affords=None):
+    def take(self, message, roots, tables, wait, affords=None, held=None):
         """Captures the variables and sends them. Gives False where both buffers are still being read.
 
         ``message`` holds what identifies the snapshot; with ``wait`` a busy buffer is waited for. ``affords`` is asked
-        whether so many bytes may be copied.
+        whether so many bytes may be copied; ``held`` tells where variables that are not captured hold objects that are.
         """
         try:
-            return self._take(message, roots, tables, wait, affords)
+            return self._take(message, roots, tables, wait, affords, held)
         except Exception:
             raise
         except BaseException:
@@ -145,12 +147,12 @@ class Snapshots:
             self.gone = True
             raise
 
-    def _take(self, message, roots, tables, wait, affords):
+    def _take(self, message, roots, tables, wait, affords, held):
         buffer = self._free(wait)
         if buffer is None:
             return False
         start = time.perf_counter_ns()
-        capture, trees, missing = _encode(roots, Capture(tables))
+        capture, trees, missing = _encode(roots, Capture(tables, held=held))
         owners, apart = set(), set()
         for _ in range(_MAX_PASSES):
             more = capture.sharing()
@@ -158,7 +160,7 @@ class Snapshots:
                 break
             owners |= more[0]
             apart |= more[1]
-            capture, trees, missing = _encode(roots, Capture(tables, owners, apart))
+            capture, trees, missing = _encode(roots, Capture(tables, owners, apart, held))
         shared = capture.shared_storages()
         index = {key: (data, uses, capture.entries[key], shared.get(key, {})) for key, (data, uses) in trees.items()}
         index[_WALKS] = {tag: table.digest for tag, table in tables}
@@ -245,7 +247,10 @@ class Snapshots:
         self._control.send(message)
 
     def load(self, seq, frames, tables):
-        """Restores a checkpoint. ``frames`` are the frames to bind variables in, by prefix of their keys."""
+        """Restores a checkpoint. ``frames`` are the frames to bind variables in, by prefix of their keys.
+
+        Raises AnotherPath where that cannot be done, before anything has been.
+        """
         self._control.send({"t": "load", "seq": seq})
         answer = self._control.receive(True)
         if answer["t"] != "loaded":
@@ -259,6 +264,10 @@ class Snapshots:
             if walks.get(tag, table.digest) != table.digest:
                 raise AnotherPath("other objects are there than in the run")
         buffers = [memory[offset : offset + size] for offset, size in answer["buffers"]]
+        unbound = [_variable(key) for key, part in index.items() if part[0] == _UNBOUND]
+        for prefix, frame in frames.items():
+            if not _frames.can_unbind(frame, [name for within, name in unbound if within == prefix]):
+                raise AnotherPath("a variable is there that was not in the run")
         entries = {key: part[2] for key, part in index.items()}
         shared = {key: part[3] for key, part in index.items()}
         restore = Restore(tables, entries, shared, buffers)
@@ -266,8 +275,7 @@ class Snapshots:
         generators_last = []
         for key, (data, uses, _, _) in index.items():
             value = restore.variable(key, marshal.loads(data), uses)
-            prefix, _, variable = key.rpartition("/")
-            scope, _, name = variable.partition(":")
+            prefix, (scope, name) = _variable(key)
             if scope == "rng":
                 generators_last.append((key, value))
             elif scope != "object":
@@ -276,6 +284,13 @@ class Snapshots:
             _frames.bind(frames[prefix], values)
         for key, value in generators_last:
             _set_generator(key, value)
+
+
+def _variable(key):
+    """The prefix, and the scope and name, in a variable's key."""
+    prefix, _, variable = key.rpartition("/")
+    scope, _, name = variable.partition(":")
+    return prefix, (scope, name)
 
 
 def _encode(roots, capture):

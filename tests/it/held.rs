@@ -1,0 +1,171 @@
+//! Objects that other variables hold too, and variables without a value: a restore leaves them as the run had them.
+
+use crate::truth::{Added, Case};
+
+#[track_caller]
+fn check(script: &str, after: &str, log: &str) {
+    let added = Added { after, statement: log, deeper: 0 };
+    let with_statement = format!("import afterlog\n{}", added.to(script));
+    let case = Case { torch: false, others: &[], script, with_statement: &with_statement };
+    case.check("probe", &["--checkpoints", "all", "train.py"]);
+    case.check_entered(after, "probe");
+}
+
+/// Variables of the loop come to stand for objects that only others hold from the beginning.
+const CHOSEN: &str = "\
+import random
+
+random.seed(2)
+
+
+class Config:
+    def __init__(self, rate):
+        self.rate = rate
+
+
+class Node:
+    __slots__ = ('value', 'next')
+
+
+MARK = object()
+configs = [Config(k) for k in range(4)]
+table = {config: config.rate * 1.5 for config in configs}
+ring = [Node() for _ in range(3)]
+for k, node in enumerate(ring):
+    node.value, node.next = k, ring[k - 1]
+rows = [[random.random(), k] for k in range(5)]
+current, state, at, score = configs[0], None, ring[0], 0.0
+
+
+def evaluate(n):
+    return configs[n % 4], MARK if n % 2 else None
+
+
+for epoch in range(7):
+    for row in rows:
+        if random.random() < 0.5:
+            current, at = configs[row[1] % 4], at.next
+    score += (current is configs[1]) + table.get(current, 1000.0)
+    picked, state = evaluate(epoch)
+    if state is MARK and picked is configs[epoch % 4]:
+        score += 0.25
+    print(epoch, score)
+";
+
+#[test]
+fn an_object_that_others_hold_is_the_same_object_after_a_restore() {
+    let log =
+        "afterlog.log('probe', [score, state is MARK, [picked is c for c in configs], at in ring, row is rows[4]])";
+    check(CHOSEN, "print(epoch", log);
+    check(CHOSEN, "score += (current", log.replace("state is MARK, [picked is c for c in configs], ", "").as_str());
+}
+
+/// What a variable stood for first goes on to be used by another, changed, while the variable is bound anew.
+const LEFT_BEHIND: &str = "\
+import random
+
+random.seed(3)
+
+
+def run(gathered, n):
+    for k in range(6):
+        gathered.append(random.random())
+        if k == n:
+            gathered = gathered + [1.0]
+    return gathered
+
+
+def train(n):
+    mine = [0.0]
+    got = run(mine, n)
+    return sum(mine), got is mine
+
+
+total, recent = 0.0, []
+first = recent
+for epoch in range(6):
+    gain, same = train(epoch + 1)
+    total += gain + same
+    for k in range(3):
+        recent += [random.random()]
+    if epoch == 2:
+        recent = list(recent)
+    print(epoch, total, len(first))
+";
+
+#[test]
+fn an_object_that_its_variable_left_behind_changed_is_not_taken_from_an_earlier_time() {
+    let log = "afterlog.log('probe', [total, gain, same, first, recent, first is recent])";
+    check(LEFT_BEHIND, "print(epoch", log);
+}
+
+/// A variable that a loop deletes, at module level and in a function.
+const DELETED: &str = "\
+import random
+
+random.seed(9)
+
+
+def main(spare, total):
+    for epoch in range(6):
+        for k in range(3):
+            total += random.random()
+            if k == 1 and epoch % 2 == 0:
+                try:
+                    del spare
+                except NameError:
+                    pass
+        try:
+            total += spare[0]
+        except NameError:
+            total -= 1
+            if epoch % 3 == 0:
+                spare = [random.random()]
+        print(epoch, total)
+
+
+main([1, 2], 0.0)
+";
+
+#[test]
+fn a_variable_without_a_value_has_none_after_a_restore() {
+    let log = "afterlog.log('probe', [total, k])";
+    check(DELETED, "print(epoch", log);
+    let lines = DELETED.replace("def main(spare, total):", "spare, total = [1, 2], 0.0\nif True:");
+    check(&lines.replace("\nmain([1, 2], 0.0)\n", ""), "print(epoch", log);
+}
+
+/// Two objects of a kind in a set that has no order.
+const UNORDERED: &str = "\
+import random
+
+random.seed(1)
+
+
+class Agent:
+    def __init__(self, k):
+        self.k, self.value = k, 0.0
+
+
+class Team:
+    agents = None
+
+
+team = Team()
+team.agents = frozenset([Agent(k) for k in range(12)])
+
+
+def train(team):
+    for agent in sorted(team.agents, key=lambda agent: agent.k):
+        agent.value += agent.k * random.random()
+
+
+for epoch in range(6):
+    train(team)
+    print(epoch, sum(sorted(agent.value for agent in team.agents)))
+";
+
+#[test]
+fn objects_in_a_set_that_has_no_order_are_not_taken_for_each_other() {
+    check(UNORDERED, "print(epoch", "afterlog.log('probe', sorted([agent.k, agent.value] for agent in team.agents))");
+}
