@@ -169,3 +169,100 @@ for epoch in range(6):
 fn objects_in_a_set_that_has_no_order_are_not_taken_for_each_other() {
     check(UNORDERED, "print(epoch", "afterlog.log('probe', sorted([agent.k, agent.value] for agent in team.agents))");
 }
+
+/// A view that PyTorch refuses to be asked about, by an error, from some time on.
+const REFUSING: &str = "\
+import torch
+from torch import nn
+
+torch.manual_seed(0)
+
+
+def main():
+    model = nn.Linear(4, 4)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for epoch in range(5):
+        for x in torch.randn(4, 5, 4):
+            optimizer.zero_grad()
+            model(x).pow(2).mean().backward()
+            optimizer.step()
+        with torch.no_grad():
+            view = model.weight.view(-1)[:5]
+            view *= 0.99
+        for x in torch.randn(4, 5, 4):
+            optimizer.zero_grad()
+            model(x).pow(2).mean().backward()
+            optimizer.step()
+        print(epoch, model.weight.sum().item())
+
+
+main()
+";
+
+#[test]
+fn a_view_that_may_not_be_asked_about_ends_no_training() {
+    let log = "afterlog.log('probe', [view.detach().tolist(), model.weight.tolist()])";
+    for script in [REFUSING, &REFUSING.replace("def main():", "if True:").replace("\nmain()\n", "")] {
+        let added = Added { after: "print(epoch", statement: log, deeper: 0 };
+        let with_statement = format!("import afterlog\n{}", added.to(script));
+        let case = Case { torch: true, others: &[], script, with_statement: &with_statement };
+        case.check("probe", &["--checkpoints", "all", "train.py"]);
+    }
+}
+
+/// A loss that one function computes and another one differentiates, which catches everything.
+const DIFFERENTIATED: &str = "\
+import torch
+from torch import nn
+
+torch.manual_seed(0)
+x = torch.randn(20, 3)
+
+
+class Trainer:
+    def __init__(self):
+        self.model = nn.Linear(3, 1)
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.1)
+
+    def evaluate(self):
+        self.loss = sum(self.model(part).pow(2).mean() for part in x.split(5))
+        return self.loss
+
+    def update(self, loss):
+        try:
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+        except Exception as error:
+            print(error)
+
+
+trainer = Trainer()
+for epoch in range(4):
+    loss = trainer.evaluate()
+    trainer.update(loss)
+    print(epoch, loss.item())
+";
+
+#[test]
+fn what_is_differentiated_elsewhere_is_computed_and_not_restored() {
+    let added = Added {
+        after: "trainer.update(",
+        statement: "afterlog.log('probe', [loss.item(), trainer.model.weight.tolist()])",
+        deeper: 0,
+    };
+    let with_statement = format!("import afterlog\n{}", added.to(DIFFERENTIATED));
+    let case = Case { torch: true, others: &[], script: DIFFERENTIATED, with_statement: &with_statement };
+    case.check("probe", &["--checkpoints", "all", "train.py"]);
+
+    // Where the code does not show it, the replay fails and says so, whatever the script catches.
+    let hidden = DIFFERENTIATED.replace("trainer.update(loss)", "trainer.update(trainer.loss)");
+    let with_statement = format!("import afterlog\n{}", Added { after: "trainer.update(", ..added }.to(&hidden));
+    let case = Case { torch: true, others: &[], script: &hidden, with_statement: &with_statement };
+    let project = case.project();
+    project.write("train.py", &hidden);
+    project.afterlog(&["run", "--checkpoints", "all", "train.py"]).ok();
+    project.write("train.py", &with_statement);
+    let replayed = project.afterlog(&["replay", "probe", "--yes"]);
+    assert!(replayed.stderr.contains("gradients are asked for through"), "{replayed:?}");
+}

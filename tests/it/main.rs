@@ -3,6 +3,7 @@
 mod audit;
 mod bad_input;
 mod blocks;
+mod calls;
 mod cheap;
 mod check;
 mod demo;

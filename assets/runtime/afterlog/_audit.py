@@ -194,7 +194,7 @@ class _Look:
         if type(value) in _BUILT_IN:
             return _container(value, type(value))
         if _kinds.is_tensor(value):
-            return _tensor(value), [value.grad] if value.is_leaf else []
+            return _tensor(value), [value.grad] if _kinds.is_leaf(value) else []
         if _kinds.is_array(value):
             return _array(value)
         state = _kinds.generator_state(value)

@@ -112,7 +112,7 @@ def _children(value, kind):
     if isinstance(value, _kinds.CODE + _kinds.LIVE) or _kinds.is_sink(value):
         return []
     if _kinds.is_tensor(value):
-        return [value.grad] if value.is_leaf and value.grad is not None else []
+        return [value.grad] if _kinds.is_leaf(value) and value.grad is not None else []
     children = []
     if kind is dict:
         for key, item in _kinds.items_of(value, dict):

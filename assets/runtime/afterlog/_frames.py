@@ -50,7 +50,7 @@ def _takes_memory(value, depth=1):
         return depth > 0 and any(_takes_memory(item, depth - 1) for item in items)
     if _kinds.is_tensor(value):
         # Parameters live on anyway.
-        return not (value.is_leaf and value.requires_grad)
+        return not (_kinds.is_leaf(value) and value.requires_grad)
     return _kinds.is_array(value)
 
 

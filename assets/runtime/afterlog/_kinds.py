@@ -89,6 +89,14 @@ def is_tensor(value):
     return module is not None and isinstance(value, module.Tensor)
 
 
+def is_leaf(tensor):
+    """Whether no graph leads to a tensor. Of a view of what was changed since, PyTorch may refuse to say so by an error."""
+    try:
+        return tensor.is_leaf
+    except RuntimeError:
+        return False
+
+
 def is_array(value):
     module = numpy()
     return module is not None and isinstance(value, module.ndarray)

@@ -118,7 +118,7 @@ class Replay(Session):
             return expect, tables
         try:
             beside = self._beside(tables, (plan, frame))
-            self._snapshots.load(skip["checkpoint"], {"": main.frame, "block": frame}, tables + beside)
+            self._snapshots.load(skip["checkpoint"], {"": main.frame, "block": frame}, tables + beside, self._fail)
         except _snapshot.AnotherPath:
             # Something that cannot be captured is not there: executing the block is right all the same.
             return None
@@ -160,7 +160,7 @@ class Replay(Session):
 
     def _load(self, seq, frames, tables):
         try:
-            self._snapshots.load(seq, frames, tables + self._beside(tables))
+            self._snapshots.load(seq, frames, tables + self._beside(tables), self._fail)
             self._reads.restored()
             self._journal.restored(seq)
         except Exception as error:  # noqa: BLE001 - a script may catch everything; it must not go on in a wrong state

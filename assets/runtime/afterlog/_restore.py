@@ -17,10 +17,11 @@ class Restore:
     """Decodes the trees of one capture.
 
     ``tables`` are this process's ``Entries`` by tag; ``entries`` and ``shared`` are the captured ones by variable;
-    ``buffers`` are memoryviews.
+    ``buffers`` are memoryviews. ``fail`` ends the process with a reason: scripts catch exceptions.
     """
 
-    def __init__(self, tables, entries, shared, buffers):
+    def __init__(self, tables, entries, shared, buffers, fail):
+        self._fail = fail
         self._tables = dict(tables)
         self._entries = entries
         self._shared = shared
@@ -228,7 +229,7 @@ class Restore:
         if graph and value.grad_fn is None:
             if self._live(number, None) is not None:
                 raise RestoreError("a tensor has become part of a graph")
-            value = _without_graph(torch, value, self._shared[self._key].get(number) is not None)
+            value = _without_graph(torch, value, self._shared[self._key].get(number) is not None, self._fail)
         self._memo[self._key, number] = value
         if value.is_leaf and value.requires_grad != requires_grad:
             value.requires_grad_(requires_grad)
@@ -310,8 +311,8 @@ def _nothing():
     """What a partial function calls until it is restored."""
 
 
-def _without_graph(torch, value, is_shared):
-    """A tensor that requires gradients, as it did, and says that the graph behind it is gone when one is asked for."""
+def _without_graph(torch, value, is_shared, fail):
+    """A tensor that requires gradients, as it did; when one is asked for, the graph behind it is gone, and the replay ends."""
 
     class Lost(torch.autograd.Function):
         @staticmethod
@@ -320,7 +321,7 @@ def _without_graph(torch, value, is_shared):
 
         @staticmethod
         def backward(context, gradient):
-            raise RestoreError("gradients are asked for through a tensor of which only the value was restored")
+            fail("gradients are asked for through a tensor of which only the value was restored")
 
     with torch.enable_grad():
         return Lost.apply(value.detach().requires_grad_())

@@ -222,10 +222,8 @@ class Session:
         loops, tables = [(main.plan, main.frame)], [("m", main.entries)]
         # The first iteration's start is what the script does before the loop; replay executes that.
         if index == 0:
-            look = self._look(loops, [main.entries])
-            if look is not None:
-                main.remembered = self._adaptive.timed(lambda: _beside.Remembered(look, main.entries))
-                main.before = look.fingerprints, main.remembered
+            main.before = self._look_before(loops, [main.entries])
+            main.remembered = None if main.before is None else main.before[1]
         elif self._adaptive.materialise:
             held = self._seen(loops, tables, main.before, self._roots)
             if held is not None:
@@ -313,10 +311,7 @@ class Session:
         ):
             entries = self._adaptive.timed(lambda: self._walk_block(plan, frame))
             if entries is not None:
-                look = self._look([(main.plan, main.frame), (plan, frame)], [entries, main.entries])
-                if look is not None and main.remembered is not None:
-                    remembered = self._adaptive.timed(lambda: _beside.Remembered(look, entries, main.remembered))
-                    before = look.fingerprints, remembered
+                before = self._look_before([(main.plan, main.frame), (plan, frame)], [entries, main.entries])
         return occurrence, entries, before
 
     def _is_cheap(self, plan):
@@ -334,24 +329,39 @@ class Session:
             kind = {"at": "block_end", "block": plan["key"], "occurrence": occurrence}
             self._capture(kind, lambda: self._roots(plan, frame), tables, held)
 
-    def _look(self, loops, entries):
-        """What the audit sees beside the change sets; None if there is nothing to hold against it later."""
+    def _look_before(self, loops, entries):
+        """What the audit sees beside the change sets, and what of their objects others hold; None if there is nothing to
+        hold against it later.
+        """
         if self._audit.has_failed(loops[-1][0]["key"]):
             return None
+
+        def look():
+            look = self._audit.look(loops, entries)
+            return look.fingerprints, _beside.Remembered(look, entries[0], self._main.remembered)
+
         try:
-            return self._adaptive.timed(lambda: self._audit.look(loops, entries))
+            return self._adaptive.timed(look)
         except Exception as error:  # noqa: BLE001 - then there is no checkpoint, and training goes on
             self._note_once("a checkpoint was not taken: %s: %s" % (type(error).__name__, error))
             return None
 
     def _seen(self, loops, tables, before, roots):
+        """As `_seen_or_raise`; None where that raised."""
+        try:
+            return self._seen_or_raise(loops, tables, before, roots)
+        except Exception as error:  # noqa: BLE001 - as in `_look_before`
+            self._note_once("a checkpoint was not taken: %s: %s" % (type(error).__name__, error))
+            return None
+
+    def _seen_or_raise(self, loops, tables, before, roots):
         """What others hold of the state, if the innermost of the loops has changed nothing but its change set since the
         audit saw ``before``; else None.
         """
         plan, entries = loops[-1][0], [table for _, table in tables]
-        after = None if before is None else self._look(loops, entries)
-        if after is None:
+        if before is None or self._audit.has_failed(plan["key"]):
             return None
+        after = self._adaptive.timed(lambda: self._audit.look(loops, entries))
         fingerprints, remembered = before
         changed = self._audit.changed(plan["key"], fingerprints, after.fingerprints)
         then = "begin at the first iteration" if plan["is_main"] else "always execute it"

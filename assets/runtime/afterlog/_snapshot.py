@@ -246,8 +246,9 @@ class Snapshots:
     def report(self, message):
         self._control.send(message)
 
-    def load(self, seq, frames, tables):
-        """Restores a checkpoint. ``frames`` are the frames to bind variables in, by prefix of their keys.
+    def load(self, seq, frames, tables, fail):
+        """Restores a checkpoint. ``frames`` are the frames to bind variables in, by prefix of their keys; ``fail`` is called
+        when something is asked for later that a checkpoint does not hold.
 
         Raises AnotherPath where that cannot be done, before anything has been.
         """
@@ -270,7 +271,7 @@ class Snapshots:
                 raise AnotherPath("a variable is there that was not in the run")
         entries = {key: part[2] for key, part in index.items()}
         shared = {key: part[3] for key, part in index.items()}
-        restore = Restore(tables, entries, shared, buffers)
+        restore = Restore(tables, entries, shared, buffers, fail)
         bound = {prefix: {} for prefix in frames}
         generators_last = []
         for key, (data, uses, _, _) in index.items():

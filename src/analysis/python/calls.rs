@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use ruff_python_ast::visitor::{Visitor, walk_stmt};
+use ruff_python_ast::visitor::{Visitor, walk_expr, walk_stmt};
 use ruff_python_ast::{Expr, ExprCall, Stmt};
 
 use crate::analysis::python::effects::{Scan, Summary};
@@ -10,6 +10,7 @@ use crate::analysis::python::implicit::{self, Decorated};
 use crate::analysis::python::origin::Origin;
 use crate::analysis::python::parts::{arguments, roots};
 use crate::analysis::python::purity;
+use crate::analysis::python::unnamed::callee;
 
 impl Scan<'_, '_, '_> {
     /// The effects of a call.
@@ -58,6 +59,8 @@ impl Scan<'_, '_, '_> {
             self.make(call, name);
         } else if !program.functions(name).is_empty() && !self.is_variable(name) {
             self.call_units(call, &program.functions(name), 0);
+        } else if self.is_variable(name) && self.is_record_type(name) {
+            // It makes a value of what it is given, and changes neither itself nor that.
         } else if self.is_variable(name) {
             self.spread.insert(name.to_owned());
             if !self.is_torch_module(name) {
@@ -223,6 +226,15 @@ impl Scan<'_, '_, '_> {
         program.units[program.files[program.units[self.unit].file].unit].variables.contains(name)
     }
 
+    /// Whether a variable of this module stands for a type of records and for nothing else: `namedtuple('Step', 'state action')`.
+    fn is_record_type(&self, name: &str) -> bool {
+        let program = self.analyser.program;
+        let unit = program.files[program.units[self.unit].file].unit;
+        let shadowed = self.unit != unit && program.units[self.unit].locals.contains(name);
+        let bindings = bindings(program.units[unit].body, name);
+        !shadowed && !bindings.is_empty() && bindings.into_iter().all(|value| value.is_some_and(makes_record_type))
+    }
+
     /// Whether a variable was made as a torch module, which leaves what it is called with alone.
     fn is_torch_module(&self, name: &str) -> bool {
         struct Made<'n> {
@@ -263,4 +275,34 @@ impl Scan<'_, '_, '_> {
         made.visit_body(module);
         made.found
     }
+}
+
+/// What a body binds a name to: the value of each assignment, None for any other binding of it.
+fn bindings<'a>(body: &'a [Stmt], name: &str) -> Vec<Option<&'a Expr>> {
+    struct Bindings<'n, 'a>(&'n str, Vec<Option<&'a Expr>>);
+    impl<'a> Visitor<'a> for Bindings<'_, 'a> {
+        fn visit_stmt(&mut self, stmt: &'a Stmt) {
+            match stmt {
+                Stmt::Assign(assign) if matches!(&assign.targets[..], [Expr::Name(name)] if name.id == self.0) => {
+                    self.1.push(Some(&assign.value));
+                }
+                _ => walk_stmt(self, stmt),
+            }
+        }
+
+        fn visit_expr(&mut self, expr: &'a Expr) {
+            if expr.as_name_expr().is_some_and(|name| name.id == self.0 && !name.ctx.is_load()) {
+                self.1.push(None);
+            }
+            walk_expr(self, expr);
+        }
+    }
+    let mut bindings = Bindings(name, Vec::new());
+    bindings.visit_body(body);
+    bindings.1
+}
+
+fn makes_record_type(value: &Expr) -> bool {
+    let makers = ["namedtuple", "NamedTuple"];
+    value.as_call_expr().and_then(callee).is_some_and(|name| makers.contains(&name))
 }

@@ -239,7 +239,7 @@ pub(super) fn logs(program: &Program<'_>, calls: &Calls<'_>, found: &FoundLoop<'
         logs.visit_body(body);
         logs.found
     };
-    within(found.unit, found.stmt.body())
+    within(found.unit, &[found.stmt.whole()])
         || found.reaches(program, calls).into_iter().any(|unit| within(unit, program.units[unit].body))
 }
 

@@ -54,7 +54,7 @@ pub fn instrument(script: &str, files: &[SourceFile], inserted: Inserted<'_>) ->
             // What is logged in a block must be known to be.
             let is_block = blocks.contains(&number) && (tells || was_silent);
             if is_main || is_block || has_positions {
-                let mut plan_of = describe(&program, &mut analyser, &loops, number, is_main, is_block);
+                let mut plan_of = describe(&program, &calls, &mut analyser, &loops, number, is_main, is_block);
                 plan_of.wrap = wrap(&program, found, has_positions, was_silent);
                 plan.loops.push(plan_of);
             }
@@ -62,7 +62,7 @@ pub fn instrument(script: &str, files: &[SourceFile], inserted: Inserted<'_>) ->
         }
         let within = |main: &FoundLoop<'_>| main.unit == found.unit && main.holds(found);
         let is_block = !is_main && main.is_some_and(|main| within(&loops[main]) || inside.contains(&found.unit));
-        plan.loops.push(describe(&program, &mut analyser, &loops, number, is_main, is_block));
+        plan.loops.push(describe(&program, &calls, &mut analyser, &loops, number, is_main, is_block));
     }
     if let Some(main) = plan.loops.iter_mut().find(|found| found.is_main) {
         plan.main = Some(main.key.clone());
@@ -116,6 +116,7 @@ fn wrap(program: &Program<'_>, found: &FoundLoop<'_>, has_positions: bool, was_s
 
 fn describe(
     program: &Program<'_>,
+    calls: &Calls<'_>,
     analyser: &mut Analyser<'_, '_>,
     loops: &[FoundLoop<'_>],
     number: usize,
@@ -127,8 +128,10 @@ fn describe(
     let whole = found.stmt.whole();
     let effects = analyser.of_loop(found.unit, &whole);
     let changes = variables(program, found.unit, &effects);
-    let differentiated =
-        is_block && liveness::differentiates_beside(unit.body, program.files[unit.file].module, found.lines);
+    let module = program.files[unit.file].module;
+    let differentiated = is_block
+        && (liveness::differentiates_beside(unit.body, module, found.lines)
+            || hands_on(program, calls, found, &effects.bound));
     let graph = || differentiated.then(|| "gradients are asked for after it, of what it computed".to_owned());
     let live = live(program, found, &changes, is_main);
     LoopPlan {
@@ -152,6 +155,30 @@ fn describe(
         jumpable: is_main && jumpable(program, found),
         wrap: None,
     }
+}
+
+/// Whether what a block assigns is handed to a function that asks for gradients, as in `update(loss)`.
+fn hands_on(program: &Program<'_>, calls: &Calls<'_>, block: &FoundLoop<'_>, bound: &BTreeSet<String>) -> bool {
+    struct HandsOn<'s, F>(&'s FoundLoop<'s>, F, bool);
+    impl<'a, F: Fn(&Stmt) -> bool> Visitor<'a> for HandsOn<'_, F> {
+        fn visit_stmt(&mut self, stmt: &'a Stmt) {
+            let calls = matches!(stmt, Stmt::Expr(_) | Stmt::Assign(_) | Stmt::AugAssign(_) | Stmt::Return(_));
+            if calls && !self.0.stmt.is(stmt) {
+                self.2 |= self.1(stmt);
+            } else if !self.0.stmt.is(stmt) && !matches!(stmt, Stmt::FunctionDef(_) | Stmt::ClassDef(_)) {
+                walk_stmt(self, stmt);
+            }
+        }
+    }
+    let unit = &program.units[block.unit];
+    let asks = |stmt: &Stmt| {
+        let one = std::slice::from_ref(stmt);
+        !liveness::reads(one).is_disjoint(bound)
+            && calls.reached_from(unit.file, one).iter().any(|reached| calls.mentions(*reached).contains("backward"))
+    };
+    let mut found = HandsOn(block, asks, false);
+    found.visit_body(unit.body);
+    found.2
 }
 
 /// The change set as variables of the frame.
@@ -185,7 +212,11 @@ fn variables(program: &Program<'_>, unit: usize, effects: &Effects) -> Vec<Varia
 /// again. What lies outside the frame is taken to be read by anybody.
 fn live(program: &Program<'_>, found: &FoundLoop<'_>, changes: &[Variable], is_main: bool) -> BTreeSet<String> {
     let unit = &program.units[found.unit];
+    // The main loop's iterable was read before it, and will not be again; a block is entered in each iteration.
     let mut read = found.stmt.exposed();
+    if !is_main {
+        read.extend(liveness::exposed(&[found.stmt.whole()], &mut BTreeSet::new()));
+    }
     let mut outside =
         Outside { skip: found, module: program.files[unit.file].module, names: BTreeSet::new(), after_only: is_main };
     unit.body.iter().for_each(|stmt| outside.visit_stmt(stmt));

@@ -51,6 +51,27 @@ impl<'a> LoopStmt<'a> {
         }
     }
 
+    pub(super) fn orelse(self) -> &'a [Stmt] {
+        match self {
+            Self::For(each) => &each.orelse,
+            Self::While(repeated) => &repeated.orelse,
+            Self::Call(_) => &[],
+        }
+    }
+
+    pub(super) fn is_while(self) -> bool {
+        matches!(self, Self::While(_))
+    }
+
+    /// The loop with nothing in it: what it goes over, or its condition.
+    pub(super) fn head(self) -> Stmt {
+        match self.whole() {
+            Stmt::For(each) => Stmt::For(StmtFor { body: vec![].into(), orelse: vec![].into(), ..each }),
+            Stmt::While(repeated) => Stmt::While(StmtWhile { body: vec![].into(), orelse: vec![].into(), ..repeated }),
+            other => other,
+        }
+    }
+
     pub(super) fn whole(self) -> Stmt {
         match self {
             Self::For(each) => Stmt::For(each.clone()),

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use ruff_python_ast::visitor::{Visitor, walk_expr, walk_stmt};
 use ruff_python_ast::{Expr, Stmt};
 
+use crate::analysis::python::implicit::Implicit;
 use crate::analysis::python::instrument;
 use crate::analysis::python::loops::{FoundLoop, Inserted, find_loops, holds};
 use crate::analysis::python::parse::Module;
@@ -175,15 +176,19 @@ fn add(
     reach.blocks.extend(around.into_iter().cloned());
     // Of what these lines mention nothing is left out, so that the file they are in does not matter.
     let reaches = |body: &[Stmt]| calls.reached_from(0, body).contains(&unit);
-    // A method that runs unnamed may run wherever anything is called.
-    let function = &program.units[unit];
-    let anywhere = function.class.is_some() && (function.name.starts_with("__") || IMPLICIT.contains(&function.name));
+    // What runs unnamed, or is handed on as a value, may run wherever anything is called.
+    let anywhere = Implicit::of(program).units.contains(&unit);
     for (block, key) in blocks {
-        if anywhere || reaches(block.stmt.body()) {
+        if anywhere || reaches(&[block.stmt.whole()]) {
             reach.blocks.push(key.clone());
         }
     }
     reach.body |= anywhere || reaches(main.stmt.body());
+    // An iterable is made before the loop, and goes on in it; a condition is evaluated for a last time after it.
+    let head = reaches(&[main.stmt.head()]);
+    reach.before |= head;
+    reach.body |= head;
+    reach.after |= head && main.stmt.is_while() || reaches(main.stmt.orelse());
     let holder = &program.units[main.unit];
     let module = program.units[program.files[0].unit].body;
     let (before, after) = beside(holder.body, main, program);
