@@ -57,6 +57,12 @@ fn an_object_that_others_hold_is_the_same_object_after_a_restore() {
     let log =
         "afterlog.log('probe', [score, state is MARK, [picked is c for c in configs], at in ring, row is rows[4]])";
     check(CHOSEN, "print(epoch", log);
+    // Of a list with more items than are looked at, too.
+    check(
+        &CHOSEN.replace("for k in range(5)]", "for k in range(5000)]"),
+        "print(epoch",
+        log.replace("rows[4]", "rows[-1]").as_str(),
+    );
     check(CHOSEN, "score += (current", log.replace("state is MARK, [picked is c for c in configs], ", "").as_str());
 }
 

@@ -18,22 +18,34 @@ class Held:
 
     def __init__(self, look, variables, entries):
         self._look, self._variables, self._entries = look, variables, entries
-        self._places, self._numbers = None, {}
+        self._places, self._numbers, self._items = None, {}, None
 
     def place_of(self, value):
         """Prefix and name of a variable, and the object's number in it; None if no variable is known to hold it."""
+        at = self._variable_of(value)
+        if at is not None and at not in self._numbers:
+            objects = _objects(self._variables[at], self._entries)
+            self._numbers[at] = {id(known): number for number, known in enumerate(objects)}
+        number = None if at is None else self._numbers[at].get(id(value))
+        return self._item(value) if number is None else (*at, number)
+
+    def _variable_of(self, value):
         if self._look.seen.get(id(value)) is not value:
             return None
         if self._places is None:
             self._places = {identity: at for at, identity in enumerate(self._look.seen)}
         at = self._look.variable_at(self._places[id(value)])
-        if at not in self._variables:
-            return None
-        if at not in self._numbers:
-            objects = _objects(self._variables[at], self._entries)
-            self._numbers[at] = {id(known): number for number, known in enumerate(objects)}
-        number = self._numbers[at].get(id(value))
-        return None if number is None else (*at, number)
+        return at if at in self._variables else None
+
+    def _item(self, value):
+        """The place of what is an item of a variable that holds too many to look at each: its index, counted below zero."""
+        if self._items is None:
+            self._items = {}
+            for at, items in self._variables.items():
+                if type(items) in (list, tuple) and _WHOLE < len(items) <= _MOST:
+                    places = ((id(item), (*at, ~index)) for index, item in enumerate(items) if type(item) not in _kinds.ATOMS)
+                    self._items.update(places)
+        return self._items.get(id(value))
 
 
 class Holders:
@@ -52,6 +64,9 @@ class Holders:
             self._variables = told_apart(self._namespaces())
         *at, number = place
         at = tuple(at)
+        if number < 0:
+            items = self._variables.get(at)
+            return items[~number] if type(items) in (list, tuple) and ~number < len(items) else None
         if at not in self._objects:
             self._objects[at] = _objects(self._variables[at], self._entries) if at in self._variables else []
         return self._objects[at][number] if number < len(self._objects[at]) else None
