@@ -18,6 +18,7 @@ const FILES: &[(&str, &str)] = &[
     ("afterlog/_buffers.py", include_str!("../../assets/runtime/afterlog/_buffers.py")),
     ("afterlog/_capture.py", include_str!("../../assets/runtime/afterlog/_capture.py")),
     ("afterlog/_cuda.py", include_str!("../../assets/runtime/afterlog/_cuda.py")),
+    ("afterlog/_entries.py", include_str!("../../assets/runtime/afterlog/_entries.py")),
     ("afterlog/_flordb.py", include_str!("../../assets/runtime/afterlog/_flordb.py")),
     ("afterlog/_foreign.py", include_str!("../../assets/runtime/afterlog/_foreign.py")),
     ("afterlog/_frames.py", include_str!("../../assets/runtime/afterlog/_frames.py")),

@@ -7,7 +7,7 @@ was when the main loop began.
 """
 import types
 
-from . import _capture, _kinds
+from . import _entries, _kinds
 
 #: Objects that are looked at in one variable, items of one container, and objects in all that the change sets lead to.
 _MOST_IN_ONE, _WHOLE, _MOST = 5_000, 4_096, 500_000
@@ -96,7 +96,7 @@ def _objects(root, entries):
         # Sets have another order in each process.
         if kind in (set, frozenset) or kind is not None and kind.__len__(value) > _WHOLE:
             continue
-        stack.extend(reversed(_capture.children(value)))
+        stack.extend(reversed(_entries.children(value)))
     return list(seen.values())
 
 
@@ -117,7 +117,7 @@ class Remembered:
             if isinstance(value, _kinds.ATOMS) or id(value) in self._shallow or earlier and earlier.holds(value):
                 continue
             self._shallow[id(value)] = look.shallow(value)
-            stack.extend(_capture.children(value))
+            stack.extend(_entries.children(value))
 
     def holds(self, value):
         """Whether this was among the objects then. An object at the address of one that is gone was not."""
@@ -131,7 +131,7 @@ class Remembered:
         waiting = [value for value in look.frontier.values() if id(value) not in direct]
         if not waiting:
             return False
-        reached = _capture.walk_variables(roots).numbers
+        reached = _entries.walk(roots).numbers
         seen = set()
         while waiting:
             value = waiting.pop()
@@ -140,7 +140,7 @@ class Remembered:
             seen.add(id(value))
             if not (isinstance(value, tuple) or _is_plain_code(value) or self._is_as_it_was(value, look)):
                 return True
-            waiting.extend(_capture.children(value))
+            waiting.extend(_entries.children(value))
         return False
 
     def _is_as_it_was(self, value, look):

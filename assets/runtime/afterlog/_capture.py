@@ -10,137 +10,17 @@ equal states have equal trees however they came about.
 import array
 import collections
 import functools
-import hashlib
 import io
 import marshal
 import pickle
 import types
-import weakref
 
 from . import _kinds
+from ._entries import is_bound_builtin
 from ._kinds import NotCapturable
 
 #: Tensors and lists of a data set beyond this size are taken as constant.
 DATASET_CONSTANT = 4096
-
-
-class Entries:
-    """The objects that existed at some moment, numbered by walking variables in order.
-
-    Objects that cannot be referred to weakly (lists, dicts) are kept alive; tensors, modules and the like are not.
-    """
-
-    def __init__(self):
-        self.numbers = {}
-        self.objects = []
-        #: What kinds of objects were found in which order: equal in a process that is in the same state.
-        self.digest = b""
-
-    def add(self, value):
-        number = len(self.objects)
-        if type(value) in (dict, list):
-            # Most objects of a large state are these, and cannot be referred to weakly.
-            reference = functools.partial(_itself, value)
-        else:
-            try:
-                reference = weakref.ref(value)
-            except TypeError:
-                reference = functools.partial(_itself, value)
-        self.objects.append(reference)
-        self.numbers[id(value)] = number
-
-    def number_of(self, value):
-        """The object's number, or None if it did not exist then."""
-        number = self.numbers.get(id(value))
-        # The id may have been reused since by another object.
-        return number if number is not None and self.objects[number]() is value else None
-
-    def get(self, number):
-        """The object of that number; None if there is none (any more)."""
-        return self.objects[number]() if number < len(self.objects) else None
-
-
-def walk_variables(variables):
-    """The same of variables, [(key, value)]."""
-    return walk(value for _, value in variables if value is not _kinds.UNBOUND)
-
-
-def _itself(value):
-    return value
-
-
-def walk(roots):
-    """Numbers every object with an identity that the variables lead to."""
-    entries = Entries()
-    kinds = []
-    stack = list(reversed(list(roots)))
-    while stack:
-        value = stack.pop()
-        if isinstance(value, _kinds.ATOMS) or id(value) in entries.numbers:
-            continue
-        kind = _kinds.container_kind(value)
-        if kind is tuple:
-            stack.extend(reversed(_kinds.items_of(value, kind)))
-            continue
-        entries.add(value)
-        kinds.append(type(value).__qualname__)
-        stack.extend(reversed(_children(value, kind)))
-    entries.digest = hashlib.blake2b("\n".join(kinds).encode("utf-8", "replace"), digest_size=16).digest()
-    return entries
-
-
-def children(value):
-    """What any object leads to, in a fixed order; nothing of sets, which have none."""
-    kind = _kinds.container_kind(value)
-    return _kinds.items_of(value, kind) if kind is tuple else _children(value, kind)
-
-
-def _children(value, kind):
-    """What an object leads to, in a fixed order."""
-    if type(value) is list:
-        return [item for item in value if type(item) not in _kinds.ATOMS]
-    if type(value) is dict:
-        return [part for item in value.items() for part in item if type(part) not in _kinds.ATOMS]
-    if isinstance(value, types.MethodType):
-        return [value.__self__]
-    if _is_bound_builtin(value):
-        return [value.__self__]
-    if type(value) is functools.partial:
-        return [value.func, value.args, value.keywords, value.__dict__]
-    if isinstance(value, types.FunctionType):
-        return [value.__dict__] + [item for cell in value.__closure__ or () for item in _contents(cell)]
-    if isinstance(value, _kinds.CODE + _kinds.LIVE) or _kinds.is_sink(value):
-        return []
-    if _kinds.is_tensor(value):
-        return [value.grad] if _kinds.is_leaf(value) and value.grad is not None else []
-    children = []
-    if kind is dict:
-        for key, item in _kinds.items_of(value, dict):
-            children.append(key)
-            children.append(item)
-    elif kind in (list, collections.deque):
-        children.extend(item for item in _kinds.items_of(value, kind) if type(item) not in _kinds.ATOMS)
-    if hasattr(value, "__dict__"):
-        children.append(value.__dict__)
-    if not isinstance(value, _kinds.CODE):
-        for name in _kinds.slots_of(type(value)):
-            if hasattr(value, name):
-                children.append(getattr(value, name))
-    return children
-
-
-def _contents(cell):
-    try:
-        return [cell.cell_contents]
-    except ValueError:
-        return []
-
-
-def _is_bound_builtin(value):
-    """Whether this is a method of a built-in object: ``items.append``."""
-    if not isinstance(value, types.BuiltinFunctionType):
-        return False
-    return not isinstance(value.__self__, (types.ModuleType, type, type(None)))
 
 
 class Capture:
@@ -345,14 +225,14 @@ class Capture:
             except NotCapturable:
                 pass
         number, entry = self._number(value)
-        if entry is None and (isinstance(value, types.MethodType) or _is_bound_builtin(value)):
+        if entry is None and (isinstance(value, types.MethodType) or is_bound_builtin(value)):
             # Bound to the same object again, not to a copy of it.
             return ("bound", number, self._node(value.__self__), value.__name__)
         if entry is None:
             return ("pickle", number, self._pickle(value))
         begun = self._begin()
         try:
-            if isinstance(value, types.MethodType) or _is_bound_builtin(value):
+            if isinstance(value, types.MethodType) or is_bound_builtin(value):
                 return ("method", number, self._node(value.__self__))
             if isinstance(value, types.FunctionType) and (value.__closure__ or value.__dict__):
                 return ("function", number, self._cells(value), self._attributes(value))

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 
-from . import _arguments, _beside, _capture, _handsfree, _journal, _reads, _snapshot
+from . import _arguments, _beside, _entries, _handsfree, _journal, _reads, _snapshot
 from ._kinds import BESIDE
 from ._session import SKIP, Session, _how, _length, _scalar
 
@@ -113,7 +113,7 @@ class Replay(Session):
         skip, expect = wanted(step["skip"]), wanted(step["expect"])
         if skip is None and expect is None:
             return None
-        tables = [("b", _capture.walk_variables(self._roots(plan, frame))), ("m", main.entries)]
+        tables = [("b", _entries.walk(self._roots(plan, frame))), ("m", main.entries)]
         if skip is None:
             return expect, tables
         try:

@@ -9,7 +9,7 @@ import threading
 import traceback
 from contextlib import contextmanager
 
-from . import _arguments, _audit, _beside, _capture, _frames, _handsfree, _journal, _snapshot, _values
+from . import _arguments, _audit, _beside, _entries, _frames, _handsfree, _journal, _snapshot, _values
 from ._adaptive import Adaptive
 
 _MAX_TRACEBACK = 20_000
@@ -202,7 +202,7 @@ class Session:
             self.on_main(frame)
         self._adaptive.enter()
         try:
-            self._main.entries = self._adaptive.timed(lambda: _capture.walk_variables(self._roots()))
+            self._main.entries = self._adaptive.timed(lambda: _entries.walk(self._roots()))
         except Exception as error:  # noqa: BLE001 - then there are no checkpoints, and training goes on
             self._note_once("no checkpoints: %s: %s" % (type(error).__name__, error))
 
@@ -380,7 +380,7 @@ class Session:
 
     def _walk_block(self, plan, frame):
         try:
-            return _capture.walk_variables(self._roots(plan, frame))
+            return _entries.walk(self._roots(plan, frame))
         except Exception as error:  # noqa: BLE001 - then this block has no checkpoint, and training goes on
             self._note_once("no checkpoint of %s: %s: %s" % (plan["name"], type(error).__name__, error))
             return None
