@@ -1,7 +1,7 @@
 //! The three formats: torch's (`torch.load(…, weights_only=True)`), safetensors, and NumPy's npz.
 
 use std::collections::HashMap;
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
 use std::rc::Rc;
 
 use super::kinds;
@@ -9,7 +9,7 @@ use super::value::{Tensor, Value, word};
 use super::zip::Zip;
 
 /// Writes what torch loads as a dict of these variables. Gives the paths of what it has no form for.
-pub(super) fn write_pt(out: impl Write, variables: &[(String, Value)]) -> io::Result<Vec<String>> {
+pub(super) fn write_pt(out: impl Write + Seek, variables: &[(String, Value)]) -> io::Result<Vec<String>> {
     let mut pickle = Pickle { bytes: vec![0x80, 2], storages: Vec::new(), known: HashMap::new(), left_out: Vec::new() };
     let entries = variables.iter().map(|(name, value)| (Value::Text(name.clone()), value.clone())).collect();
     pickle.value(&Value::Dict(entries), "");
@@ -184,7 +184,7 @@ impl Flat {
 }
 
 /// Writes an npz. Gives the paths of what it has no form for.
-pub(super) fn write_npz(out: impl Write, variables: &[(String, Value)]) -> io::Result<Vec<String>> {
+pub(super) fn write_npz(out: impl Write + Seek, variables: &[(String, Value)]) -> io::Result<Vec<String>> {
     let flat = flatten(variables);
     let mut zip = Zip::new(out);
     let mut left_out = Vec::new();
