@@ -129,6 +129,10 @@ fn decompress_planes(mut bytes: &[u8], size: usize, raw_len: usize) -> Option<Ve
     while let Some((length, rest)) = bytes.split_first_chunk::<4>() {
         let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
         let plane = rest.get(..length)?;
+        // However many planes damaged or hostile bytes claim, no more than the chunk is ever unpacked.
+        if planes.len() + items > raw_len {
+            return None;
+        }
         if length == items {
             planes.extend_from_slice(plane);
         } else {

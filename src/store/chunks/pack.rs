@@ -92,6 +92,17 @@ pub(super) fn list(path: &Path) -> Result<(Vec<Record>, u64), ChunkError> {
     Ok((records, at))
 }
 
+/// Whether a record seems to begin somewhere behind what lies at this offset, where listing ended: then that is no torn
+/// end but damage with sound records behind it.
+pub(super) fn goes_on_behind(path: &Path, end: u64) -> Result<bool, ChunkError> {
+    let file = File::open(path).map_err(files::at("open", path))?;
+    let length = file.metadata().map_err(files::at("read", path))?.len();
+    let behind = usize::try_from(length.saturating_sub(end + 1)).unwrap_or(0);
+    let mut tail = vec![0; behind];
+    file.read_exact_at(&mut tail, end + 1).map_err(files::at("read", path))?;
+    Ok(tail.windows(RECORD_MAGIC.len()).any(|four| four == RECORD_MAGIC))
+}
+
 /// Reads a record's header; what follows it is its base, where it has one.
 pub(super) fn parse(header: &[u8], offset: u64) -> Option<Record> {
     let number = |at: usize| Some(u32::from_le_bytes(header.get(at..at + 4)?.try_into().ok()?));

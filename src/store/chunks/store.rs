@@ -55,10 +55,17 @@ impl ChunkStore {
         Ok(store)
     }
 
-    /// Takes the records of a pack into the index.
+    /// Takes the records of a pack into the index. Of a chunk that recorders stored at once the least deep copy counts:
+    /// each was written as the difference to a base that was less deep, so that no chain gets longer nor leads back to
+    /// itself, whichever packs it passes through.
     pub(super) fn list(&mut self, number: usize) {
         let Ok((records, _)) = pack::list(&self.packs[number].path) else { return };
-        self.index.extend(records.into_iter().map(|record| (record.hash, (number, record))));
+        for record in records {
+            let known = self.index.get(&record.hash);
+            if known.is_none_or(|(_, known)| record.depth < known.depth) {
+                self.index.insert(record.hash, (number, record));
+            }
+        }
     }
 
     /// Paths of all packs, in order of their names.
@@ -235,6 +242,38 @@ mod tests {
         let store = ChunkStore::open(&layout).expect("opens");
         assert_eq!(store.read(&a).expect("reads"), first);
         assert_eq!(store.read(&b).expect("reads"), second);
+    }
+
+    /// Weights after so many small steps.
+    fn weights(step: u32) -> Vec<u8> {
+        let mut bytes = bytes(3, 1 << 16);
+        for (number, item) in (0_u32..).zip(bytes.as_chunks_mut::<4>().0) {
+            let mantissa = u32::from_le_bytes(*item) & 0x003f_ffff;
+            *item = (0x3d00_0000 + mantissa + step * (number % 97)).to_le_bytes();
+        }
+        bytes
+    }
+
+    #[test]
+    fn what_recorders_store_at_once_in_chains_of_their_own_is_all_read_back() {
+        // What is the first of one's chain is the last of the other's.
+        for orders in [[[0, 1, 2, 3], [4, 5, 6, 0]], [[4, 5, 6, 0], [0, 1, 2, 3]], [[3, 2, 1, 0], [0, 4, 5, 6]]] {
+            let dir = tempfile::tempdir().expect("folder");
+            let layout = Layout::create(dir.path()).expect("store");
+            // Neither sees what the other writes.
+            let mut writers = ["a", "b"].map(|name| PackWriter::create(&layout, name).expect("packs"));
+            for (writer, steps) in writers.iter_mut().zip(orders) {
+                let mut before = None;
+                for step in steps {
+                    before = Some(writer.put(&weights(step), FLOATS, before.as_ref()).expect("stored").0);
+                }
+            }
+            let store = ChunkStore::open(&layout).expect("opens");
+            for step in 0..7 {
+                let hash = blake3::hash(&weights(step));
+                assert!(store.read_chunk(hash.as_bytes()).expect("reads") == weights(step), "step {step}");
+            }
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use super::pack::{self, MAX_DEPTH, PACK_MAGIC, Record};
+use super::store::Pack;
 use super::{CHUNK_BYTES, ChunkError, ChunkStore, Hash, PacksLock, encoding};
 use crate::base::files::{self, at};
 use crate::store::layout::Layout;
@@ -42,8 +43,9 @@ pub fn sweep<E: From<ChunkError>>(
 ) -> Result<Swept, E> {
     remove_unfinished(layout)?;
     let store = ChunkStore::open(layout)?;
-    let mut sweep = Sweep { layout, store, live, needed: HashMap::new(), thorough, swept: Swept::default() };
-    sweep.complete_packs();
+    let mut sweep =
+        Sweep { layout, store, live, needed: HashMap::new(), noted: Vec::new(), thorough, swept: Swept::default() };
+    sweep.note_all_needs();
     // Differences stand in later packs than their bases, as a rule: what needs an earlier chunk is seen to first.
     for number in (0..sweep.store.packs.len()).rev() {
         if !keep(&sweep.store.packs[number].path) {
@@ -70,6 +72,8 @@ struct Sweep<'a> {
     live: HashSet<Hash>,
     /// The packs with differences to a chunk.
     needed: HashMap<Hash, HashSet<usize>>,
+    /// How much of each pack that takes into account.
+    noted: Vec<u64>,
     thorough: bool,
     swept: Swept,
 }
@@ -83,12 +87,34 @@ struct Fate {
 }
 
 impl Sweep<'_> {
-    /// Notes what the differences of all packs need.
-    fn complete_packs(&mut self) {
+    /// Notes what the differences of all packs need, as far as that is not known.
+    fn note_all_needs(&mut self) {
+        self.noted.resize(self.store.packs.len(), 0);
         for number in 0..self.store.packs.len() {
-            let Ok((records, _)) = pack::list(&self.store.packs[number].path) else { continue };
+            let path = &self.store.packs[number].path;
+            if fs::metadata(path).is_ok_and(|meta| meta.len() == self.noted[number]) {
+                continue;
+            }
+            let Ok((records, end)) = pack::list(path) else { continue };
+            self.noted[number] = end;
             self.note_needs(number, &records);
         }
+    }
+
+    /// Notes what has come to be needed since, by packs that have grown and by new ones. To be called under the lock.
+    fn note_new_needs(&mut self) -> Result<(), ChunkError> {
+        for path in ChunkStore::pack_paths(self.layout)? {
+            if !self.store.packs.iter().any(|pack| pack.path == path) {
+                self.store.packs.push(Pack { path, file: None });
+            }
+        }
+        self.note_all_needs();
+        Ok(())
+    }
+
+    /// Whether a pack other than this one has a difference to the chunk.
+    fn is_needed_outside(&self, number: usize, hash: &Hash) -> bool {
+        self.needed.get(hash).is_some_and(|packs| packs.iter().any(|pack| *pack != number))
     }
 
     fn note_needs(&mut self, number: usize, records: &[Record]) {
@@ -122,10 +148,11 @@ impl Sweep<'_> {
         let Ok((records, end)) = pack::list(&path) else { return Ok(None) };
         let length = fs::metadata(&path).map_err(at("read", &path))?.len();
         // More than a torn record is damage, and what lies behind it may be needed.
-        if length - end > 2 * CHUNK_BYTES as u64 {
+        let torn = length.saturating_sub(end);
+        if torn > 2 * CHUNK_BYTES as u64 || (torn > 0 && pack::goes_on_behind(&path, end)?) {
             return Ok(None);
         }
-        let outside = |hash: &Hash| self.needed.get(hash).is_some_and(|packs| packs.iter().any(|pack| *pack != number));
+        let outside = |hash: &Hash| self.is_needed_outside(number, hash);
         // What stays only because others need it stays as it is, and so does what it is the difference to.
         let mut inside: HashSet<Hash> = HashSet::new();
         for record in records.iter().rev() {
@@ -137,7 +164,7 @@ impl Sweep<'_> {
         }
         let stays = |record: &Record| self.live.contains(&record.hash) || inside.contains(&record.hash);
         let (stay, go): (Vec<Record>, Vec<Record>) = records.into_iter().partition(stays);
-        let freed = go.iter().map(Record::bytes).sum::<u64>() + (length - end);
+        let freed = go.iter().map(Record::bytes).sum::<u64>() + torn;
         let pays = freed > 0 && (self.thorough || freed * WORTH >= length);
         Ok((stay.is_empty() || pays).then_some(Fate { path, length, stay, go }))
     }
@@ -192,8 +219,10 @@ impl Sweep<'_> {
     ) -> Result<(), E> {
         let lock = PacksLock::exclusive(self.layout).map_err(ChunkError::from)?;
         self.live.extend(more()?);
+        self.note_new_needs()?;
         // Rare: a recorder has found a chunk here that no checkpoint had any more. The next sweep sees to it.
-        if fate.go.iter().any(|record| self.live.contains(&record.hash)) {
+        let wanted = |hash: &Hash| self.live.contains(hash) || self.is_needed_outside(number, hash);
+        if fate.go.iter().any(|record| wanted(&record.hash)) {
             return Ok(());
         }
         if fate.stay.is_empty() {
@@ -210,22 +239,18 @@ impl Sweep<'_> {
         }
         files::sync_folder(&self.layout.packs()).map_err(ChunkError::from)?;
         drop(lock);
-        self.relist(number, fate);
+        self.relist(number);
         Ok(())
     }
 
     /// Takes in what a pack holds now.
-    fn relist(&mut self, number: usize, fate: &Fate) {
-        for record in &fate.go {
-            if self.store.index.get(&record.hash).is_some_and(|(pack, _)| *pack == number) {
-                self.store.index.remove(&record.hash);
-            }
-        }
+    fn relist(&mut self, number: usize) {
+        self.store.index.retain(|_, (pack, _)| *pack != number);
         self.needed.values_mut().for_each(|packs| {
             packs.remove(&number);
         });
-        let records = pack::list(&fate.path).map(|(records, _)| records).unwrap_or_default();
-        self.note_needs(number, &records);
+        self.noted[number] = 0;
+        self.note_all_needs();
         self.store.list(number);
     }
 }
@@ -237,6 +262,7 @@ mod tests {
 
     use super::super::{CHUNK_BYTES, ChunkError, ChunkStore, Hash, ItemKind, PackWriter, StoredBuffer};
     use super::sweep;
+    use crate::base::files;
     use crate::store::layout::Layout;
 
     const FLOATS: ItemKind = ItemKind { size: 4, is_float: true };
@@ -324,6 +350,50 @@ mod tests {
         let open = |pack: &Path| pack.ends_with("0000000002.pack");
         sweep(&layout, HashSet::new(), &open, &mut || Ok::<_, ChunkError>(Vec::new()), true).expect("sweeps");
         is_sound(&layout, &all, &[7]);
+    }
+
+    #[test]
+    fn what_a_difference_stored_meanwhile_is_the_difference_to_stays() {
+        let dir = tempfile::tempdir().expect("folder");
+        let layout = Layout::create(dir.path()).expect("store");
+        let all = stored(&layout, 2);
+        let mut writer = PackWriter::create(&layout, "0000000003").expect("packs");
+        let mut put = None;
+        let mut more = || {
+            // The base is no checkpoint's any more; only what is stored now is known to the journal.
+            let (buffer, _) = writer.put(&weights(2), FLOATS, Some(&all[1]))?;
+            put.get_or_insert(buffer.clone());
+            Ok::<_, ChunkError>(buffer.hashes().collect())
+        };
+        sweep(&layout, HashSet::new(), &|_: &Path| false, &mut more, true).expect("sweeps");
+        let store = ChunkStore::open(&layout).expect("packs");
+        assert!(store.read(&put.expect("stored")).expect("reads") == weights(2));
+    }
+
+    #[test]
+    fn a_damaged_header_near_the_end_does_not_cost_what_stands_behind_it() {
+        let dir = tempfile::tempdir().expect("folder");
+        let layout = Layout::create(dir.path()).expect("store");
+        let mut writer = PackWriter::create(&layout, "0000000001").expect("packs");
+        let contents = [1_u8, 2, 3].map(|seed| vec![seed; 3000]);
+        let buffers = contents.each_ref().map(|raw| writer.put(raw, ItemKind::BYTES, None).expect("stored").0);
+        let path = writer.path().expect("written").to_owned();
+        let sound = std::fs::read(&path).expect("pack");
+        let second = sound.windows(4).enumerate().filter(|(_, four)| four == b"CHNK").nth(1).expect("a record").0;
+        let mut damaged = sound.clone();
+        damaged[second] ^= 1;
+        files::write_atomic(&path, &damaged).expect("damaged");
+        let mut more = || Ok::<_, ChunkError>(Vec::new());
+        for wanted in [live([&buffers[2]]), live([&buffers[0], &buffers[2]])] {
+            sweep(&layout, wanted, &|_: &Path| false, &mut more, true).expect("sweeps");
+        }
+        let mut repaired = std::fs::read(&path).expect("still there");
+        repaired[second] ^= 1;
+        files::write_atomic(&path, &repaired).expect("repaired");
+        let store = ChunkStore::open(&layout).expect("packs");
+        for (buffer, raw) in buffers.iter().zip(&contents) {
+            assert!(store.read(buffer).expect("reads") == *raw);
+        }
     }
 
     #[test]

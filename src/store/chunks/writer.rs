@@ -105,6 +105,8 @@ impl PackWriter {
 
     /// The record of a chunk, and whether it is the difference to its base.
     fn record(&self, hash: &Hash, chunk: &[u8], kind: ItemKind, base: Option<&String>) -> (Vec<u8>, bool) {
+        // One that is known and yet stored again has lost its base: only by itself it takes that copy's place.
+        let base = base.filter(|_| !self.store.index.contains_key(hash));
         let base = base.and_then(|hex| from_hex(hex)).and_then(|base| {
             let (_, record) = self.store.index.get(&base)?;
             (record.depth < MAX_DEPTH).then_some((base, record.depth + 1))
@@ -144,8 +146,10 @@ impl PackWriter {
         let path = self.layout.packs().join(format!("{name}.pack"));
         let mut file =
             OpenOptions::new().create_new(true).append(true).open(&path).map_err(files::at("create", &path))?;
-        file.write_all(PACK_MAGIC).map_err(files::at("write", &path))?;
         self.next += 1;
+        file.write_all(PACK_MAGIC).map_err(files::at("write", &path))?;
+        // What a journal names must be found after a power cut, and so must its file.
+        files::sync_folder(&self.layout.packs())?;
         self.written = PACK_MAGIC.len() as u64;
         self.store.packs.push(Pack { path: path.clone(), file: None });
         self.file = Some((file, path, self.store.packs.len() - 1));
