@@ -4,6 +4,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::base::files::{self, FileError};
 use crate::base::ids::{JobId, RunId};
@@ -184,17 +185,28 @@ pub mod names {
     pub const WORKER_LOG: &str = "worker.log";
 }
 
+/// How often a lock is asked for, and how long between.
+const ATTEMPTS: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(1);
+
 /// An exclusive lock on a file, held until every process that inherited it has closed it, or one of them releases it.
 pub struct Lock(File);
 
 impl Lock {
-    /// Takes the lock at once, or gives `None` where another process holds it.
+    /// Takes the lock, or gives `None` where another process holds it for more than the moment in which it asks whether
+    /// somebody does.
     ///
     /// # Errors
     /// If the file cannot be made.
     pub fn acquire(path: &Path) -> Result<Option<Self>, FileError> {
         let file = OpenOptions::new().create(true).append(true).open(path).map_err(files::at("lock", path))?;
-        Ok(file.try_lock().is_ok().then_some(Self(file)))
+        for _ in 0..ATTEMPTS {
+            if file.try_lock().is_ok() {
+                return Ok(Some(Self(file)));
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Ok(None)
     }
 
     /// The locked file, to be inherited by a child.
@@ -209,10 +221,13 @@ impl Lock {
     }
 }
 
-/// Whether some process holds the lock on this file.
+/// Whether some process holds the lock on this file. What cannot be found out counts as held: others remove only what
+/// nobody holds.
 pub fn is_held(path: &Path) -> bool {
-    let Ok(file) = File::open(path) else { return false };
-    file.try_lock_shared().is_err()
+    match File::open(path) {
+        Ok(file) => file.try_lock_shared().is_err(),
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+    }
 }
 
 #[cfg(test)]
@@ -229,6 +244,27 @@ mod tests {
         assert!(matches!(Layout::open(dir.path()), Err(LayoutError::BadFormat { .. })));
         crate::base::files::write_atomic(&layout.store().join("format"), b"2\n").expect("written");
         assert!(matches!(Layout::open(dir.path()), Err(LayoutError::TooNew { found: 2, .. })));
+    }
+
+    #[test]
+    fn a_lock_that_cannot_be_asked_for_counts_as_held() {
+        let dir = tempfile::tempdir().expect("folder");
+        let path = dir.path().join("lock");
+        std::os::unix::fs::symlink(&path, &path).expect("a link that leads nowhere");
+        assert!(is_held(&path));
+    }
+
+    #[test]
+    fn whoever_asks_for_a_lock_gets_it_while_others_look_at_it() {
+        let dir = tempfile::tempdir().expect("folder");
+        let path = dir.path().join("lock");
+        drop(Lock::acquire(&path).expect("file").expect("free"));
+        std::thread::scope(|scope| {
+            let looks = scope.spawn(|| (0..20_000).filter(|_| is_held(&path)).count());
+            while !looks.is_finished() {
+                assert!(Lock::acquire(&path).expect("file").is_some());
+            }
+        });
     }
 
     #[test]
