@@ -22,8 +22,8 @@ pub(super) struct RunInventory {
     pub(super) damaged: bool,
     pub(super) stored: Vec<StoredCheckpoint>,
     pub(super) dropped: BTreeSet<u64>,
-    /// Whether its recorder may store more, and where its journal then goes on.
-    open: Option<u64>,
+    /// Where its journal goes on. Whether a recorder does is not asked: one that just begins holds no lock yet.
+    next_offset: u64,
 }
 
 /// Everything that was ever stored, and every chunk that is.
@@ -43,8 +43,8 @@ impl RunInventory {
         let read = stored::read(layout, &run, 0)?;
         let fixed = (running && own != Some(&run)) || replayed.contains(&run);
         let dropped = stored::dropped(layout, &run)?;
-        let open = running.then_some(read.next_offset);
-        Ok(Self { run, fixed, damaged: read.damaged, stored: read.checkpoints, dropped, open })
+        let next_offset = read.next_offset;
+        Ok(Self { run, fixed, damaged: read.damaged, stored: read.checkpoints, dropped, next_offset })
     }
 
     /// Its checkpoints by the iteration that follows them, in order, whether they are still there or not.
@@ -155,15 +155,14 @@ impl Inventory {
                 damaged: false,
                 stored: Vec::new(),
                 dropped,
-                open: Some(0),
+                next_offset: 0,
             });
         }
         let mut found = Vec::new();
         for run in &mut self.runs {
-            let Some(offset) = run.open else { continue };
-            let read = stored::read(layout, &run.run, offset)?;
+            let read = stored::read(layout, &run.run, run.next_offset)?;
             found.extend(read.checkpoints.iter().flat_map(hashes));
-            run.open = Some(read.next_offset);
+            run.next_offset = read.next_offset;
         }
         Ok(found)
     }
@@ -177,5 +176,44 @@ impl Inventory {
             total += if meta.is_dir() { Self::folder_bytes(&entry.path())? } else { meta.len() };
         }
         Ok(total)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Inventory;
+    use crate::base::ids::RunId;
+    use crate::engine::checkpoint::StoredCheckpoint;
+    use crate::model::position::Position;
+    use crate::model::run::{Checkpoint, CheckpointKind};
+    use crate::store::chunks::{ItemKind, PackWriter};
+    use crate::store::journal::{Event, Writer};
+    use crate::store::layout::{Layout, names};
+
+    #[test]
+    fn what_a_run_seen_before_its_lock_stores_is_needed() {
+        let dir = tempfile::tempdir().expect("folder");
+        let layout = Layout::create(dir.path()).expect("store");
+        let run = RunId::generate();
+        std::fs::create_dir_all(layout.run(&run)).expect("a run that begins");
+        let mut inventory = Inventory::read(&layout, None).expect("reads");
+        let mut pack = PackWriter::create(&layout, run.as_str()).expect("packs");
+        let (skeleton, _) = pack.put(b"tree", ItemKind::BYTES, None).expect("stored");
+        let checkpoint = Checkpoint {
+            seq: 0,
+            kind: CheckpointKind::IterationStart,
+            iteration: 0,
+            position: Position(Vec::new()),
+            bytes: 4,
+            stored_bytes: 4,
+            stall_ns: 0,
+            missing: Default::default(),
+            digests: Default::default(),
+        };
+        let stored = StoredCheckpoint { checkpoint, skeleton: skeleton.clone(), buffers: Vec::new() };
+        let json = serde_json::to_string(&stored).expect("json");
+        let mut journal = Writer::open(&layout.run(&run).join(names::RECORDER)).expect("journal");
+        journal.append(&[Event::Stored(json)]).expect("written");
+        assert_eq!(inventory.more(&layout).expect("reads"), skeleton.hashes().collect::<Vec<_>>());
     }
 }
