@@ -116,9 +116,8 @@ impl Worker {
                     json!({ "t": "stored", "seq": seq, "buffer": buffer, "ok": false, "stop": true, "reason": reason })
                 }
             };
-            if writeln!(answers, "{answer}").is_err() {
-                // It has ended; what it had sent before is still to be read.
-            }
+            // If it has ended, what it had sent before is still to be read.
+            let _ = writeln!(answers, "{answer}");
         }
         self
     }
