@@ -20,6 +20,13 @@ pub struct StoredCheckpoint {
     pub buffers: Vec<StoredBuffer>,
 }
 
+impl StoredCheckpoint {
+    /// All that it consists of.
+    pub fn all_buffers(&self) -> impl Iterator<Item = &StoredBuffer> {
+        std::iter::once(&self.skeleton).chain(&self.buffers)
+    }
+}
+
 /// What Python says of a capture that it has put into a shared buffer. Places are offsets and lengths in bytes.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Capture {

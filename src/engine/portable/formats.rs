@@ -1,6 +1,6 @@
 //! The three formats: torch's (`torch.load(…, weights_only=True)`), safetensors, and NumPy's npz.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Seek, Write};
 use std::rc::Rc;
 
@@ -190,6 +190,10 @@ pub(super) fn write_npz(out: impl Write + Seek, variables: &[(String, Value)]) -
     let mut left_out = Vec::new();
     for (path, tensor) in &flat.tensors {
         let name = format!("{path}.npy");
+        if !zip.takes(&name) {
+            left_out.push(path.clone());
+            continue;
+        }
         match kinds::find(&tensor.kind).map(|kind| kind.npy) {
             Some(Some(npy)) => zip.add(&name, &[&npy_header(npy, &tensor.shape), &tensor.bytes])?,
             Some(None) if tensor.kind == "torch.bfloat16" => {
@@ -200,11 +204,16 @@ pub(super) fn write_npz(out: impl Write + Seek, variables: &[(String, Value)]) -
         }
     }
     for (path, text) in &flat.words {
+        let name = format!("{path}.npy");
+        if !zip.takes(&name) {
+            left_out.push(path.clone());
+            continue;
+        }
         let points: Vec<u8> = text.chars().flat_map(|c| u32::from(c).to_le_bytes()).collect();
         let kind = format!("<U{}", text.chars().count().max(1));
         // NumPy knows no text of no characters.
         let points = if points.is_empty() { vec![0; 4] } else { points };
-        zip.add(&format!("{path}.npy"), &[&npy_header(&kind, &[]), &points])?;
+        zip.add(&name, &[&npy_header(&kind, &[]), &points])?;
     }
     zip.finish()?;
     Ok(left_out)
@@ -226,10 +235,12 @@ pub(super) fn write_safetensors(mut out: impl Write, variables: &[(String, Value
     let flat = flatten(variables);
     let mut left_out = Vec::new();
     let mut found = Vec::new();
+    let mut names = HashSet::new();
     for (path, tensor) in &flat.tensors {
         match kinds::find(&tensor.kind).and_then(|kind| Some((kind.safetensors?, kind.size))) {
-            Some((name, size)) => found.push((path, name, size, tensor)),
-            None => left_out.push(path.clone()),
+            // Of two keys that read the same (`1` and `"1"`) the first counts.
+            Some((name, size)) if names.insert(path) => found.push((path, name, size, tensor)),
+            _ => left_out.push(path.clone()),
         }
     }
     // The widest first, as the format's own writer orders them, so that each is aligned.
@@ -252,4 +263,34 @@ pub(super) fn write_safetensors(mut out: impl Write, variables: &[(String, Value
     found.iter().try_for_each(|(_, _, _, tensor)| out.write_all(&tensor.bytes))?;
     out.flush()?;
     Ok(left_out)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::{Value, write_npz, write_safetensors};
+
+    #[test]
+    fn what_has_no_safe_name_of_its_own_in_the_file_is_left_out_and_the_rest_is_written() {
+        let entry = |key: Value| (key, Value::Float(0.5));
+        let text = |text: &str| Value::Text(text.to_owned());
+        let long = "n".repeat(70_000);
+        let bad = ["/../up", "a/../../up", "\0", &long];
+        let keys = bad.iter().map(|key| entry(text(key))).chain([entry(Value::Int(1)), entry(text("1"))]);
+        let variables = [
+            ("d".to_owned(), Value::Dict(keys.collect())),
+            ("/etc/x".to_owned(), text("word")),
+            ("w".to_owned(), text("x")),
+        ];
+        let mut out = Cursor::new(Vec::new());
+        let left_out = write_npz(&mut out, &variables).expect("written");
+        assert_eq!(left_out.len(), 6, "{left_out:.40?}");
+        assert!(left_out.contains(&"d.1".to_owned()) && left_out.contains(&"/etc/x".to_owned()));
+        let written = zip::ZipArchive::new(out).expect("a zip file");
+        let mut names: Vec<_> = written.file_names().collect::<Result<_, _>>().expect("names");
+        names.sort_unstable();
+        assert_eq!(names, ["d.1.npy", "w.npy"]);
+        assert_eq!(write_safetensors(Vec::new(), &variables).expect("written"), ["d.1"]);
+    }
 }

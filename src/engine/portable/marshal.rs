@@ -34,6 +34,18 @@ impl Data {
         }
     }
 
+    /// How many values it consists of; long texts and bytes count for more.
+    pub(super) fn weight(&self) -> usize {
+        let inside = match self {
+            Self::Text(text) => text.len() / size_of::<Self>(),
+            Self::Bytes(bytes) => bytes.len() / size_of::<Self>(),
+            Self::Tuple(items) | Self::List(items) => items.iter().map(Self::weight).sum(),
+            Self::Dict(entries) => entries.iter().map(|(key, value)| key.weight() + value.weight()).sum(),
+            Self::None | Self::Bool(_) | Self::Int(_) | Self::Float(_) => 0,
+        };
+        1 + inside
+    }
+
     pub(super) fn text(&self) -> Option<&str> {
         if let Self::Text(text) = self { Some(text) } else { None }
     }

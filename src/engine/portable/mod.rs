@@ -6,6 +6,8 @@
 mod formats;
 mod kinds;
 mod marshal;
+#[cfg(test)]
+mod tests;
 mod value;
 mod zip;
 
@@ -81,8 +83,8 @@ pub fn export(
     if path.exists() && !replace {
         return Err(Error::FileExists { path: path.to_owned() });
     }
-    // While it is read, nothing is removed.
-    let _lock = PacksLock::shared(layout)?;
+    // Nothing is removed until what is wanted is held open.
+    let opening = PacksLock::shared(layout)?;
     let dropped = stored::dropped(layout, run)?;
     let all = stored::read(layout, run, 0)?.checkpoints;
     let kept: Vec<StoredCheckpoint> =
@@ -91,7 +93,12 @@ pub fn export(
     if chosen.is_empty() {
         return Err(Error::NoCheckpoint { run: run.clone(), moment, nearest: nearest(&kept, moment) });
     }
-    let chunks = ChunkStore::open(layout)?;
+    let mut chunks = ChunkStore::open(layout)?;
+    for buffer in chosen.iter().flat_map(|stored| stored.all_buffers()) {
+        // What is not there is told when it is read.
+        chunks.pin(buffer);
+    }
+    drop(opening);
     let mut written =
         Written { path: path.to_owned(), variables: Vec::new(), checkpoints: Vec::new(), left_out: BTreeSet::new() };
     let mut variables: Vec<(String, value::Value)> = Vec::new();
@@ -128,7 +135,7 @@ fn write(
     let target = if replace { path.with_file_name(name) } else { path.to_owned() };
     let opened: Result<File, _> = OpenOptions::new().write(true).create_new(true).open(&target);
     let file = opened.map_err(at("create", &target))?;
-    let out = BufWriter::with_capacity(1 << 20, file);
+    let out = BufWriter::with_capacity(1 << 20, &file);
     let written = match format {
         FileFormat::Pt => formats::write_pt(out, variables),
         FileFormat::Safetensors => formats::write_safetensors(out, variables),
@@ -136,6 +143,8 @@ fn write(
     };
     let placed = written.and_then(|left_out| {
         if replace {
+            // Whole on the disk before what was there is gone.
+            file.sync_all()?;
             std::fs::rename(&target, path)?;
         }
         Ok(left_out)

@@ -8,6 +8,12 @@ use std::rc::Rc;
 
 use super::marshal::Data;
 
+/// Deeper than what a program builds on purpose, and no deeper than a thread's stack has room for.
+const MAX_DEPTH: u32 = 200;
+/// So many nodes are written again at places that refer to them: objects that share objects which share others would
+/// otherwise take room without end.
+const MAX_COPIED: usize = 1 << 22;
+
 /// Plain data.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Value {
@@ -45,6 +51,8 @@ pub(super) struct Reader {
     places: HashMap<(String, i64), Vec<usize>>,
     tensors: HashMap<(String, i64), Rc<Tensor>>,
     open: HashSet<(String, i64)>,
+    depth: u32,
+    copied: usize,
     /// Paths of what is left out.
     pub(super) left_out: Vec<String>,
 }
@@ -61,7 +69,8 @@ impl Reader {
             trees.insert(key.to_owned(), Tree { node, uses });
         }
         let (places, tensors) = (HashMap::new(), HashMap::new());
-        let mut reader = Self { trees, buffers, places, tensors, open: HashSet::new(), left_out: Vec::new() };
+        let (open, left_out) = (HashSet::new(), Vec::new());
+        let mut reader = Self { trees, buffers, places, tensors, open, depth: 0, copied: 0, left_out };
         let keys: Vec<String> = reader.trees.keys().cloned().collect();
         for key in keys {
             let mut found = Vec::new();
@@ -101,6 +110,29 @@ impl Reader {
             Data::Tuple(items) => (items.first()?.text()?, &items[1..]),
             atom => return plain(atom),
         };
+        if !self.enter() {
+            self.left_out.push(path.to_owned());
+            return None;
+        }
+        let value = self.tagged(key, node, (tag, rest), path);
+        self.depth -= 1;
+        value
+    }
+
+    /// Goes one level deeper; false where that is too deep.
+    fn enter(&mut self) -> bool {
+        let enters = self.depth < MAX_DEPTH;
+        self.depth += u32::from(enters);
+        enters
+    }
+
+    /// Whether there is room for what is referred to.
+    fn takes(&mut self, target: &Data) -> bool {
+        self.copied = self.copied.saturating_add(target.weight());
+        self.copied <= MAX_COPIED
+    }
+
+    fn tagged(&mut self, key: &str, node: &Data, (tag, rest): (&str, &[Data]), path: &str) -> Option<Value> {
         match tag {
             "ref" => {
                 let (key, number) = self.target(key, node)?;
@@ -110,7 +142,12 @@ impl Reader {
                     return None;
                 }
                 let target = follow(&self.trees.get(&key)?.node, &place)?.clone();
-                let value = self.value(&key, &target, path);
+                let value = if self.takes(&target) {
+                    self.value(&key, &target, path)
+                } else {
+                    self.left_out.push(path.to_owned());
+                    None
+                };
                 self.open.remove(&(key, number));
                 value
             }
@@ -191,12 +228,17 @@ impl Reader {
             }
         }
         for (name, key, node) in self.entries(key, attributes.get("_modules")) {
-            let Some((key, node)) = self.resolved(&key, &node) else { continue };
-            if let [Data::Text(tag), _, _, attributes, ..] = node.items()
+            let Some((key, target)) = self.resolved(&key, &node) else { continue };
+            if (is_reference(&node) && !self.takes(&target)) || !self.enter() {
+                self.left_out.push(format!("{path}.{prefix}{name}"));
+                continue;
+            }
+            if let [Data::Text(tag), _, _, attributes, ..] = target.items()
                 && tag == "object"
             {
                 self.module(&key, Attributes(attributes.items()), &format!("{prefix}{name}."), path, state);
             }
+            self.depth -= 1;
         }
     }
 
@@ -250,7 +292,7 @@ impl Reader {
 
     /// The node itself, or the one that it refers to, with the variable that it stands in.
     fn resolved(&self, key: &str, node: &Data) -> Option<(String, Data)> {
-        if node.items().first().and_then(Data::text) != Some("ref") {
+        if !is_reference(node) {
             return Some((key.to_owned(), node.clone()));
         }
         let target = self.target(key, node)?;
@@ -337,6 +379,10 @@ fn number(node: &Data, way: &mut Vec<usize>, found: &mut Vec<(i64, Vec<usize>)>)
         self::number(item, way, found);
         way.pop();
     }
+}
+
+fn is_reference(node: &Data) -> bool {
+    node.items().first().and_then(Data::text) == Some("ref")
 }
 
 fn follow<'d>(node: &'d Data, way: &[usize]) -> Option<&'d Data> {

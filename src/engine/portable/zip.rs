@@ -1,5 +1,6 @@
 //! Zip files of uncompressed members, as torch and NumPy write theirs.
 
+use std::collections::HashSet;
 use std::io::{Seek, Write};
 
 use zip::CompressionMethod::Stored;
@@ -12,11 +13,21 @@ const ALIGNMENT: u16 = 64;
 const LARGE_BYTES: usize = 0xffff_ffff;
 
 /// Written in order; [`Zip::finish`] makes it a file that opens.
-pub(super) struct Zip<W: Write + Seek>(zip::ZipWriter<W>);
+pub(super) struct Zip<W: Write + Seek> {
+    writer: zip::ZipWriter<W>,
+    names: HashSet<String>,
+}
 
 impl<W: Write + Seek> Zip<W> {
     pub(super) fn new(out: W) -> Self {
-        Self(zip::ZipWriter::new(out))
+        Self { writer: zip::ZipWriter::new(out), names: HashSet::new() }
+    }
+
+    /// Whether a member can have this name: no other has it, the format has room for it, and whoever unpacks the file gets
+    /// nothing outside the folder of his choice.
+    pub(super) fn takes(&self, name: &str) -> bool {
+        let leads_out = name.starts_with('/') || name.split(['/', '\\']).any(|part| part == "..");
+        name.len() <= usize::from(u16::MAX) && !leads_out && !name.contains('\0') && !self.names.contains(name)
     }
 
     /// Adds a member that consists of these pieces.
@@ -24,11 +35,12 @@ impl<W: Write + Seek> Zip<W> {
         let size: usize = pieces.iter().map(|piece| piece.len()).sum();
         // The default date, so that equal states give equal files.
         let options = SimpleFileOptions::default().compression_method(Stored).with_alignment(ALIGNMENT);
-        self.0.start_file(name, options.large_file(size >= LARGE_BYTES))?;
-        Ok(pieces.iter().try_for_each(|piece| self.0.write_all(piece))?)
+        self.names.insert(name.to_owned());
+        self.writer.start_file(name, options.large_file(size >= LARGE_BYTES))?;
+        Ok(pieces.iter().try_for_each(|piece| self.writer.write_all(piece))?)
     }
 
     pub(super) fn finish(self) -> ZipResult<()> {
-        Ok(self.0.finish()?.flush()?)
+        Ok(self.writer.finish()?.flush()?)
     }
 }

@@ -179,8 +179,7 @@ fn check_pack(chunks: &ChunkStore, path: &Path, report: &mut FsckReport) {
 
 /// A checkpoint that nobody gave up must be in the packs.
 fn check_checkpoint(chunks: &ChunkStore, run: &RunId, stored: &StoredCheckpoint, report: &mut FsckReport) {
-    let mut buffers = std::iter::once(&stored.skeleton).chain(&stored.buffers);
-    if !buffers.all(|buffer| chunks.holds(buffer)) {
+    if !stored.all_buffers().all(|buffer| chunks.holds(buffer)) {
         let found = &stored.checkpoint;
         report.add(format!("run {run}: checkpoint {} ({}) is not whole", found.seq, found.position), Some(INSTEAD));
     }

@@ -30,8 +30,7 @@ impl States {
         let dropped = stored::dropped(layout, run)?;
         let chunks = ChunkStore::open(layout)?;
         let there = |found: &StoredCheckpoint| {
-            let buffers = || std::iter::once(&found.skeleton).chain(&found.buffers);
-            !dropped.contains(&found.checkpoint.seq) && buffers().all(|buffer| chunks.holds(buffer))
+            !dropped.contains(&found.checkpoint.seq) && found.all_buffers().all(|buffer| chunks.holds(buffer))
         };
         let found = stored::read(layout, run, 0)?.checkpoints.into_iter().filter(there);
         Ok(Self { stored: found.map(|found| (found.checkpoint.seq, found)).collect(), chunks, opening })
@@ -47,7 +46,7 @@ impl States {
     /// Keeps these checkpoints readable from now on, whatever is removed from the store, and lets others go.
     pub(super) fn hold(&mut self, checkpoints: &BTreeSet<u64>) {
         for stored in checkpoints.iter().filter_map(|seq| self.stored.get(seq)) {
-            for buffer in std::iter::once(&stored.skeleton).chain(&stored.buffers) {
+            for buffer in stored.all_buffers() {
                 // Where no more files can be open at once, reading tells whether it is still there.
                 self.chunks.pin(buffer);
             }

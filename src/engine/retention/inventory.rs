@@ -10,7 +10,7 @@ use crate::engine::Error;
 use crate::engine::checkpoint::StoredCheckpoint;
 use crate::engine::{replay, stored};
 use crate::model::run::{Checkpoint, CheckpointKind};
-use crate::store::chunks::{ChunkStore, Hash};
+use crate::store::chunks::{ChunkStore, Hash, StoredBuffer};
 use crate::store::layout::{Layout, is_held, names};
 
 /// A run and what its recorder stored.
@@ -82,7 +82,7 @@ pub(super) fn run_of(pack: &Path) -> Option<RunId> {
 
 /// The chunks that a checkpoint consists of.
 fn hashes(stored: &StoredCheckpoint) -> impl Iterator<Item = Hash> {
-    std::iter::once(&stored.skeleton).chain(&stored.buffers).flat_map(|buffer| buffer.hashes())
+    stored.all_buffers().flat_map(StoredBuffer::hashes)
 }
 
 impl Inventory {
