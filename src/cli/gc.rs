@@ -52,6 +52,7 @@ pub(super) fn run(args: &GcArgs, output: &mut Output) -> Result<ExitCode, Error>
             _ => None,
         },
         own: None,
+        patience: None,
     };
     let plan = project.plan_gc(&request)?;
     output.text(&match args.format {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::config;
 use super::inventory::{Inventory, followed_by, is_running, run_of};
@@ -9,13 +10,15 @@ use crate::analysis::retention::{self, Thinning};
 use crate::base::files::at;
 use crate::base::ids::RunId;
 use crate::engine::{Error, replay, stored};
-use crate::store::chunks::{ChunkStore, PacksLock, Swept, sweep};
+use crate::store::chunks::{ChunkStore, How, PacksLock, Swept, sweep};
 use crate::store::layout::{Layout, Lock};
 
 /// What a removal by itself aims for: so far below the budget that the next checkpoint does not exceed it again.
 const HEADROOM: u64 = 8;
 /// What differences leave when their bases go is estimated: so often a plan is made anew from what there is.
 const MAX_ROUNDS: u32 = 4;
+/// A recorder waits for others no longer: meanwhile it takes no snapshots.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What is asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,6 +29,8 @@ pub struct GcRequest {
     pub thin_to: Option<(Vec<RunId>, usize)>,
     /// The running run whose recorder asks.
     pub own: Option<RunId>,
+    /// How long others who read the packs are waited for; `None` without a bound.
+    pub patience: Option<Duration>,
 }
 
 /// Checkpoints that a run is to give up.
@@ -138,6 +143,9 @@ pub fn perform(layout: &Layout, request: &GcRequest, plan: &GcPlan) -> Result<Gc
     let mut plan = plan.clone();
     for round in 0..MAX_ROUNDS {
         give_up(layout, request, &plan, &mut report)?;
+        if report.swept.gave_up {
+            break;
+        }
         let inventory = Inventory::read(layout, request.own.as_ref())?;
         if let Some(run) = inventory.runs.iter().find(|run| run.damaged) {
             let path = layout.run(&run.run).join(crate::store::layout::names::RECORDER);
@@ -150,10 +158,16 @@ pub fn perform(layout: &Layout, request: &GcRequest, plan: &GcPlan) -> Result<Gc
         let over = wanted.budget.is_some_and(|budget| inventory.pack_bytes > budget);
         remove(layout, request, inventory, over || plan.budget.is_none(), &mut report)?;
         plan = self::plan(layout, request)?;
+        if report.swept.gave_up {
+            break;
+        }
         let within = plan.budget.is_none_or(|budget| plan.before <= budget);
         if within || (plan.drops.is_empty() && round > 0) {
             break;
         }
+    }
+    if report.swept.gave_up {
+        plan = self::plan(layout, request)?;
     }
     replay::clear_leftovers(layout);
     report.after = plan.before;
@@ -166,7 +180,10 @@ fn give_up(layout: &Layout, request: &GcRequest, plan: &GcPlan, report: &mut GcR
         return Ok(());
     }
     // Held, so that no worker opens its states in between, nor begins to.
-    let _lock = PacksLock::exclusive(layout)?;
+    let Some(_lock) = PacksLock::exclusive(layout, request.patience)? else {
+        report.swept.gave_up = true;
+        return Ok(());
+    };
     let replayed = replay::replayed_now(layout);
     for drop in &plan.drops {
         let running = is_running(layout, &drop.run) && request.own.as_ref() != Some(&drop.run);
@@ -190,10 +207,12 @@ fn remove(
     let keep = |pack: &std::path::Path| {
         run_of(pack).is_some_and(|run| is_running(layout, &run) && request.own.as_ref() != Some(&run))
     };
-    let swept = sweep::<Error>(layout, live, &keep, &mut || inventory.more(layout), thorough)?;
+    let how = How { thorough, patience: request.patience };
+    let swept = sweep::<Error>(layout, live, &keep, &mut || inventory.more(layout), how)?;
     report.swept.removed_packs += swept.removed_packs;
     report.swept.rewritten_packs += swept.rewritten_packs;
     report.swept.freed_bytes += swept.freed_bytes;
+    report.swept.gave_up |= swept.gave_up;
     Ok(())
 }
 
@@ -209,16 +228,43 @@ pub fn exceeds(layout: &Layout) -> Result<Option<u64>, Error> {
     Ok(config::budget(layout, taken)?.filter(|budget| taken > *budget))
 }
 
-/// Keeps the checkpoints within the budget, if they exceed it and nobody else does so already.
+/// Keeps the checkpoints within the budget, if they exceed it and nobody else does so already. Whoever reads the packs for
+/// long is not waited for: the next time is soon enough.
 ///
 /// # Errors
 /// If the store cannot be read or changed.
 pub fn automatic(layout: &Layout, own: Option<RunId>) -> Result<Option<GcReport>, Error> {
     let Some(budget) = exceeds(layout)? else { return Ok(None) };
-    let request = GcRequest { budget: Some(budget - budget / HEADROOM), thin_to: None, own };
+    let request = GcRequest { budget: Some(budget - budget / HEADROOM), thin_to: None, own, patience: Some(PATIENCE) };
     match perform(layout, &request, &plan(layout, &request)?) {
         Ok(report) => Ok(Some(report)),
         Err(Error::Unsupported { .. }) => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::automatic;
+    use crate::base::files;
+    use crate::store::chunks::{ChunkStore, ItemKind, PackWriter, PacksLock};
+    use crate::store::layout::Layout;
+
+    #[test]
+    fn a_recorder_gives_up_where_others_hold_on_to_the_packs_and_removes_later() {
+        let dir = tempfile::tempdir().expect("folder");
+        let layout = Layout::create(dir.path()).expect("store");
+        files::write_atomic(&layout.config(), b"budget = \"1KB\"\n").expect("written");
+        let mut pack = PackWriter::create(&layout, "0000000001").expect("packs");
+        let unneeded: Vec<u8> =
+            (0..5000_u32).flat_map(|number| blake3::hash(&number.to_le_bytes()).as_bytes()[..4].to_vec()).collect();
+        pack.put(&unneeded, ItemKind::BYTES, None).expect("stored");
+        let packs = || ChunkStore::pack_paths(&layout).expect("packs").len();
+        let reading = PacksLock::shared(&layout).expect("lock");
+        let report = automatic(&layout, None).expect("no error").expect("it exceeds the budget");
+        assert!(report.swept.gave_up && packs() == 1, "{report:?}");
+        drop(reading);
+        let report = automatic(&layout, None).expect("no error").expect("it exceeds the budget");
+        assert!(!report.swept.gave_up && packs() == 0, "{report:?}");
     }
 }

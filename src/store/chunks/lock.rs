@@ -4,12 +4,16 @@
 //! The locked file holds a number that grows with every removal: a recorder that finds another one than it knows reads
 //! the packs anew, since what it takes for stored may be gone.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use crate::base::files::{self, FileError};
 use crate::store::layout::Layout;
+
+/// How long between two attempts of whoever has no time to wait.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// A hold on the packs, until it is dropped.
 #[derive(Debug)]
@@ -36,16 +40,28 @@ impl PacksLock {
         Ok(Some(Self { file, path }))
     }
 
-    /// Waits until nobody adds to the packs or opens them, and keeps it so.
+    /// Waits until nobody adds to the packs or opens them, and keeps it so. `None` where that takes longer than there is
+    /// `patience`; without such a bound it is waited for.
     ///
     /// # Errors
     /// If the lock cannot be made or taken.
-    pub fn exclusive(layout: &Layout) -> Result<Self, FileError> {
+    pub fn exclusive(layout: &Layout, patience: Option<Duration>) -> Result<Option<Self>, FileError> {
         let path = layout.packs_lock();
         let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         let file = opened.map_err(files::at("open", &path))?;
-        file.lock().map_err(files::at("lock", &path))?;
-        Ok(Self { file, path })
+        let Some(patience) = patience else {
+            file.lock().map_err(files::at("lock", &path))?;
+            return Ok(Some(Self { file, path }));
+        };
+        let begun = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Some(Self { file, path })),
+                Err(TryLockError::WouldBlock) if begun.elapsed() < patience => std::thread::sleep(PAUSE),
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(error)) => return Err(files::at("lock", &path)(error)),
+            }
+        }
     }
 
     /// How often something was removed.

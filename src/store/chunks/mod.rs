@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use encoding::ItemKind;
 pub use lock::PacksLock;
 pub use store::{ChunkStore, Kept, PackDamage};
-pub use sweep::{Swept, sweep};
+pub use sweep::{How, Swept, sweep};
 pub use writer::PackWriter;
 
 use crate::base::files::FileError;

@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::pack::{self, MAX_DEPTH, PACK_MAGIC, Record};
 use super::store::Pack;
@@ -27,10 +28,21 @@ pub struct Swept {
     pub removed_packs: u64,
     pub rewritten_packs: u64,
     pub freed_bytes: u64,
+    /// Whether it ended before its end, since others held on to the packs for longer than there was patience.
+    pub gave_up: bool,
+}
+
+/// How to sweep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct How {
+    /// Whether packs are written anew for every byte.
+    pub thorough: bool,
+    /// How long others are waited for; `None` without a bound.
+    pub patience: Option<Duration>,
 }
 
 /// Removes what is not `live` from all packs but those that `keep` names. `more` gives, under the exclusive lock, what has
-/// come to be needed since `live` was gathered. With `thorough` packs are written anew for every byte.
+/// come to be needed since `live` was gathered.
 ///
 /// # Errors
 /// If a pack cannot be read or written; what is needed stays in any case.
@@ -39,16 +51,16 @@ pub fn sweep<E: From<ChunkError>>(
     live: HashSet<Hash>,
     keep: &dyn Fn(&Path) -> bool,
     more: &mut dyn FnMut() -> Result<Vec<Hash>, E>,
-    thorough: bool,
+    how: How,
 ) -> Result<Swept, E> {
     remove_unfinished(layout)?;
     let store = ChunkStore::open(layout)?;
     let mut sweep =
-        Sweep { layout, store, live, needed: HashMap::new(), noted: Vec::new(), thorough, swept: Swept::default() };
+        Sweep { layout, store, live, needed: HashMap::new(), noted: Vec::new(), how, swept: Swept::default() };
     sweep.note_all_needs();
     // Differences stand in later packs than their bases, as a rule: what needs an earlier chunk is seen to first.
     for number in (0..sweep.store.packs.len()).rev() {
-        if !keep(&sweep.store.packs[number].path) {
+        if !sweep.swept.gave_up && !keep(&sweep.store.packs[number].path) {
             sweep.pack(number, more)?;
         }
     }
@@ -74,7 +86,7 @@ struct Sweep<'a> {
     needed: HashMap<Hash, HashSet<usize>>,
     /// How much of each pack that takes into account.
     noted: Vec<u64>,
-    thorough: bool,
+    how: How,
     swept: Swept,
 }
 
@@ -165,7 +177,7 @@ impl Sweep<'_> {
         let stays = |record: &Record| self.live.contains(&record.hash) || inside.contains(&record.hash);
         let (stay, go): (Vec<Record>, Vec<Record>) = records.into_iter().partition(stays);
         let freed = go.iter().map(Record::bytes).sum::<u64>() + torn;
-        let pays = freed > 0 && (self.thorough || freed * WORTH >= length);
+        let pays = freed > 0 && (self.how.thorough || freed * WORTH >= length);
         Ok((stay.is_empty() || pays).then_some(Fate { path, length, stay, go }))
     }
 
@@ -217,7 +229,10 @@ impl Sweep<'_> {
         copy: &Path,
         more: &mut dyn FnMut() -> Result<Vec<Hash>, E>,
     ) -> Result<(), E> {
-        let lock = PacksLock::exclusive(self.layout).map_err(ChunkError::from)?;
+        let Some(lock) = PacksLock::exclusive(self.layout, self.how.patience).map_err(ChunkError::from)? else {
+            self.swept.gave_up = true;
+            return Ok(());
+        };
         self.live.extend(more()?);
         self.note_new_needs()?;
         // Rare: a recorder has found a chunk here that no checkpoint had any more. The next sweep sees to it.
@@ -261,10 +276,11 @@ mod tests {
     use std::path::Path;
 
     use super::super::{CHUNK_BYTES, ChunkError, ChunkStore, Hash, ItemKind, PackWriter, StoredBuffer};
-    use super::sweep;
+    use super::{How, sweep};
     use crate::base::files;
     use crate::store::layout::Layout;
 
+    const HOW: How = How { thorough: true, patience: None };
     const FLOATS: ItemKind = ItemKind { size: 4, is_float: true };
 
     /// Weights of two chunks after so many small steps.
@@ -322,7 +338,7 @@ mod tests {
             assert!(before < 10 * CHUNK_BYTES as u64 / 2, "kept as differences: {before}");
             let wanted = live(kept.iter().map(|number| &all[*number]));
             let mut more = || Ok::<_, ChunkError>(Vec::new());
-            let swept = sweep(&layout, wanted.clone(), &|_: &Path| false, &mut more, true).expect("sweeps");
+            let swept = sweep(&layout, wanted.clone(), &|_: &Path| false, &mut more, HOW).expect("sweeps");
             is_sound(&layout, &all, &kept);
             let after = bytes(&layout);
             assert_eq!(swept.freed_bytes, before - after, "{kept:?}");
@@ -333,7 +349,7 @@ mod tests {
             for number in gone {
                 assert!(all[number].hashes().filter(|hash| !wanted.contains(hash)).all(|hash| !store.has(&hash)));
             }
-            let again = sweep(&layout, wanted, &|_: &Path| false, &mut more, true).expect("sweeps");
+            let again = sweep(&layout, wanted, &|_: &Path| false, &mut more, HOW).expect("sweeps");
             assert_eq!(again.freed_bytes, 0, "{kept:?}");
         }
     }
@@ -345,10 +361,10 @@ mod tests {
         let all = stored(&layout, 10);
         let needed: Vec<Hash> = all[7].hashes().collect();
         let mut more = || Ok::<_, ChunkError>(needed.clone());
-        sweep(&layout, live([&all[0]]), &|_: &Path| false, &mut more, true).expect("sweeps");
+        sweep(&layout, live([&all[0]]), &|_: &Path| false, &mut more, HOW).expect("sweeps");
         is_sound(&layout, &all, &[0, 7]);
         let open = |pack: &Path| pack.ends_with("0000000002.pack");
-        sweep(&layout, HashSet::new(), &open, &mut || Ok::<_, ChunkError>(Vec::new()), true).expect("sweeps");
+        sweep(&layout, HashSet::new(), &open, &mut || Ok::<_, ChunkError>(Vec::new()), HOW).expect("sweeps");
         is_sound(&layout, &all, &[7]);
     }
 
@@ -365,7 +381,7 @@ mod tests {
             put.get_or_insert(buffer.clone());
             Ok::<_, ChunkError>(buffer.hashes().collect())
         };
-        sweep(&layout, HashSet::new(), &|_: &Path| false, &mut more, true).expect("sweeps");
+        sweep(&layout, HashSet::new(), &|_: &Path| false, &mut more, HOW).expect("sweeps");
         let store = ChunkStore::open(&layout).expect("packs");
         assert!(store.read(&put.expect("stored")).expect("reads") == weights(2));
     }
@@ -385,7 +401,7 @@ mod tests {
         files::write_atomic(&path, &damaged).expect("damaged");
         let mut more = || Ok::<_, ChunkError>(Vec::new());
         for wanted in [live([&buffers[2]]), live([&buffers[0], &buffers[2]])] {
-            sweep(&layout, wanted, &|_: &Path| false, &mut more, true).expect("sweeps");
+            sweep(&layout, wanted, &|_: &Path| false, &mut more, HOW).expect("sweeps");
         }
         let mut repaired = std::fs::read(&path).expect("still there");
         repaired[second] ^= 1;
@@ -402,7 +418,7 @@ mod tests {
         let layout = Layout::create(dir.path()).expect("store");
         let all = stored(&layout, 4);
         let mut writer = PackWriter::create(&layout, "0000000003").expect("packs");
-        sweep(&layout, HashSet::new(), &|_: &Path| false, &mut || Ok::<_, ChunkError>(Vec::new()), true)
+        sweep(&layout, HashSet::new(), &|_: &Path| false, &mut || Ok::<_, ChunkError>(Vec::new()), HOW)
             .expect("sweeps");
         let _lock = writer.begin().expect("lock");
         let (again, added) = writer.put(&weights(2), FLOATS, Some(&all[1])).expect("stored");
@@ -417,7 +433,7 @@ mod tests {
         let all = stored(&layout, 10);
         let mut store = ChunkStore::open(&layout).expect("packs");
         assert!(store.pin(&all[7]));
-        sweep(&layout, live([&all[0]]), &|_: &Path| false, &mut || Ok::<_, ChunkError>(Vec::new()), true)
+        sweep(&layout, live([&all[0]]), &|_: &Path| false, &mut || Ok::<_, ChunkError>(Vec::new()), HOW)
             .expect("sweeps");
         assert!(store.read(&all[7]).expect("reads") == weights(7));
     }
