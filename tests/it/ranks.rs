@@ -116,3 +116,18 @@ fn a_launchers_script_runs_unrecorded_where_nothing_can_be_recorded() {
     assert_eq!(finished.stdout, "trained 1\n", "{finished:?}");
     assert!(finished.stderr.contains("not recorded"), "{finished:?}");
 }
+
+#[test]
+fn a_script_that_clears_the_temporary_folder_ends_as_ever() {
+    let project = TestProject::plain();
+    let script = "import afterlog, os, shutil, tempfile\n\
+                  for left in os.listdir(tempfile.gettempdir()): shutil.rmtree(os.path.join(tempfile.gettempdir(), left))\n\
+                  afterlog.log('x', 1)\n";
+    project.write("train.py", script);
+    let temporary = project.home().join("t");
+    std::fs::create_dir(&temporary).expect("folder");
+    let mut command = project.afterlog_command(&["run", "--", "env", "A=1", "python3", "train.py"]);
+    let output = command.env("TMPDIR", &temporary).output().expect("runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(project.afterlog(&["grid", "x", "--format", "csv"]).ok().ends_with(",1\n"));
+}

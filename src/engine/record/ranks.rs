@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File};
 use std::io::{self, BufRead, BufReader};
+use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags, poll};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -28,6 +30,10 @@ use crate::store::layout::{Layout, names};
 
 /// A process that has connected must say its rank within this time.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Milliseconds after which the thread that answers looks whether all is over.
+const WAKING_MS: u16 = 200;
+/// So many ranks that never came are named.
+const NAMED: usize = 8;
 
 /// The socket that the processes connect to, made before the first of them starts.
 pub(super) struct Socket {
@@ -104,12 +110,14 @@ pub(super) fn start(socket: Socket, main: Main) -> Ranks {
         problems: Vec::new(),
     };
     let thread = std::thread::spawn(move || {
-        for stream in socket.listener.incoming() {
-            if ended.load(Ordering::SeqCst) {
-                break;
+        while !ended.load(Ordering::SeqCst) {
+            let mut listening = [PollFd::new(socket.listener.as_fd(), PollFlags::POLLIN)];
+            // With a limit: a script that clears the temporary folder takes away by what this thread is woken.
+            if poll(&mut listening, WAKING_MS).unwrap_or(0) == 0 || ended.load(Ordering::SeqCst) {
+                continue;
             }
             // One that leaves before it is answered runs unrecorded, and says so itself.
-            if let Ok(stream) = stream
+            if let Ok((stream, _)) = socket.listener.accept()
                 && let Err(error) = members.welcome(&stream)
             {
                 members.problems.push(format!("a process of the script was not recorded: {error}"));
@@ -124,7 +132,7 @@ impl Ranks {
     /// Waits until what rank 0 handed over is stored; gives the run's journal back, and what was lost on any rank.
     pub(super) fn finish(self) -> (Option<Writer>, Vec<String>) {
         self.over.store(true, Ordering::SeqCst);
-        // Wakes the thread; where that fails it has ended.
+        // Wakes the thread at once where it can.
         let _ = UnixStream::connect(&self.path);
         match self.thread.join() {
             Ok(members) => members.finish(),
@@ -191,15 +199,16 @@ impl Members {
             }
             (None, None) => None,
         };
-        let world = self.worlds.values().copied().max().unwrap_or(0);
-        for rank in 1..world {
+        for rank in self.worlds.keys().filter(|rank| **rank > 0) {
             let events = self.folder.join(names::RANKS).join(rank.to_string()).join(names::EVENTS);
-            if self.worlds.contains_key(&rank) {
-                problems.extend(problems_of(rank, &events));
-            } else {
-                problems.push(format!("rank {rank} was not recorded: it ran elsewhere, or never began"));
-            }
+            problems.extend(problems_of(*rank, &events));
         }
+        // How many there are said to be may be any number.
+        let world = self.worlds.values().copied().max().unwrap_or(0);
+        let absent = (1..world).filter(|rank| !self.worlds.contains_key(rank));
+        problems.extend(
+            absent.take(NAMED).map(|rank| format!("rank {rank} was not recorded: it ran elsewhere, or never began")),
+        );
         let Some(mut journal) = journal else { return (None, problems) };
         let notes: Vec<Event> = problems.iter().cloned().map(Event::Note).collect();
         // What cannot be noted is said at the end in any case.
