@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::ValueEnum;
+
 use crate::base::units::{bytes, counted, duration_ns};
 use crate::cli::args::Format;
 use crate::cli::error::Error;
@@ -39,7 +41,7 @@ struct LsArgs {
     format: Format,
 }
 
-/// Write the state at the end of an iteration of the main loop to a file that needs no afterlog to be opened.
+/// Write the state after an iteration of the main loop to a file that needs no afterlog to be opened.
 ///
 /// Modules, optimizers and schedulers are written as their `state_dict()`, under the names of the script's variables:
 /// `model.load_state_dict(torch.load("FILE", weights_only=True)["model"])`. In safetensors and npz each tensor has its path
@@ -55,14 +57,15 @@ struct ExportArgs {
     /// Iteration of the main loop.
     #[arg(value_name = "EPOCH", required_unless_present = "seq")]
     epoch: Option<u64>,
-    /// The state after the iteration, or before it.
+    /// The state after the iteration, before it, or as its blocks left it.
     #[arg(long, value_enum, default_value_t)]
     at: At,
     /// One checkpoint by its number in `afterlog checkpoint ls`.
     #[arg(long, value_name = "N", conflicts_with_all = ["epoch", "at"])]
     seq: Option<u64>,
-    #[arg(long, value_enum, default_value_t = FileFormat::Pt)]
-    format: FileFormat,
+    /// By default as the file's name ends, or `pt`.
+    #[arg(long, value_enum)]
+    format: Option<FileFormat>,
     /// The file to write; by default one named after run and iteration, here.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -73,9 +76,13 @@ struct ExportArgs {
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 enum At {
+    /// Before the iteration.
     Start,
+    /// After the iteration: as the next one found it.
     #[default]
     End,
+    /// As the blocks of the iteration left it; what the code after them did is missing.
+    Blocks,
 }
 
 pub(super) fn run(args: &CheckpointArgs, output: &mut Output) -> Result<ExitCode, Error> {
@@ -152,10 +159,13 @@ fn export(args: &ExportArgs, output: &mut Output) -> Result<ExitCode, Error> {
         (Some(seq), ..) => (Moment::Sequence(seq), format!("{run}-seq-{seq}")),
         (None, Some(epoch), At::Start) => (Moment::Start(epoch), format!("{run}-{epoch}-start")),
         (None, Some(epoch), At::End) => (Moment::End(epoch), format!("{run}-{epoch}")),
+        (None, Some(epoch), At::Blocks) => (Moment::Blocks(epoch), format!("{run}-{epoch}-blocks")),
         (None, None, _) => return Err(Error::Usage("name an iteration of the main loop".into())),
     };
-    let path = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.{}", args.format.extension())));
-    let written = project.export_checkpoint(&run, moment, args.format, &path, args.force)?;
+    let named = args.output.as_ref().and_then(|path| FileFormat::from_str(path.extension()?.to_str()?, true).ok());
+    let format = args.format.or(named).unwrap_or(FileFormat::Pt);
+    let path = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.{}", format.extension())));
+    let written = project.export_checkpoint(&run, moment, format, &path, args.force)?;
     output.line(&written.path.display().to_string())?;
     let left_out = written.left_out.len();
     output.note(&format!("{}: {}", counted(written.variables.len() as u64, "variable"), written.variables.join(", ")));

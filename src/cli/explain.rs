@@ -49,7 +49,7 @@ pub(super) fn run(args: &ExplainArgs, output: &mut Output) -> Result<ExitCode, E
         for found in loops {
             let line = found.first_line as usize;
             output.line(&format!("{line:>5} | {}", lines.get(line - 1).copied().unwrap_or_default()))?;
-            told(found).iter().try_for_each(|said| output.line(&format!("      |   {said}")))?;
+            told(found, &plan.problems).iter().try_for_each(|said| output.line(&format!("      |   {said}")))?;
         }
     }
     if plan.main.is_none() {
@@ -60,15 +60,20 @@ pub(super) fn run(args: &ExplainArgs, output: &mut Output) -> Result<ExitCode, E
     problems(&plan, output)
 }
 
-fn told(found: &LoopPlan) -> Vec<String> {
+fn told(found: &LoopPlan, problems: &[String]) -> Vec<String> {
     let names = |keys: &[String]| {
         let name = |key: &String| key.split_once(':').map_or(key.as_str(), |(_, name)| name).to_owned();
         keys.iter().map(name).collect::<Vec<_>>().join(", ")
     };
     let kept = if found.live.is_empty() { "nothing".to_owned() } else { names(&found.live) };
     let mut said = if found.is_main {
-        let entered =
-            if found.jumpable { "can be entered at any iteration" } else { "is entered at its beginning only" };
+        let entered = match (found.jumpable, &found.never_skip) {
+            (true, _) => "can be entered at any iteration",
+            (false, None) if problems.is_empty() => {
+                "is entered at its beginning only: what it goes over is no range, list or tuple for all that its code shows"
+            }
+            _ => "is entered at its beginning only",
+        };
         vec![format!("main loop {}: {entered}", found.name), format!("an iteration starts with: {kept}")]
     } else if found.is_block {
         vec![format!("block {}: after it, what matters of its changes: {kept}", found.name)]

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::base::units::counted;
 use crate::cli::args::Format;
 use crate::cli::error::Error;
 use crate::cli::output::Output;
@@ -58,6 +59,13 @@ pub(super) fn run(args: GridArgs, output: &mut Output) -> Result<ExitCode, Error
     };
     output.text(&text)?;
     output.finish()?;
+    if args.format != Format::Table && !args.verdicts {
+        let doubtful = export::doubtful(&grid);
+        if doubtful > 0 {
+            let are = if doubtful == 1 { "is" } else { "are" };
+            output.note(&format!("{} {are} not verified: --verdicts tells which", counted(doubtful, "replayed value")));
+        }
+    }
     for (name, types) in export::mixed_types(&grid) {
         output.note(&format!("'{name}' was logged with several types: {}", types.join(", ")));
     }

@@ -136,11 +136,14 @@ impl Error {
             Self::OutsideProject { .. } => Some("start afterlog in the folder that holds the script".into()),
             Self::FileExists { .. } => Some("`--force` replaces it".into()),
             Self::NoCheckpoint { nearest, .. } if nearest.is_empty() => {
-                Some("`afterlog checkpoint ls` lists them".into())
+                Some("`afterlog checkpoint ls` lists them; `--at blocks` writes what an iteration's blocks left".into())
             }
             Self::NoCheckpoint { nearest, .. } => {
                 let nearest: Vec<String> = nearest.iter().map(u64::to_string).collect();
-                Some(format!("there is one of {}; replay computes what lies between", nearest.join(" and ")))
+                Some(format!(
+                    "there is one of {}; `--at blocks` writes what an iteration's blocks left",
+                    nearest.join(" and ")
+                ))
             }
             Self::Unsupported { instead, .. } => Some(instead.clone()),
             Self::NoIsolation { .. } => Some("a scratch copy needs no permission: AFTERLOG_ISOLATION=scratch".into()),
@@ -169,6 +172,7 @@ fn no_checkpoint(run: &RunId, moment: Moment) -> String {
     match moment {
         Moment::Start(iteration) => format!("{run} has no checkpoint before iteration {iteration}"),
         Moment::End(iteration) => format!("{run} has no checkpoint after iteration {iteration}"),
+        Moment::Blocks(iteration) => format!("{run} has no checkpoint of a block of iteration {iteration}"),
         Moment::Sequence(seq) => format!("{run} has no checkpoint #{seq}"),
     }
 }

@@ -34,6 +34,9 @@ pub fn explain(start: &Path, script: &Path) -> Result<(Vec<SourceFile>, Instrume
     let root = root_of(start);
     let script = relative_to(&root, &start.join(script))?;
     let files = of_worktree(&root, &script);
+    if files.is_empty() {
+        return Err(Error::NoScript { path: script.into(), near: None });
+    }
     let plan = python::instrument(&script, &files, &[]);
     Ok((files, plan))
 }

@@ -241,3 +241,53 @@ fn a_main_loop_that_runs_twice_has_the_values_of_both_times() {
         case.check("probe", &["--checkpoints", "all", "train.py"]);
     }
 }
+
+/// Batches come from generators: of a function, of a method, inside others, left in their middle.
+const GENERATED: &str = "\
+import random
+
+random.seed(8)
+
+
+class Data:
+    def __init__(self):
+        self.rows, self.opened = [random.random() for _ in range(20)], 0
+
+    def batches(self, size):
+        self.opened += 1
+        order = list(self.rows)
+        random.shuffle(order)
+        try:
+            for start in range(0, len(order), size):
+                yield order[start : start + size]
+        finally:
+            self.opened += 0.5
+
+
+def pairs(data):
+    for batch in data.batches(2):
+        yield batch[0], batch[1]
+
+
+data, total = Data(), 0.0
+for epoch in range(6):
+    for number, batch in enumerate(data.batches(4)):
+        total += sum(batch) * random.random()
+        if total > 9 * epoch:
+            break
+    for one, other in pairs(data):
+        total += one - other
+    print(epoch, total, data.opened)
+";
+
+#[test]
+fn loops_over_generators_that_are_made_for_them_are_skipped() {
+    let log = "afterlog.log('probe', [total, number, data.opened, one, sum(random.getstate()[1])])";
+    check(GENERATED, &Added { after: "print(epoch", statement: log, deeper: 0 }, false, 12);
+    // In the generator: then they are executed.
+    let log = "afterlog.log('probe', [epoch, len(order), self.opened])";
+    let inside = Added { after: "random.shuffle", statement: log, deeper: 0 }.to(GENERATED);
+    let case =
+        Case { torch: false, others: &[], script: GENERATED, with_statement: &format!("import afterlog\n{inside}") };
+    case.check("probe", &["--checkpoints", "all", "train.py"]);
+}

@@ -94,10 +94,14 @@ fn an_exported_state_is_what_the_script_itself_saved() {
     project.afterlog(&["checkpoint", "export", "last", "2", "-o", "state.pt"]).ok();
     let named = project.afterlog(&["checkpoint", "export", "last", "2"]).ok();
     std::fs::rename(project.path().join(named.trim()), project.path().join("named.pt")).expect("at the place it named");
-    for format in ["npz", "safetensors"] {
-        let file = format!("state.{format}");
-        project.afterlog(&["checkpoint", "export", "last", "2", "--format", format, "-o", &file]).ok();
+    // The file's name tells the format.
+    for file in ["state.npz", "state.safetensors"] {
+        project.afterlog(&["checkpoint", "export", "last", "2", "-o", file]).ok();
     }
+    // After the last iteration nothing was captured, and what its block left is not that.
+    let last = project.afterlog(&["checkpoint", "export", "last", "3"]);
+    assert!(last.code == Some(1) && last.stderr.contains("--at blocks"), "{last:?}");
+    project.afterlog(&["checkpoint", "export", "last", "3", "--at", "blocks", "-o", "block.pt"]).ok();
     let compared = project.command(torch_python()).arg("compare.py").env("PYTHONPATH", safetensors()).output();
     let compared = compared.expect("starts");
     assert!(compared.status.success(), "{}", String::from_utf8_lossy(&compared.stderr));

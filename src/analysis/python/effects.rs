@@ -259,7 +259,24 @@ impl<'a> Scan<'_, '_, 'a> {
     }
 
     pub(super) fn suspend(&mut self) {
-        self.effects.suspends.get_or_insert("the code around it may be left and entered in the middle".into());
+        let name = self.analyser.program.units[self.unit].name;
+        self.effects.suspends.get_or_insert(format!("{name}() may be left and entered in its middle"));
+    }
+
+    /// Whether what a loop goes over is made for it alone: then it is gone with the loop, wherever it was left.
+    fn is_left_with_the_loop(&self, iter: &Expr) -> bool {
+        let Expr::Call(call) = iter else { return !iter.is_named_expr() };
+        let (name, is_plain) = match &*call.func {
+            Expr::Name(name) => (name.id.as_str(), true),
+            Expr::Attribute(attribute) => (attribute.attr.as_str(), false),
+            _ => return false,
+        };
+        let units = self.analyser.program.named(name);
+        if units.is_empty() {
+            let is_built_in = is_plain && purity::BUILTINS.contains(&name);
+            return is_built_in && arguments(call).all(|(_, argument)| self.is_left_with_the_loop(argument));
+        }
+        units.iter().all(|unit| implicit::yields(self.analyser.program.units[*unit].body))
     }
 }
 
@@ -278,6 +295,15 @@ impl<'a> Visitor<'a> for Scan<'_, '_, '_> {
                     self.suspend();
                 }
                 roots(&each.iter, &mut self.effects.mutated);
+                let suspends = self.effects.suspends.clone();
+                self.visit_expr(&each.iter);
+                if self.is_left_with_the_loop(&each.iter) {
+                    self.effects.suspends = suspends;
+                }
+                self.visit_expr(&each.target);
+                self.visit_body(&each.body);
+                self.visit_body(&each.orelse);
+                return;
             }
             Stmt::With(with) => {
                 if with.is_async {

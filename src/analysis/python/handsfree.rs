@@ -344,6 +344,25 @@ mod tests {
     }
 
     #[test]
+    fn a_generator_that_is_made_for_a_loop_is_gone_with_it_and_one_that_is_kept_is_not() {
+        let made = "def batches(n):\n  for k in range(n):\n    yield k\n";
+        let never = |text: &str| {
+            let plan = plan(&format!("{made}{text}"), &[]);
+            let block = plan.loops.iter().find(|found| found.is_block).expect("a block");
+            (block.never_skip.is_some(), plan.loops.iter().any(|found| found.is_main && found.jumpable))
+        };
+        let epochs = "for epoch in range(3):\n";
+        for (text, expected) in [
+            ("  for x in batches(4):\n    o.step()\n", (false, true)),
+            ("  for i, x in enumerate(tqdm(batches(4))):\n    o.step()\n", (false, true)),
+            ("  for x in load(batches(4)):\n    o.step()\n", (true, false)),
+            ("  for x in d:\n    o.step(kept := batches(4))\n", (true, false)),
+        ] {
+            assert_eq!(never(&format!("{epochs}{text}")), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn comments_choose_the_main_loop_and_forbid_skipping() {
         let text = "for epoch in range(3):\n  for x in data:\n    o.step()\n\
                     # afterlog: main-loop\nfor row in rows:\n  for y in row:  # afterlog: no-skip\n    print(y)\n";

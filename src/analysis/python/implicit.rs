@@ -171,9 +171,7 @@ impl<'a> Values<'_, 'a> {
     }
 
     fn suspends(&self, unit: usize) -> bool {
-        let mut yields = Yields(false);
-        yields.visit_body(self.program.units[unit].body);
-        yields.0
+        yields(self.program.units[unit].body)
     }
 }
 
@@ -226,6 +224,13 @@ impl<'a> Visitor<'a> for Values<'_, 'a> {
         }
         walk_expr(self, expr);
     }
+}
+
+/// Whether this is the body of a generator.
+pub(super) fn yields(body: &[Stmt]) -> bool {
+    let mut yields = Yields(false);
+    yields.visit_body(body);
+    yields.0
 }
 
 /// Whether a body yields.

@@ -16,10 +16,14 @@ use crate::analysis::python::unnamed;
 use crate::model::instrument::{InstrumentationPlan, LoopPlan, Variable, VariableScope, Wrap};
 use crate::model::source::SourceFile;
 
-/// Finds the main loop of a script, by name or where it names none by its look, the blocks in it, and what they change. `files` are the script and the project's modules that it imports; without the script among them the plan is
-/// empty. Loops on `inserted` lines of the script (1-based, inclusive) have keys of their own: those of all others are what
-/// they are without them, and so is everything that is chosen.
+/// Finds the main loop of a script, by name or where it names none by its look, the blocks in it, and what they change.
+/// `files` are the script and the project's modules that it imports; without the script among them the plan is empty. Loops
+/// on `inserted` lines of the script (1-based, inclusive) have keys of their own: those of all others are what they are
+/// without them, and so is everything that is chosen.
 pub fn instrument(script: &str, files: &[SourceFile], inserted: Inserted<'_>) -> InstrumentationPlan {
+    if !files.iter().any(|file| file.path == script) {
+        return InstrumentationPlan::default();
+    }
     let modules = parse(script, files);
     let program = program(&modules);
     let loops = find_loops(&program, inserted);

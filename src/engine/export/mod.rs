@@ -81,6 +81,13 @@ fn verdict_word(cell: &Cell) -> &'static str {
     }
 }
 
+/// How many replayed values are not verified.
+pub fn doubtful(grid: &Grid) -> u64 {
+    let is_doubtful =
+        |cell: &&Cell| matches!(cell, Cell::Value { verdict: Verdict::Unverified | Verdict::Diverged, .. });
+    grid.names.iter().map(|name| name.cells.iter().filter(is_doubtful).count() as u64).sum()
+}
+
 /// Names whose values have several types, with these in the order in which they appear.
 pub fn mixed_types(grid: &Grid) -> Vec<(String, Vec<&'static str>)> {
     let types = |cells: &[Cell]| {

@@ -53,6 +53,8 @@ pub enum Moment {
     Start(u64),
     /// After it.
     End(u64),
+    /// As its blocks left it: what the code after them did is missing.
+    Blocks(u64),
     /// A checkpoint by its number.
     Sequence(u64),
 }
@@ -156,37 +158,32 @@ fn write(
     })
 }
 
-/// The checkpoints that together are the state of a moment: the start of the iteration that follows, or else what the blocks
-/// before it left behind.
+/// The checkpoints that together are the state of a moment.
 fn choose(kept: &[StoredCheckpoint], moment: Moment) -> Vec<&StoredCheckpoint> {
-    let following = match moment {
-        Moment::Sequence(seq) => return kept.iter().filter(|stored| stored.checkpoint.seq == seq).collect(),
-        Moment::Start(iteration) => iteration,
-        Moment::End(iteration) => iteration + 1,
+    let is_start = |stored: &StoredCheckpoint| stored.checkpoint.kind == CheckpointKind::IterationStart;
+    let start_of = |iteration: u64| {
+        kept.iter().rfind(|stored| is_start(stored) && stored.checkpoint.iteration == iteration).into_iter().collect()
     };
-    let start = |stored: &&StoredCheckpoint| {
-        stored.checkpoint.kind == CheckpointKind::IterationStart && stored.checkpoint.iteration == following
-    };
-    if let Some(start) = kept.iter().find(start) {
-        return vec![start];
+    match moment {
+        Moment::Sequence(seq) => kept.iter().filter(|stored| stored.checkpoint.seq == seq).collect(),
+        Moment::Start(iteration) => start_of(iteration),
+        Moment::End(iteration) => start_of(iteration + 1),
+        Moment::Blocks(iteration) => {
+            kept.iter().filter(|stored| !is_start(stored) && stored.checkpoint.iteration == iteration).collect()
+        }
     }
-    let ends = |stored: &&StoredCheckpoint| {
-        stored.checkpoint.kind != CheckpointKind::IterationStart && stored.checkpoint.iteration + 1 == following
-    };
-    kept.iter().filter(ends).collect()
 }
 
 /// The iterations nearest to a moment of which it could be written, before and after.
 fn nearest(kept: &[StoredCheckpoint], moment: Moment) -> Vec<u64> {
-    let (wanted, offset) = match moment {
+    let (wanted, offset, starts) = match moment {
         Moment::Sequence(_) => return Vec::new(),
-        Moment::Start(iteration) => (iteration, 0),
-        Moment::End(iteration) => (iteration, 1),
+        Moment::Start(iteration) => (iteration, 0, true),
+        Moment::End(iteration) => (iteration, 1, true),
+        Moment::Blocks(iteration) => (iteration, 0, false),
     };
-    let following = kept.iter().map(|stored| match stored.checkpoint.kind {
-        CheckpointKind::IterationStart => stored.checkpoint.iteration,
-        CheckpointKind::BlockEnd { .. } => stored.checkpoint.iteration + 1,
-    });
-    let found: BTreeSet<u64> = following.filter_map(|following| following.checked_sub(offset)).collect();
+    let of_kind = |stored: &&StoredCheckpoint| (stored.checkpoint.kind == CheckpointKind::IterationStart) == starts;
+    let iterations = kept.iter().filter(of_kind).filter_map(|stored| stored.checkpoint.iteration.checked_sub(offset));
+    let found: BTreeSet<u64> = iterations.collect();
     found.range(..wanted).next_back().into_iter().chain(found.range(wanted..).next()).copied().collect()
 }
