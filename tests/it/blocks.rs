@@ -291,3 +291,29 @@ fn loops_over_generators_that_are_made_for_them_are_skipped() {
         Case { torch: false, others: &[], script: GENERATED, with_statement: &format!("import afterlog\n{inside}") };
     case.check("probe", &["--checkpoints", "all", "train.py"]);
 }
+
+/// A recurrent network keeps weak references to its weights.
+const RECURRENT: &str = "\
+import torch
+from torch import nn
+
+torch.manual_seed(6)
+network = nn.LSTM(4, 8, 2, dropout=0.3)
+head = nn.Linear(8, 1)
+optimizer = torch.optim.Adam([*network.parameters(), *head.parameters()], lr=0.02)
+for epoch in range(4):
+    for step in range(3):
+        x = torch.randn(5, 2, 4)
+        optimizer.zero_grad()
+        loss = (head(network(x)[0]).mean() - x.mean()).pow(2)
+        loss.backward()
+        optimizer.step()
+    print(epoch, loss.item())
+";
+
+#[test]
+fn a_recurrent_network_is_captured_with_its_references_to_its_own_weights() {
+    let log = "afterlog.log('probe', [loss.item(), sum(r().sum().item() for r in network._flat_weight_refs), \
+               all(r() is w for r, w in zip(network._flat_weight_refs, network._flat_weights))])";
+    check(RECURRENT, &Added { after: "print(epoch", statement: log, deeper: 0 }, true, 4);
+}

@@ -14,6 +14,7 @@ import io
 import marshal
 import pickle
 import types
+import weakref
 
 from . import _kinds
 from ._entries import is_bound_builtin
@@ -154,6 +155,10 @@ class Capture:
         if cls is functools.partial:
             number, _ = self._number(value)
             return ("partial", number, self._node(value.func), self._node(value.args), self._node(value.keywords))
+        if cls is weakref.ref and value.__callback__ is None and self._is_known(value()):
+            # A recurrent network of torch's has one of each of its weights.
+            number, _ = self._number(value)
+            return ("weak", number, self._node(value()))
         if cls is array.array:
             number, _ = self._number(value)
             return ("numbers", number, value.typecode, value.tobytes())

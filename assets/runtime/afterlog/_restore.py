@@ -3,6 +3,7 @@ import array
 import collections
 import functools
 import pickle
+import weakref
 
 from . import _kinds
 
@@ -125,6 +126,11 @@ class Restore:
         self._memo[self._key, number] = value
         state = (self._value(function), self._value(arguments), self._value(keywords))
         value.__setstate__(state + (value.__dict__ or None,))
+        return value
+
+    def _weak(self, number, target):
+        # Of one object there is one such reference, whoever asks for it.
+        value = self._memo[self._key, number] = weakref.ref(self._value(target))
         return value
 
     def _numbers(self, number, code, data):
