@@ -132,7 +132,10 @@ fn near(path: &Path) -> Option<String> {
     let entries = std::fs::read_dir(path.parent()?).ok()?;
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     names
-        .filter(|name| Path::new(name).extension().is_some_and(|extension| extension == "py"))
+        .filter(|name| {
+            Path::new(name).extension().is_some_and(|extension| extension == "py")
+                && path.with_file_name(name).is_file()
+        })
         .map(|name| (difference(&wanted, &name), name))
         .filter(|(difference, _)| *difference <= 1 + wanted.len() / 3)
         .min()
