@@ -144,3 +144,32 @@ fn the_rust_writer_encodes_what_python_wrote_the_same_way() {
         assert!(encoded == payloads(&fs::read(&path).expect("journal")), "{name}");
     }
 }
+
+/// Fewer entries and less time than a script would have, on a pipe that nobody reads from.
+const HANGING: &str = "\
+import os, time
+from afterlog import _journal
+_journal._MOST_QUEUED, _journal._HANGS = 1000, 0.05
+unread, write = os.pipe()
+journal = _journal.Journal(write)
+journal.note('x' * 2000000)
+while journal._writing is None:
+    time.sleep(0.01)
+for index in range(5000):
+    journal.iterate(index, None)
+time.sleep(0.1)
+for index in range(5000):
+    journal.iterate(index, None)
+print(len(journal._queue) <= 5000, flush=True)
+os._exit(0)
+";
+
+#[test]
+fn a_disk_that_hangs_does_not_fill_the_memory() {
+    let project = TestProject::plain();
+    let runtime = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/runtime");
+    let mut command = project.command("python3");
+    command.env("PYTHONPATH", runtime).env("PYTHONDONTWRITEBYTECODE", "1").args(["-c", HANGING]);
+    let output = command.output().expect("python starts");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "True\n", "{}", String::from_utf8_lossy(&output.stderr));
+}

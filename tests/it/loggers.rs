@@ -166,7 +166,9 @@ fn one_value_that_several_libraries_are_given_is_recorded_once() {
     let project = TestProject::plain().with_loggers();
     let script = "\
 import afterlog
-import tensorboardX, os
+import tensorboardX, os, sys
+sys.path.append('site-packages')
+import threads
 from tensorboardX import SummaryWriter as Writer
 from tqdm import tqdm
 writer = Writer('runs')
@@ -185,8 +187,20 @@ for epoch in afterlog.loop('epoch', range(3)):
         os._exit(0)
     os.wait()
     writer.add_scalar('array', __import__('numpy').arange(3)[1])
+    # Code whose module has no name; and a thread of a library's own.
+    exec('bar.set_postfix(nameless=x)', {'__name__': None, 'bar': bar, 'x': x})
+    threads.work(writer)
 ";
     project.write("train.py", script);
+    let library = "\
+from threading import Thread
+def work(writer):
+    thread = Thread(target=measure, args=(writer,))
+    thread.start(); thread.join()
+def measure(writer):
+    writer.add_scalar('theirs', 1.0)
+";
+    project.write("site-packages/threads.py", library);
     project.afterlog(&["run", "train.py"]).ok();
     let of_first = |name: &str| -> Vec<String> {
         let cells = values(&project, &[name]).into_iter().filter(|row| row.starts_with("1,"));
@@ -196,7 +210,9 @@ for epoch in afterlog.loop('epoch', range(3)):
     assert_eq!(of_first("own"), ["0.1"]);
     assert_eq!(of_first("same"), ["1.0", "1.0"]);
     assert_eq!(of_first("array"), ["1"]);
+    assert_eq!(of_first("nameless"), ["0.1"]);
     assert_eq!(project.afterlog(&["grid", "child"]).code, Some(1));
+    assert_eq!(project.afterlog(&["grid", "theirs"]).code, Some(1));
 }
 
 /// A library's call must do what it did: its result, its exception, its arguments.

@@ -216,3 +216,42 @@ print('trained')
     assert!(project.afterlog(&["grid", "text", "--format", "csv"]).ok().contains("xxxx"));
     project.afterlog(&["fsck"]).ok();
 }
+
+/// Makes more variables than a message about them passes to a recorder that does not read; a child then comes to its end.
+fn forking() -> String {
+    let names: String = (0..4000).map(|k| format!("a_variable_with_a_rather_long_name_{k} = ")).collect();
+    format!(
+        "\
+import os, signal, subprocess
+import afterlog
+child = None
+for epoch in afterlog.loop('epoch', range(5)):
+    {names}epoch
+    if 'HOLD' in os.environ and epoch == 1:
+        os.kill(os.getppid(), signal.SIGSTOP)
+    if 'HOLD' in os.environ and epoch == 2:
+        subprocess.Popen(['sh', '-c', 'sleep 1; kill -CONT %d' % os.getppid()])
+        child = os.fork()
+        if child == 0:
+            break
+        os.waitpid(child, 0)
+    afterlog.log('loss', epoch)
+print('end')
+"
+    )
+}
+
+#[test]
+fn a_forked_child_that_comes_to_the_scripts_end_sends_nothing_of_its_parents() {
+    let project = TestProject::plain();
+    project.write("train.py", forking());
+    let mut run = project.afterlog_command(&["run", "--checkpoints", "all", "train.py"]);
+    let output = run.env("HOLD", "1").output().expect("starts");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{told}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "end\nend\n");
+    let checked = project.afterlog(&["fsck"]).ok();
+    assert!(checked.contains("sound"), "{checked}");
+    let shown = project.afterlog(&["show", "last"]).ok();
+    assert!(shown.contains("iterations   5") && shown.contains("checkpoints  4"), "{shown} {told}");
+}

@@ -64,6 +64,10 @@ class Audit:
                 _frames.release(frame)
         return found
 
+    def parts(self):
+        """Gives what an object leads to, as `look` goes on from it."""
+        return _Look((), {id(names) for _, names in self._modules()}).parts
+
     def changed(self, key, before, after):
         """Names of the variables that are not what they were; notes a failure of the loop if there are any."""
         places = {place for place in {*before, *after} if before.get(place, _MISSING) != after.get(place, _MISSING)}
@@ -162,6 +166,16 @@ class _Look:
             return hash((type(value), token, _identities(children)))
         except Exception:  # noqa: BLE001 - as in `_at`; it equals no other
             return object()
+
+    def parts(self, value):
+        """What an object leads to: all that its fingerprint is made of, and nothing else."""
+        try:
+            if _kinds.is_tensor(value):
+                # Its numbers lead nowhere, and need not be read.
+                return [value.grad] if _kinds.is_leaf(value) else []
+            return [] if _kinds.is_array(value) and not value.dtype.hasobject else self._one(value)[1]
+        except Exception:  # noqa: BLE001 - as in `_at`
+            return []
 
     def _at(self, value):
         tokens, stack = [], [value]
@@ -297,6 +311,8 @@ def _tensor(value):
     if value.device.type != "cpu" or value.layout != _kinds.torch().strided or not value.is_contiguous():
         # To read it would wait for the device; PyTorch counts the writes to it.
         return facts + (id(value),)
+    if not _kinds.is_held(value):
+        return facts + ("not held", id(value))
     return facts + (value.data_ptr(), repr(_sample(value.detach().view(-1)).tolist()))
 
 

@@ -6,6 +6,7 @@ change set led to once and leads to no longer, since its variable was bound anew
 was when the main loop began.
 """
 import types
+import zlib
 
 from . import _entries, _kinds
 
@@ -21,13 +22,15 @@ class Held:
         self._places, self._numbers, self._items = None, {}, None
 
     def place_of(self, value):
-        """Prefix and name of a variable, and the object's number in it; None if no variable is known to hold it."""
+        """Prefix and name of a variable, the object's number in it, and what the way there looks like; None if no variable
+        is known to hold it.
+        """
         at = self._variable_of(value)
         if at is not None and at not in self._numbers:
-            objects = _objects(self._variables[at], self._entries)
-            self._numbers[at] = {id(known): number for number, known in enumerate(objects)}
-        number = None if at is None else self._numbers[at].get(id(value))
-        return self._item(value) if number is None else (*at, number)
+            objects = _objects(self._variables[at], self._entries, self._look.parts)
+            self._numbers[at] = {id(known): (number, way) for number, (known, way) in enumerate(objects)}
+        found = None if at is None else self._numbers[at].get(id(value))
+        return self._item(value) if found is None else (*at, *found)
 
     def _variable_of(self, value):
         if self._look.seen.get(id(value)) is not value:
@@ -43,7 +46,7 @@ class Held:
             self._items = {}
             for at, items in self._variables.items():
                 if type(items) in (list, tuple) and _WHOLE < len(items) <= _MOST:
-                    places = ((id(item), (*at, ~index)) for index, item in enumerate(items) if type(item) not in _kinds.ATOMS)
+                    places = ((id(item), (*at, ~index, len(items))) for index, item in enumerate(items) if type(item) not in _kinds.ATOMS)
                     self._items.update(places)
         return self._items.get(id(value))
 
@@ -54,22 +57,27 @@ class Holders:
     #: They are found by name, and not in an order that must be the run's.
     digest = b""
 
-    def __init__(self, namespaces, entries):
+    def __init__(self, namespaces, entries, parts):
         #: Gives the variables beside the change sets: [(prefix, name, value)].
         self._namespaces, self._entries = namespaces, entries
+        #: What an object leads to, as the audit sees it.
+        self._parts = parts
         self._variables, self._objects = None, {}
 
     def get(self, place):
         if self._variables is None:
             self._variables = told_apart(self._namespaces())
-        *at, number = place
+        *at, number, way = place
         at = tuple(at)
         if number < 0:
             items = self._variables.get(at)
-            return items[~number] if type(items) in (list, tuple) and ~number < len(items) else None
+            return items[~number] if type(items) in (list, tuple) and len(items) == way else None
         if at not in self._objects:
-            self._objects[at] = _objects(self._variables[at], self._entries) if at in self._variables else []
-        return self._objects[at][number] if number < len(self._objects[at]) else None
+            known = at in self._variables
+            self._objects[at] = _objects(self._variables[at], self._entries, self._parts) if known else []
+        found, led = self._objects[at][number] if number < len(self._objects[at]) else (None, None)
+        # On another way that number is another object's.
+        return found if led == way else None
 
 
 def told_apart(variables):
@@ -82,21 +90,26 @@ def told_apart(variables):
     return {at: value for at, value in found.items() if at not in twice}
 
 
-def _objects(root, entries):
-    """The objects that a variable leads to, in an order that is the same in each process; without those of the change sets,
-    and what they lead to.
+def _objects(root, entries, parts):
+    """The objects that a variable leads to, in an order that is the same in each process, each with a checksum of the kinds
+    of objects up to it; without those of the change sets, and what they lead to.
+
+    It goes only where the audit goes too: what that does not look at, such as what a library keeps to be faster the next
+    time, may be something else in another process.
     """
-    seen, stack = {}, [root]
+    seen, way, stack = {}, 0, [root]
     while stack and len(seen) < _MOST_IN_ONE:
         value = stack.pop()
         if isinstance(value, _kinds.ATOMS) or id(value) in seen or _is_known(value, entries):
             continue
-        seen[id(value)] = value
         kind = _kinds.container_kind(value)
         # Sets have another order in each process.
-        if kind in (set, frozenset) or kind is not None and kind.__len__(value) > _WHOLE:
-            continue
-        stack.extend(reversed(_entries.children(value)))
+        is_left = kind in (set, frozenset) or kind is not None and kind.__len__(value) > _WHOLE
+        inner = [] if is_left else [part for part in parts(value) if type(part) not in _kinds.ATOMS]
+        form = (value.shape, value.dtype) if _kinds.is_tensor(value) or _kinds.is_array(value) else None
+        way = zlib.crc32(("%s %d %s" % (type(value).__qualname__, len(inner), form)).encode("utf-8", "replace"), way)
+        seen[id(value)] = value, way
+        stack.extend(reversed(inner))
     return list(seen.values())
 
 

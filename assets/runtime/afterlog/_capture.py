@@ -265,6 +265,8 @@ class Capture:
             raise NotCapturable("a tensor that shares its memory with an array")
         if self._constant and value.numel() > DATASET_CONSTANT and entry is not None:
             return ("same", number)
+        if not _kinds.is_held(value):
+            raise NotCapturable("a tensor whose memory was given back")
         has_graph = value.grad_fn is not None
         grad = None if has_graph or value.grad is None else self._node(value.grad)
         cls = type(value)

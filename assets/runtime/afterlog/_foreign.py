@@ -28,14 +28,17 @@ class Foreign:
     def __init__(self, journal, root, note, parameters, replay):
         self._journal, self._note = journal, note
         self._root = os.path.realpath(root) + os.sep
+        self._ours = os.path.realpath(os.path.dirname(__file__)) + os.sep
         self._main = threading.get_ident()
         self._inside = _Inside()
         self.parameters = parameters
         self.replay = replay
         self._installed = os.sep + "site-packages" + os.sep, os.sep + "dist-packages" + os.sep
         #: What was logged at this position: {name: (bytes, who logged it)}.
-        self._at, self._here = -1, {}
-        #: Filled when a library is there: then ``afterlog.log`` asks whether its value is known already.
+        self._at, self.here = -1, {}
+        #: What ``afterlog.log`` has logged of names that are not there: {name: (position, float)}.
+        self.own = {}
+        #: Filled when a library is there: then ``afterlog.log`` notes what it logs in ``own``, and asks of names in ``here``.
         self.watching = []
 
     def install(self):
@@ -53,15 +56,17 @@ class Foreign:
 
     # For the libraries' hooks.
 
-    def values(self, owner, attribute, source, given):
-        """Wraps a call that logs; ``given(arguments, named)`` tells what: (name, value) pairs."""
+    def values(self, owner, attribute, source, given, calls_back=False):
+        """Wraps a call that logs; ``given(arguments, named)`` tells what: (name, value) pairs. One that ``calls_back`` is
+        made by a framework, and calls what the script has handed to it.
+        """
 
         def take(arguments, named):
             for name, value in given(arguments, named):
                 self.log(source, name, value)
 
-        if self._wrap(owner, attribute, take) and not self.watching:
-            self.watching.append(self.is_known)
+        if self._wrap(owner, attribute, take, calls_back) and not self.watching:
+            self.watching.append(True)
 
     def settings(self, owner, attribute, given):
         """Wraps a call that is given settings, as ``values`` does."""
@@ -75,7 +80,7 @@ class Foreign:
         if original is not None:
             setattr(owner, attribute, functools.wraps(original)(make(original)))
 
-    def _wrap(self, owner, attribute, take):
+    def _wrap(self, owner, attribute, take, calls_back=False):
         original = owner.__dict__.get(attribute)
         if not callable(original):
             return False
@@ -83,9 +88,9 @@ class Foreign:
 
         @functools.wraps(original)
         def wrapper(*arguments, **named):
-            if inside.active or frame_of(1).f_globals.get("__name__", "").split(".")[0] in frameworks:
+            if inside.active or not calls_back and _package(frame_of(1)) in frameworks:
                 return original(*arguments, **named)
-            inside.active = True
+            inside.active = not calls_back
             try:
                 try:
                     take(arguments, named)
@@ -130,15 +135,25 @@ class Foreign:
 
     def is_known(self, name, value):
         """Whether another library has just logged this very value: asked by ``afterlog.log``."""
+        here = self._now()
+        if type(value) is float and name not in here:
+            self.own[name] = self._at, value
+            return False
         data = _scalar(value)
         return data is not None and self._is_known("afterlog", str(name), data)
 
-    def _is_known(self, source, name, data):
-        here = self._here
+    def _now(self):
         if self._at != self._journal.moves:
             self._at = self._journal.moves
-            here.clear()
+            self.here.clear()
+        return self.here
+
+    def _is_known(self, source, name, data):
+        here = self._now()
         known = here.get(name)
+        at, own = self.own.get(name, (None, None))
+        if known is None and at == self._at:
+            known = _values.encode(own), {"afterlog"}
         if known is not None and source not in known[1] and (data == known[0] or source == _libraries.BAR):
             known[1].add(source)
             return True
@@ -150,10 +165,18 @@ class Foreign:
         frame = sys._getframe(1)
         while frame is not None:
             path = frame.f_code.co_filename
-            if not any(part in path for part in self._installed) and os.path.realpath(path).startswith(self._root):
-                return True
+            if not (path.startswith("<") or any(part in path for part in self._installed)):
+                path = os.path.realpath(path)
+                # Our own frames lie in the project's folder too.
+                if path.startswith(self._root) and not path.startswith(self._ours):
+                    return True
             frame = frame.f_back
         return False
+
+
+def _package(frame):
+    name = frame.f_globals.get("__name__")
+    return name.partition(".")[0] if type(name) is str else None
 
 
 def _scalar(value):

@@ -16,6 +16,8 @@ _FLUSH_SECONDS = 0.05
 _FRAME_ENTRIES = 100_000
 #: So many entries are kept for a disk that is full; from then on the journal ends, rather than memory.
 _MOST_QUEUED = 1_000_000
+#: As for a full disk, where one write has not come to its end for so many seconds.
+_HANGS = 10.0
 NO_KEY = 0xFFFFFFFF
 
 EXHAUSTED, EARLY, SKIPPED = 0, 1, 2
@@ -43,6 +45,8 @@ class Journal:
         self._lock = threading.Lock()
         self._file_lock = threading.Lock()
         self._wake = threading.Event()
+        #: When the write that is under way began.
+        self._writing = None
         self._start_ns = time.monotonic_ns()
         self.ids = {}
         #: Another number wherever the position is another.
@@ -79,6 +83,7 @@ class Journal:
         self.append(_enter(2, self.intern(name), key, length, self.now()))
 
     def iterate(self, index, value_bytes):
+        self._look_after_memory()
         event = _iterate(3, index, self.now())
         self.moves += 1
         self.append(event if value_bytes is None else event + b"\x04" + value_bytes)
@@ -104,6 +109,7 @@ class Journal:
 
     def line(self, stream, data):
         """A line of text that was printed, encoded."""
+        self._look_after_memory()
         self.append(_line(16, stream, len(data)) + data)
 
     def snapshot(self, seq, stall_ns):
@@ -121,6 +127,13 @@ class Journal:
     def state(self, json_text):
         self._tagged(14, json_text)
 
+    def _look_after_memory(self):
+        """Ends the journal where its disk hangs: the thread that writes is then in no state to."""
+        if len(self._queue) > _MOST_QUEUED:
+            begun = self._writing
+            if begun is not None and time.monotonic() - begun > _HANGS:
+                self.append = _nothing
+
     def _tagged(self, tag, text):
         data = text.encode("utf-8", "replace")
         self.append(_text(tag, len(data)) + data)
@@ -132,6 +145,7 @@ class Journal:
                 entries = [self._queue.popleft() for _ in range(min(len(self._queue), _FRAME_ENTRIES))]
                 payload = b"".join(entries)
                 frame = memoryview(struct.pack("<II", len(payload), zlib.crc32(payload)) + payload)
+                self._writing = time.monotonic()
                 try:
                     while frame:
                         frame = frame[os.write(self._fd, frame) :]
@@ -140,6 +154,8 @@ class Journal:
                     self._take_back(len(payload) + 8 - len(frame))
                     self._queue.extendleft(reversed(entries))
                     raise
+                finally:
+                    self._writing = None
 
     def close(self):
         """Writes what can be written when the process ends. Never raises."""

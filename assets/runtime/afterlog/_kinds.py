@@ -97,6 +97,14 @@ def is_leaf(tensor):
         return False
 
 
+def is_held(tensor):
+    """Whether a tensor's memory holds all its elements: it may have been given back, to be filled again before its use."""
+    storage = tensor.untyped_storage() if hasattr(tensor, "untyped_storage") else tensor.storage()
+    size = storage.nbytes() if callable(getattr(storage, "nbytes", None)) else len(storage) * tensor.element_size()
+    last = sum((count - 1) * step for count, step in zip(tensor.shape, tensor.stride()))
+    return not tensor.numel() or (tensor.storage_offset() + last + 1) * tensor.element_size() <= size
+
+
 def is_array(value):
     module = numpy()
     return module is not None and isinstance(value, module.ndarray)

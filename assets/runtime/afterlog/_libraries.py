@@ -166,7 +166,7 @@ def _lightning(foreign, module):
 
 
 def _transformers(foreign, module):
-    foreign.values(module.Trainer, "log", "transformers", _many(foreign, 1, "logs"))
+    foreign.values(module.Trainer, "log", "transformers", _many(foreign, 1, "logs"), calls_back=True)
 
 
 def _accelerate(foreign, module):
@@ -177,7 +177,7 @@ def _accelerate(foreign, module):
 
 
 def _keras(foreign, module):
-    foreign.values(module.CallbackList, "on_epoch_end", "keras", _many(foreign, 2, "logs"))
+    foreign.values(module.CallbackList, "on_epoch_end", "keras", _many(foreign, 2, "logs"), calls_back=True)
 
 
 # Command lines.

@@ -132,7 +132,8 @@ class Replay(Session):
     def _beside(self, tables, *block):
         """The table of the objects that variables beside the change sets hold."""
         loops = [(self._main.plan, self._main.frame), *block]
-        return [(BESIDE, _beside.Holders(lambda: self._audit.beside(loops), [table for _, table in tables]))]
+        entries = [table for _, table in tables]
+        return [(BESIDE, _beside.Holders(lambda: self._audit.beside(loops), entries, self._audit.parts()))]
 
     def _end_block(self, plan, frame, state):
         if state is not None:

@@ -442,11 +442,13 @@ class Session:
     def forked(self):
         """In a forked child: it is not the run."""
         self._journal.silence()
-        self._snapshots.gone = True
+        self._snapshots.forked()
         self._pid = -1
 
     def end(self, code, error, trace):
         """Notes how the script ended. Never raises."""
+        if os.getpid() != self._pid:
+            return
         try:
             self._snapshots.finish()
             if self._snapshots.failed:

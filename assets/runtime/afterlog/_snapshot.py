@@ -31,7 +31,6 @@ class AnotherPath(Exception):
     """Nothing was restored: the process does not hold the objects that the run held."""
 
 
-
 class Control:
     """JSON lines to and from the recorder or the replay worker."""
 
@@ -43,6 +42,13 @@ class Control:
         self._outgoing = b""
         #: The journal's thread sends too.
         self._sending = threading.Lock()
+
+    def forked(self):
+        """In a forked child: what is still to be sent is the parent's to send."""
+        self._outgoing = b""
+        # Whoever held it is no thread of this process.
+        self._sending = threading.Lock()
+        self._socket.close()
 
     def send(self, message):
         with self._sending:
@@ -63,7 +69,7 @@ class Control:
             if patience:
                 select.select([], [self._socket], [], patience)
             try:
-                sent = self._socket.send(self._outgoing, socket.MSG_DONTWAIT)
+                sent = self._socket.send(self._outgoing, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
             except BlockingIOError:
                 return
             self._outgoing = self._outgoing[sent:]
@@ -205,6 +211,13 @@ class Snapshots:
                 except Exception as error:  # noqa: BLE001 - a failed device: its buffer stays taken, nothing half copied is kept
                     self.failed = self.stopped = "%s: %s" % (type(error).__name__, error)
 
+    def forked(self):
+        """In a forked child, which is not the run."""
+        self.gone = True
+        self._waiting.clear()
+        self._sending = threading.Lock()
+        self._control.forked()
+
     def finish(self):
         """Sends everything, at the script's end."""
         self.send_ready()
@@ -264,6 +277,9 @@ class Snapshots:
             # Objects are told by their place in these walks: in another order each would be restored into another one.
             if walks.get(tag, table.digest) != table.digest:
                 raise AnotherPath("other objects are there than in the run")
+        for tag, place in [entry for part in index.values() for entry in part[2].values()]:
+            if tag == _kinds.BESIDE and dict(tables)[tag].get(place) is None:
+                raise AnotherPath("what other variables hold is not what they held in the run")
         buffers = [memory[offset : offset + size] for offset, size in answer["buffers"]]
         unbound = [_variable(key) for key, part in index.items() if part[0] == _UNBOUND]
         for prefix, frame in frames.items():

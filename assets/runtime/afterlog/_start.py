@@ -55,7 +55,7 @@ def begin(environment):
     if parameters is not None:
         session.on_main = parameters.look
     _activate(
-        log=make_log(journal, foreign.watching),
+        log=make_log(journal, foreign),
         arg=session.arg,
         loop=session.loop,
         iteration=session.iteration,
@@ -93,10 +93,9 @@ def _move_away(fds):
         fds[name] = [moved(fd) for fd in fds.get(name, [])]
 
 
-def make_log(journal, watching=()):
-    """The ``log`` call; a float costs one packed record and one append to a queue. Of ``watching``, each tells whether
-    another library has just logged the same.
-    """
+def make_log(journal, foreign):
+    """The ``log`` call; a float costs one packed record and one append to a queue."""
+    watching, here, own = foreign.watching, foreign.here, foreign.own
     ids = journal.ids
     pack = struct.Struct("<BIBd").pack
     failed = set()
@@ -104,8 +103,12 @@ def make_log(journal, watching=()):
     def log(name, value):
         """Logs a named value at the current position and returns it. Never raises."""
         try:
-            if watching and watching[0](name, value):
-                return value
+            if watching:
+                if type(value) is float and name not in here:
+                    own[name] = journal.moves, value
+                elif foreign.is_known(name, value):
+                    # Another library has just logged the same.
+                    return value
             if type(value) is float:
                 try:
                     journal.append(pack(6, ids[name], 3, value))
