@@ -273,52 +273,6 @@ fn what_is_differentiated_elsewhere_is_computed_and_not_restored() {
     assert!(replayed.stderr.contains("gradients are asked for through"), "{replayed:?}");
 }
 
-/// A library's object that keeps what it is asked for, before the rows that the loop's variable comes to stand for.
-const LIBRARY: &str = "\
-class Frame:
-    def __init__(self):
-        self.columns, self._item_cache = {'x': [1.0, 2.0]}, {}
-
-    def col(self, name):
-        if name not in self._item_cache:
-            self._item_cache[name] = [list(self.columns[name]), list(self.columns[name])]
-        return self._item_cache[name][0]
-";
-
-const CACHING: &str = "\
-import os, sys, random
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), 'site-packages'))
-import frames
-
-random.seed(5)
-
-
-class Data:
-    def __init__(self):
-        self.frame = frames.Frame()
-        self.rows = [[k, k] for k in range(9)]
-
-
-data = Data()
-rows, row, total = data.rows, None, 0.0
-for epoch in range(6):
-    for k in range(3):
-        row = data.rows[4]
-        total += random.random() + len(data.frame.col('x'))
-    print(epoch, total)
-";
-
-#[test]
-fn what_a_library_caches_does_not_make_an_object_another_one_after_a_restore() {
-    let log = "afterlog.log('probe', [total, row is rows[4], rows, data.rows])";
-    let with_statement =
-        format!("import afterlog\n{}", Added { after: "print(epoch", statement: log, deeper: 0 }.to(CACHING));
-    let others = [("site-packages/frames.py", LIBRARY)];
-    let case = Case { torch: false, others: &others, script: CACHING, with_statement: &with_statement };
-    case.check("probe", &["--checkpoints", "all", "train.py"]);
-    case.check_entered("caching", "probe");
-}
-
 /// Tensors whose memory is given back: one that the loop makes, one beside it.
 const GIVEN_BACK: &str = "\
 import torch
