@@ -32,12 +32,12 @@ pub fn relative_to(root: &Path, path: &Path) -> Result<String, Error> {
 /// If it is not there, or lies outside the project that `start` lies in.
 pub fn explain(start: &Path, script: &Path) -> Result<(Vec<SourceFile>, InstrumentationPlan), Error> {
     let root = root_of(start);
-    let script = relative_to(&root, &start.join(script))?;
-    let files = of_worktree(&root, &script);
+    let relative = relative_to(&root, &start.join(script))?;
+    let files = of_worktree(&root, &relative);
     if files.is_empty() {
-        return Err(Error::NoScript { path: script.into(), near: None });
+        return Err(Error::NoScript { path: script.to_owned(), near: None });
     }
-    let plan = python::instrument(&script, &files, &[]);
+    let plan = python::instrument(&relative, &files, &[]);
     Ok((files, plan))
 }
 
