@@ -105,8 +105,9 @@ fn list(args: &LsArgs, output: &mut Output) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn kind(checkpoint: &Checkpoint) -> (&'static str, String) {
+fn kind(checkpoint: &Checkpoint, detail: &RunDetail) -> (&'static str, String) {
     match &checkpoint.kind {
+        CheckpointKind::IterationStart if checkpoint.iteration >= detail.summary.iterations => ("final", String::new()),
         CheckpointKind::IterationStart => ("start", String::new()),
         CheckpointKind::BlockEnd { block, .. } => ("end", block.clone()),
     }
@@ -115,7 +116,7 @@ fn kind(checkpoint: &Checkpoint) -> (&'static str, String) {
 fn in_table(detail: &RunDetail, width: usize) -> String {
     let header = ["seq", "position", "kind", "size", "stored", "stall", "without", "block"].map(str::to_owned);
     let row = |checkpoint: &Checkpoint| {
-        let (kind, block) = kind(checkpoint);
+        let (kind, block) = kind(checkpoint, detail);
         vec![
             checkpoint.seq.to_string(),
             checkpoint.position.to_string(),
@@ -133,7 +134,7 @@ fn in_table(detail: &RunDetail, width: usize) -> String {
 fn in_csv(detail: &RunDetail) -> String {
     let mut out = String::from("seq,position,iteration,kind,block,bytes,stored_bytes,stall_ns,missing\n");
     for checkpoint in &detail.checkpoints {
-        let (kind, block) = kind(checkpoint);
+        let (kind, block) = kind(checkpoint, detail);
         let fields = [
             checkpoint.seq.to_string(),
             checkpoint.position.to_string(),

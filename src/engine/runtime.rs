@@ -17,6 +17,7 @@ const FILES: &[(&str, &str)] = &[
     ("afterlog/_beside.py", include_str!("../../assets/runtime/afterlog/_beside.py")),
     ("afterlog/_buffers.py", include_str!("../../assets/runtime/afterlog/_buffers.py")),
     ("afterlog/_capture.py", include_str!("../../assets/runtime/afterlog/_capture.py")),
+    ("afterlog/_checkpoints.py", include_str!("../../assets/runtime/afterlog/_checkpoints.py")),
     ("afterlog/_cuda.py", include_str!("../../assets/runtime/afterlog/_cuda.py")),
     ("afterlog/_entries.py", include_str!("../../assets/runtime/afterlog/_entries.py")),
     ("afterlog/_flordb.py", include_str!("../../assets/runtime/afterlog/_flordb.py")),

@@ -140,8 +140,8 @@ fn an_ordinary_training_script_hides_nothing_and_gets_all_its_checkpoints() {
     project.afterlog(&["run", "--checkpoints", "all", "train.py"]).ok();
     let shown = project.afterlog(&["show", "last"]).ok();
     assert!(!shown.contains("note:"), "{shown}");
-    // The ends of both blocks in each iteration, and the starts of all but the first.
-    assert!(shown.contains("checkpoints  11 ("), "{shown}");
+    // The ends of both blocks in each iteration, and the starts of all but the first, and the state after the last.
+    assert!(shown.contains("checkpoints  12 ("), "{shown}");
 }
 
 #[test]

@@ -70,6 +70,9 @@ for name, value in saved['scheduler'].items():
 assert loaded['model']['head.weight'].data_ptr() == loaded['model']['out.weight'].data_ptr()
 assert loaded['epoch'] == 2 and loaded['best']['tag'] == ('a', 'b')
 assert torch.equal(torch.load('named.pt', weights_only=True)['model']['head.weight'], saved['model']['head.weight'])
+final, saved_last = torch.load('final.pt', weights_only=True), torch.load('saved-3.pt')
+for name in ('model', 'optimizer', 'history', 'best'):
+    same(name, final[name], dict(saved_last[name]) if name == 'model' else saved_last[name])
 tensors = {}
 for name in ('model', 'optimizer'):
     flat(name, saved[name], tensors)
@@ -98,9 +101,10 @@ fn an_exported_state_is_what_the_script_itself_saved() {
     for file in ["state.npz", "state.safetensors"] {
         project.afterlog(&["checkpoint", "export", "last", "2", "-o", file]).ok();
     }
-    // After the last iteration nothing was captured, and what its block left is not that.
-    let last = project.afterlog(&["checkpoint", "export", "last", "3"]);
-    assert!(last.code == Some(1) && last.stderr.contains("--at blocks"), "{last:?}");
+    // After the last iteration too; what its block left is not that.
+    project.afterlog(&["checkpoint", "export", "last", "3", "-o", "final.pt"]).ok();
+    let beyond = project.afterlog(&["checkpoint", "export", "last", "4"]);
+    assert!(beyond.code == Some(1) && beyond.stderr.contains("--at blocks"), "{beyond:?}");
     project.afterlog(&["checkpoint", "export", "last", "3", "--at", "blocks", "-o", "block.pt"]).ok();
     let compared = project.command(torch_python()).arg("compare.py").env("PYTHONPATH", safetensors()).output();
     let compared = compared.expect("starts");

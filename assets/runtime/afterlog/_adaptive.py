@@ -11,6 +11,8 @@ _FIRST_RATE = 1.5
 _TELLING = 1 << 22
 #: Nanoseconds that the first checkpoint may take however young the training is, and in how many iterations it is tried.
 _FLOOR, _EARLY = 20_000_000, 2
+#: By this share of what is tolerated the state at the end of the loop may exceed it.
+_AT_END = 0.2
 #: States whose sizes differ by less than this factor cost about the same.
 _ALIKE = 1.5
 
@@ -26,6 +28,8 @@ class Adaptive:
         self.always = mode == "all"
         self.never = mode == "off"
         self.materialise = False
+        #: Whether every iteration is asked about: where all are materialised, and at first.
+        self.is_trying = True
         self._start = self._spent = self._unit = self._unit_start = self._last = self._limit = 0
         self._iterations = self._refused = self._largest = 0
         self._rate = _FIRST_RATE
@@ -33,18 +37,22 @@ class Adaptive:
     def enter(self):
         self._start = self._last = time.perf_counter_ns()
 
-    def begin_iteration(self, snapshots):
-        now = time.perf_counter_ns()
+    def begin_iteration(self, snapshots, now, is_over=False):
+        """Decides about the iteration that begins ``now``; between it and the one before, others may have been left out.
+        After the last, when ``is_over``, there is only its start.
+        """
         if self.materialise:
             self._unit = self._spent - self._unit_start + self._refused
         elapsed, expected = now - self._start, now - self._last
         self._limit = _TOLERANCE * (elapsed + expected)
-        within = self._spent + self._unit <= self._limit
+        # The state at the end is asked for more often than others: it may go a little over.
+        within = self._spent + self._unit <= self._limit * (1 + _AT_END if is_over else 1)
         # Not before one was tried is it known what a checkpoint costs.
         is_early = self._iterations < _EARLY and not self._largest and not self._refused
         possible = not (self.never or snapshots.gone or snapshots.stopped)
         self.materialise = possible and (self.always or is_early or within)
         self._iterations += 1
+        self.is_trying = self.always or self._iterations < _EARLY
         self._refused = 0
         self._last, self._unit_start = now, self._spent
 

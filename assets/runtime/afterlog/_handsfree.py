@@ -63,7 +63,8 @@ class Turns:
 class HandsFree:
     """Compiles the files that hold such loops and blocks. ``session.enter_wrapped(plan, frame, iterable)`` gives what is
     iterated over instead, ``session.turn(plan, holds)`` is told of each turn of a ``while``; ``session.begin_block(plan,
-    frame)`` says whether a block is executed, and ``session.end_block(plan, frame)`` is told when it has come to its end.
+    frame)`` says whether a block is executed, unless ``session.leaves_blocks`` says that all are, and
+    ``session.end_block(plan, frame)`` is told when ``session.block`` may have come to its end.
     """
 
     def __init__(self, plan, root, script, session):
@@ -90,10 +91,11 @@ class HandsFree:
             return holds
 
         def begin(number):
-            return session.begin_block(plans[number], frame_of(1))
+            return session.leaves_blocks or session.begin_block(plans[number], frame_of(1))
 
         def end(number):
-            session.end_block(plans[number], frame_of(1))
+            if session.block is not None:
+                session.end_block(plans[number], frame_of(1))
 
         for name, hook in ((_ENTER, enter), (_TURN, turn), (_BEGIN, begin), (_END, end)):
             setattr(builtins, name, hook)

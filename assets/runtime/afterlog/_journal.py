@@ -83,8 +83,9 @@ class Journal:
         self.append(_enter(2, self.intern(name), key, length, self.now()))
 
     def iterate(self, index, value_bytes):
-        self._look_after_memory()
-        event = _iterate(3, index, self.now())
+        if len(self._queue) > _MOST_QUEUED:
+            self._look_after_memory()
+        event = _iterate(3, index, time.monotonic_ns() - self._start_ns)
         self.moves += 1
         self.append(event if value_bytes is None else event + b"\x04" + value_bytes)
 
@@ -109,7 +110,8 @@ class Journal:
 
     def line(self, stream, data):
         """A line of text that was printed, encoded."""
-        self._look_after_memory()
+        if len(self._queue) > _MOST_QUEUED:
+            self._look_after_memory()
         self.append(_line(16, stream, len(data)) + data)
 
     def snapshot(self, seq, stall_ns):
@@ -128,11 +130,10 @@ class Journal:
         self._tagged(14, json_text)
 
     def _look_after_memory(self):
-        """Ends the journal where its disk hangs: the thread that writes is then in no state to."""
-        if len(self._queue) > _MOST_QUEUED:
-            begun = self._writing
-            if begun is not None and time.monotonic() - begun > _HANGS:
-                self.append = _nothing
+        """Ends a journal with too much queued where its disk hangs: the thread that writes is then in no state to."""
+        begun = self._writing
+        if begun is not None and time.monotonic() - begun > _HANGS:
+            self.append = _nothing
 
     def _tagged(self, tag, text):
         data = text.encode("utf-8", "replace")

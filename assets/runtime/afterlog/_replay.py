@@ -47,6 +47,7 @@ class Replay(Session):
         self._journal.enter(str(name), plan["key"], _length(iterable))
         self._stack.append((name, None))
         self._enter_main(plan, frame)
+        main = self._checkpoints.main
         if stop == "at_main_loop":
             self._finish()
         in_order = all(step["iteration"] == at and step["restore"] is None for at, step in enumerate(steps))
@@ -58,16 +59,16 @@ class Replay(Session):
         try:
             for step in steps:
                 index = step["iteration"]
-                self._step, self._main.iteration, self._main.blocks = step, index, {}
+                self._step, main.iteration, main.blocks = step, index, {}
                 if step["restore"] is not None:
-                    self._load(step["restore"], {"": frame}, [("m", self._main.entries)])
+                    self._load(step["restore"], {"": frame}, [("m", main.entries)])
                 try:
                     value = next(iterator) if iterator is not None else iterable[index]
                 except (StopIteration, IndexError):
                     self._fail("the main loop ended before iteration %d" % index)
                 if is_while:
                     self._begin_later(iterable, 0, name, index)
-                    iterable.leave = lambda: self._fail("the main loop ended before iteration %d" % self._main.iteration)
+                    iterable.leave = lambda: self._fail("the main loop ended before iteration %d" % main.iteration)
                 else:
                     self._stack[:] = [(name, index)]
                     self._journal.iterate(index, _scalar(value, index))
@@ -87,7 +88,8 @@ class Replay(Session):
             self._leave_main(_how(iterable, how))
 
     def _is_added(self, frame):
-        inserted, last = self._order["inserted"], None if self._main is None else self._main.frame
+        main = self._checkpoints.main
+        inserted, last = self._order["inserted"], None if main is None else main.frame
         while frame is not None:
             if frame.f_code.co_filename == self._script:
                 line = frame.f_lineno
@@ -99,7 +101,7 @@ class Replay(Session):
         return False
 
     def _enter_block(self, plan, frame):
-        main, step = self._main, self._step
+        main, step = self._checkpoints.main, self._step
         key = plan["key"]
         occurrence = main.blocks.get(key, 0)
         main.blocks[key] = occurrence + 1
@@ -113,7 +115,7 @@ class Replay(Session):
         skip, expect = wanted(step["skip"]), wanted(step["expect"])
         if skip is None and expect is None:
             return None
-        tables = [("b", _entries.walk(self._roots(plan, frame))), ("m", main.entries)]
+        tables = [("b", _entries.walk(self._checkpoints.roots(plan, frame))), ("m", main.entries)]
         if skip is None:
             return expect, tables
         try:
@@ -131,14 +133,15 @@ class Replay(Session):
 
     def _beside(self, tables, *block):
         """The table of the objects that variables beside the change sets hold."""
-        loops = [(self._main.plan, self._main.frame), *block]
+        main, audit = self._checkpoints.main, self._checkpoints.audit
+        loops = [(main.plan, main.frame), *block]
         entries = [table for _, table in tables]
-        return [(BESIDE, _beside.Holders(lambda: self._audit.beside(loops), entries, self._audit.parts()))]
+        return [(BESIDE, _beside.Holders(lambda: audit.beside(loops), entries, audit.parts()))]
 
     def _end_block(self, plan, frame, state):
         if state is not None:
             expect, tables = state
-            self._compare(expect, self._roots(plan, frame), tables)
+            self._compare(expect, self._checkpoints.roots(plan, frame), tables)
 
     def _compare(self, expect, roots, tables):
         message = {"t": "compare", "checkpoint": expect["checkpoint"]}

@@ -9,34 +9,13 @@ import threading
 import traceback
 from contextlib import contextmanager
 
-from . import _arguments, _audit, _beside, _entries, _frames, _handsfree, _journal, _snapshot, _values
-from ._adaptive import Adaptive
+from . import _arguments, _checkpoints, _frames, _handsfree, _journal, _snapshot, _values
 
 _MAX_TRACEBACK = 20_000
-#: To execute a block again that takes less than this costs less than to restore its end.
-_CHEAP_NS = 500_000
-#: So many ends of a block are taken in an iteration whatever they cost.
-_ALWAYS_TAKEN = 2
-#: So many variables are named in a note.
-_NAMED = 3
 #: Ends the key of a loop that only a statement added for a replay runs.
 _ADDED = "+"
 #: The state of a block whose end was restored.
 SKIP = object()
-
-
-class Main:
-    """The main loop while it runs."""
-
-    def __init__(self, plan, frame):
-        self.plan = plan
-        self.frame = frame
-        self.entries = None
-        #: What the audit saw when the loop began, and what variables beside the change set held of it.
-        self.before = self.remembered = None
-        self.iteration = 0
-        #: How often each block ran in this iteration.
-        self.blocks = {}
 
 
 class Block:
@@ -67,18 +46,15 @@ class Session:
         self._thread = threading.get_ident()
         self._pid = os.getpid()
         self._stack = []
-        self._objects = {}
-        self._main = None
         self._main_was = False
+        #: Whether nothing is to be done about blocks now.
+        self.leaves_blocks = True
         self._arguments = {}
         #: Called with the main loop's frame when it begins.
         self.on_main = None
         #: The block that is running.
-        self._block = None
-        #: Of blocks: how often they came to their end and how long that took in all.
-        self._times = {}
-        self._adaptive = Adaptive(checkpoints)
-        self._audit = _audit.Audit(root)
+        self.block = None
+        self._checkpoints = _checkpoints.Checkpoints(journal, snapshots, checkpoints, root, self._note_once)
         #: The `while` loops that are running, innermost last.
         self._whiles = []
         self._said = set()
@@ -128,14 +104,14 @@ class Session:
 
             def __init__(self, **objects):
                 self._names = list(objects)
-                session._objects.update(objects)
+                session._checkpoints.objects.update(objects)
 
             def __enter__(self):
                 return self
 
             def __exit__(self, *exception):
                 for name in self._names:
-                    session._objects.pop(name, None)
+                    session._checkpoints.objects.pop(name, None)
 
         return checkpointing
 
@@ -171,63 +147,45 @@ class Session:
         turns.begin = begin
 
     def _main_loop(self, name, iterable, plan, frame):
-        length = _length(iterable)
-        self._journal.enter(str(name), plan["key"], length)
-        self._stack.append((name, None))
+        length, is_while = _length(iterable), type(iterable) is _handsfree.Turns
+        journal, stack, checkpoints = self._journal, self._stack, self._checkpoints
+        journal.enter(str(name), plan["key"], length)
+        stack.append((name, None))
         self._enter_main(plan, frame)
         how = _journal.EARLY
         try:
             iterator, index = iter(iterable), 0
             while True:
-                if length < 0 or index < length:
-                    self._iteration_start(index)
+                self.block = None
+                self.leaves_blocks = not checkpoints.begin_iteration(index, index == length)
                 try:
                     value = next(iterator)
                 except StopIteration:
                     how = _journal.EXHAUSTED
                     return
-                if type(iterable) is _handsfree.Turns:
+                if is_while:
                     self._begin_later(iterable, 0, name, index)
                 else:
-                    self._stack[:] = [(name, index)]
-                    self._journal.iterate(index, _scalar(value, index))
+                    stack[:] = ((name, index),)
+                    # What says no more than the index is not kept; here, since calls are what a short iteration feels.
+                    said = None if type(value) is int and value == index else _values.scalar(value)
+                    journal.iterate(index, said)
                 yield value
                 index += 1
         finally:
             self._leave_main(_how(iterable, how))
 
     def _enter_main(self, plan, frame):
-        self._main = Main(plan, frame)
+        self._checkpoints.enter(plan, frame)
+        self.leaves_blocks = False
         if self.on_main is not None:
             self.on_main(frame)
-        self._adaptive.enter()
-        try:
-            self._main.entries = self._adaptive.timed(lambda: _entries.walk(self._roots()))
-        except Exception as error:  # noqa: BLE001 - then there are no checkpoints, and training goes on
-            self._note_once("no checkpoints: %s: %s" % (type(error).__name__, error))
 
     def _leave_main(self, how):
-        self._main = self._block = None
+        self._checkpoints.main = self.block = None
+        self.leaves_blocks = True
         self._stack.clear()
         self._journal.exit(how)
-
-    def _iteration_start(self, index):
-        """Captures the state before the item of iteration ``index`` is fetched, if this iteration is materialised."""
-        main = self._main
-        main.iteration, main.blocks = index, {}
-        self._block = None
-        self._adaptive.begin_iteration(self._snapshots)
-        if main.entries is None or self._adaptive.never:
-            return
-        loops, tables = [(main.plan, main.frame)], [("m", main.entries)]
-        # The first iteration's start is what the script does before the loop; replay executes that.
-        if index == 0:
-            main.before = self._look_before(loops, [main.entries])
-            main.remembered = None if main.before is None else main.before[1]
-        elif self._adaptive.materialise:
-            held = self._seen(loops, tables, main.before, self._roots)
-            if held is not None:
-                self._capture({"at": "iteration_start"}, self._roots, tables, held)
 
     def enter_wrapped(self, plan, frame, iterable):
         """What is iterated over in place of ``iterable`` in a loop that the script does not name; of a `while` it is None."""
@@ -271,150 +229,35 @@ class Session:
         """Whether the block that begins here is to be executed; if not, its end has been restored."""
         if threading.get_ident() != self._thread or os.getpid() != self._pid:
             return True
-        if self._block is not None and not self._block.is_running():
+        if self.block is not None and not self.block.is_running():
             # It was left by an exception or a `return`.
-            self._block = None
-        if self._main is None or len(self._stack) != 1 or self._block is not None or self._is_added(frame):
+            self.block = None
+        if self._checkpoints.main is None or len(self._stack) != 1 or self.block is not None or self._is_added(frame):
             return True
         state = self._enter_block(plan, frame)
         if state is SKIP:
             return False
-        self._block = Block(plan, frame, state, self._journal.now())
+        self.block = Block(plan, frame, state, self._journal.now())
         return True
 
     def end_block(self, plan, frame):
         """Told when a block has come to its end."""
-        block = self._block
+        block = self.block
         if block is None or block.plan is not plan or block.frame is not frame or threading.get_ident() != self._thread:
             return
-        self._block = None
+        self.block = None
         now = self._journal.now()
         if not _has_positions(plan):
             self._journal.passed(plan["name"], plan["key"], block.start, now)
-        times = self._times.setdefault(plan["key"], [0, 0])
-        times[0] += 1
-        times[1] += now - block.start
+        self._checkpoints.took(plan, now - block.start)
         self._end_block(plan, frame, block.state)
 
     def _enter_block(self, plan, frame):
         """What `_end_block` needs at the block's end; SKIP if it was restored and is not to be executed."""
-        main = self._main
-        occurrence = main.blocks.get(plan["key"], 0)
-        main.blocks[plan["key"]] = occurrence + 1
-        entries = before = None
-        if (
-            self._adaptive.materialise
-            and main.entries is not None
-            and plan["never_skip"] is None
-            and not self._is_cheap(plan)
-            and (occurrence < _ALWAYS_TAKEN or self._adaptive.has_room())
-        ):
-            entries = self._adaptive.timed(lambda: self._walk_block(plan, frame))
-            if entries is not None:
-                before = self._look_before([(main.plan, main.frame), (plan, frame)], [entries, main.entries])
-        return occurrence, entries, before
-
-    def _is_cheap(self, plan):
-        calls, ran = self._times.get(plan["key"], (0, 0))
-        return ran < calls * _CHEAP_NS and not self._adaptive.always
+        return self._checkpoints.enter_block(plan, frame)
 
     def _end_block(self, plan, frame, state):
-        occurrence, entries, before = state
-        loops = [(self._main.plan, self._main.frame), (plan, frame)]
-        if entries is None or self._is_cheap(plan):
-            return
-        tables = [("b", entries), ("m", self._main.entries)]
-        held = self._seen(loops, tables, before, lambda: self._roots(plan, frame))
-        if held is not None:
-            kind = {"at": "block_end", "block": plan["key"], "occurrence": occurrence}
-            self._capture(kind, lambda: self._roots(plan, frame), tables, held)
-
-    def _look_before(self, loops, entries):
-        """What the audit sees beside the change sets, and what of their objects others hold; None if there is nothing to
-        hold against it later.
-        """
-        if self._audit.has_failed(loops[-1][0]["key"]):
-            return None
-
-        def look():
-            look = self._audit.look(loops, entries)
-            return look.fingerprints, _beside.Remembered(look, entries[0], self._main.remembered)
-
-        try:
-            return self._adaptive.timed(look)
-        except Exception as error:  # noqa: BLE001 - then there is no checkpoint, and training goes on
-            self._note_once("a checkpoint was not taken: %s: %s" % (type(error).__name__, error))
-            return None
-
-    def _seen(self, loops, tables, before, roots):
-        """As `_seen_or_raise`; None where that raised."""
-        try:
-            return self._seen_or_raise(loops, tables, before, roots)
-        except Exception as error:  # noqa: BLE001 - as in `_look_before`
-            self._note_once("a checkpoint was not taken: %s: %s" % (type(error).__name__, error))
-            return None
-
-    def _seen_or_raise(self, loops, tables, before, roots):
-        """What others hold of the state, if the innermost of the loops has changed nothing but its change set since the
-        audit saw ``before``; else None.
-        """
-        plan, entries = loops[-1][0], [table for _, table in tables]
-        if before is None or self._audit.has_failed(plan["key"]):
-            return None
-        after = self._adaptive.timed(lambda: self._audit.look(loops, entries))
-        fingerprints, remembered = before
-        changed = self._audit.changed(plan["key"], fingerprints, after.fingerprints)
-        then = "begin at the first iteration" if plan["is_main"] else "always execute it"
-        if changed:
-            names = ", ".join(changed[:_NAMED]) + " and others" * (len(changed) > _NAMED)
-            self._note_once("%s changes %s, which its code does not show: replays %s" % (plan["name"], names, then))
-            return None
-        if self._adaptive.timed(lambda: remembered.lost(after, roots())):
-            self._audit.fail(plan["key"])
-            self._note_once(
-                "%s changes something that another variable still holds, and binds its own anew: replays %s"
-                % (plan["name"], then)
-            )
-            return None
-        return _beside.Held(after, _beside.told_apart(self._audit.beside(loops)), entries)
-
-    def _walk_block(self, plan, frame):
-        try:
-            return _entries.walk(self._roots(plan, frame))
-        except Exception as error:  # noqa: BLE001 - then this block has no checkpoint, and training goes on
-            self._note_once("no checkpoint of %s: %s: %s" % (plan["name"], type(error).__name__, error))
-            return None
-
-    def _capture(self, kind, roots, tables, held):
-        if self._adaptive.materialise:
-            self._adaptive.timed(lambda: self._take(kind, roots, tables, held))
-
-    def _take(self, kind, roots, tables, held):
-        position = [[self._main.plan["name"], self._main.iteration]]
-        message = {
-            "t": "snapshot",
-            "kind": kind,
-            "iteration": self._main.iteration,
-            "position": position,
-        }
-        try:
-            all_roots = roots() + _snapshot.generators()
-            taken = self._snapshots.take(message, all_roots, tables, self._adaptive.always, self._adaptive.affords, held)
-            if taken:
-                self._adaptive.copied(message["bytes"], message["stall_ns"])
-                self._journal.snapshot(message["seq"], message["stall_ns"])
-        except Exception as error:  # noqa: BLE001 - a checkpoint less, and training goes on
-            self._note_once("a checkpoint was not taken: %s: %s" % (type(error).__name__, error))
-        if self._snapshots.gone:
-            self._note_once("the recorder is gone: no checkpoints from here on")
-
-    def _roots(self, block=None, frame=None):
-        """The state at this point: [(key, value)]. The main loop's change set, a block's own, the named objects."""
-        main = self._main
-        roots = _snapshot.variables(main.plan, main.frame)
-        if block is not None and frame is not main.frame:
-            roots += _snapshot.variables(block, frame, "block/")
-        return roots + [("object:" + name, value) for name, value in sorted(self._objects.items())]
+        self._checkpoints.end_block(plan, frame, state)
 
     def _find(self, name):
         """The plan's entry for the loop that is being entered, and the frame that runs it."""
