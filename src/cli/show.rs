@@ -81,7 +81,9 @@ fn in_words(detail: &RunDetail, plan: &InstrumentationPlan, output: &mut Output)
     }
     for checkpoint in checkpoints {
         let at = match &checkpoint.kind {
-            CheckpointKind::IterationStart if checkpoint.iteration >= summary.iterations => "after the main loop".into(),
+            CheckpointKind::IterationStart if checkpoint.iteration >= summary.iterations => {
+                "after the main loop".into()
+            }
             CheckpointKind::IterationStart => format!("before {}", checkpoint.position),
             CheckpointKind::BlockEnd { block, .. } => format!("{} after {block}", checkpoint.position),
         };
