@@ -30,18 +30,21 @@ def _begin():
 def _main():
     import types
 
-    written = sys.argv[1]
+    written, module = sys.argv[1], os.environ.get("AFTERLOG_MODULE")
     # The session knows the script's code by this name.
-    script = sys.argv[1] = _file_name(written)
+    script = sys.argv[1] = os.path.join(os.getcwd(), written) if module else _file_name(written)
     compiled, end = _begin()
-    sys.argv = [written] + sys.argv[2:]
-    # A script finds its own folder first and the runtime after it, as if the runtime were installed.
+    sys.argv = [script if module else written] + sys.argv[2:]
+    # A script finds its own folder first and the runtime after it, as if the runtime were installed; a module the current
+    # folder.
     if not getattr(sys.flags, "safe_path", False):
-        sys.path[0] = os.path.dirname(os.path.realpath(script))
+        sys.path[0] = os.getcwd() if module else os.path.dirname(os.path.realpath(script))
     main = types.ModuleType("__main__")
     main.__dict__.update(__file__=script, __builtins__=__builtins__, __cached__=None)
     sys.modules["__main__"] = main
     try:
+        if module:
+            _be_module(main, module)
         with open(script, "rb") as file:
             code = compiled(file.read(), script)
         exec(code, main.__dict__)
@@ -58,6 +61,15 @@ def _main():
             raise
         sys.exit(1)
     end(0, None, None)
+
+
+def _be_module(main, name):
+    """Makes ``__main__`` what ``python -m NAME`` makes it: relative imports and spawned processes go by its spec."""
+    import importlib.util
+
+    spec = importlib.util.find_spec(name)
+    if spec is not None:
+        main.__dict__.update(__spec__=spec, __loader__=spec.loader, __package__=spec.parent, __cached__=spec.cached)
 
 
 def _compile(source, script):

@@ -18,6 +18,7 @@ use crate::engine::spawn::Checkpoints;
   afterlog run train.py lr=0.01
   afterlog run --name baseline -- train.py --epochs 10
   afterlog run python -u train.py            with this interpreter and its flags
+  afterlog run python -m project.train       a module, from the folder that holds its package
   afterlog run -- torchrun --nproc_per_node 2 train.py
 
 The interpreter is the one named, else the active virtual environment's, else python3 on PATH.")]

@@ -56,11 +56,15 @@ fn in_words(detail: &RunDetail, plan: &InstrumentationPlan, output: &mut Output)
     let RunDetail { summary, meta, timings, checkpoints } = detail;
     let nanoseconds = u64::try_from(summary.duration_ms).unwrap_or(0).saturating_mul(1_000_000);
     let exit = summary.exit_code.map(|code| format!(", exit code {code}")).unwrap_or_default();
+    let what = match &meta.module {
+        Some(module) => vec!["-m".to_owned(), module.clone()],
+        None => vec![meta.script.clone()],
+    };
     let mut facts = vec![
         ("run", summary.id.to_string()),
         ("name", summary.name.clone().unwrap_or_default()),
         ("status", format!("{}{exit}, took {}", summary.status.word(), duration_ns(nanoseconds))),
-        ("command", [&meta.launcher, std::slice::from_ref(&meta.script), meta.args.as_slice()].concat().join(" ")),
+        ("command", [&meta.launcher, &what, meta.args.as_slice()].concat().join(" ")),
         ("python", meta.python.display().to_string()),
         ("arguments", arguments(summary)),
         ("version", summary.version.short().to_owned()),

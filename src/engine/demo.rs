@@ -90,6 +90,7 @@ impl Demo {
                 python: self.python.clone(),
                 flags: Vec::new(),
                 launcher: Vec::new(),
+                module: None,
                 script: SCRIPT.into(),
                 args: version.args.iter().map(OsString::from).collect(),
             },

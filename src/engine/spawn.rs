@@ -47,6 +47,8 @@ pub struct Invocation<'a> {
     pub python: &'a Path,
     pub flags: &'a [String],
     pub launcher: &'a [OsString],
+    /// What `python -m` is asked for, if the script is run as a module.
+    pub module: Option<&'a str>,
     pub script: &'a Path,
     pub args: &'a [OsString],
 }
@@ -249,6 +251,9 @@ pub fn session(
             command.env("AFTERLOG_PARENT", std::process::id().to_string());
         }
     }
+    if let Some(module) = invocation.module {
+        command.env("AFTERLOG_MODULE", module);
+    }
     if let Some(guard) = session.guard {
         command.env("AFTERLOG_GUARD", guard);
     }
@@ -292,7 +297,11 @@ fn interpreter(invocation: &Invocation<'_>) -> Command {
 /// If the interpreter cannot be started.
 pub fn plain_python(invocation: &Invocation<'_>, runtime: Option<&Path>) -> Result<Child, SpawnError> {
     let mut command = interpreter(invocation);
-    command.arg(invocation.script).args(invocation.args);
+    match invocation.module {
+        Some(module) => command.args(["-m", module]),
+        None => command.arg(invocation.script),
+    };
+    command.args(invocation.args);
     if let Some(runtime) = runtime {
         command.env("PYTHONPATH", python_path(runtime, std::env::var_os("PYTHONPATH")));
     }

@@ -24,6 +24,9 @@ pub struct RunMeta {
     /// The program that started the script's processes, with what stood before the script; empty where Python ran it.
     #[serde(default)]
     pub launcher: Vec<String>,
+    /// What `python -m` was asked for, if the script ran as a module.
+    #[serde(default)]
+    pub module: Option<String>,
     /// The script, relative to the project's root with `/`.
     pub script: String,
     /// What follows the script on the command line.

@@ -255,3 +255,55 @@ fn a_forked_child_that_comes_to_the_scripts_end_sends_nothing_of_its_parents() {
     let shown = project.afterlog(&["show", "last"]).ok();
     assert!(shown.contains("iterations   5") && shown.contains("checkpoints  4"), "{shown} {told}");
 }
+
+/// What a module sees of itself, and what its processes and imports need of that.
+const MODULE: &str = "\
+import multiprocessing, pickle, sys
+from . import SCALE
+from .model import fit
+import pkg.train_parts
+
+class Best:
+    loss = 0.0
+
+def square(x):
+    return x * x
+
+if __name__ == '__main__':
+    weights, best = [0.0] * 3, Best()
+    for epoch in range(4):
+        fit(weights)
+        best.loss = sum(weights) * SCALE
+        print(epoch, best.loss)
+    print(sys.argv, __package__, __spec__.name, __file__, sys.path[0], pickle.loads(pickle.dumps(best)).loss)
+    with multiprocessing.get_context('spawn').Pool(1) as pool:
+        print(pool.map(square, [1, 2]))
+";
+
+#[test]
+fn a_module_of_a_package_runs_as_under_plain_python_and_replays() {
+    let project = TestProject::plain();
+    project.write("pkg/__init__.py", "import random\nrandom.seed(3)\nSCALE = 2.0\n");
+    project.write("pkg/train_parts/__init__.py", "");
+    project.write(
+        "pkg/model.py",
+        "import random\ndef fit(weights):\n    for step in range(60):\n        weights[step % 3] += random.random()\n",
+    );
+    project.write("pkg/train.py", MODULE);
+    let plain = project.run(python(), &["-m", "pkg.train", "lr=1"]).ok();
+    let recorded = project.afterlog(&["run", "--checkpoints", "all", "python3", "-m", "pkg.train", "lr=1"]).ok();
+    assert_eq!(recorded, plain);
+    assert!(project.afterlog(&["show", "last"]).ok().contains("-m pkg.train lr=1"));
+    let with_statement = MODULE.replace(
+        "        fit(weights)\n",
+        "        fit(weights)\n        import afterlog\n        afterlog.log('first', weights[0])\n",
+    );
+    project.write("pkg/train.py", &with_statement);
+    project.afterlog(&["replay", "first", "--yes"]).ok();
+    let replayed = project.afterlog(&["grid", "first", "--verdicts", "--format", "csv"]).ok();
+    assert_eq!(replayed.matches(",verified").count(), 4, "{replayed}");
+    let full = project.afterlog(&["run", "-m", "pkg.train", "lr=1"]).ok();
+    assert_eq!(full, plain);
+    let values = crate::truth::values(&project, &["first"]);
+    assert_eq!(values[..4], values[4..], "what was replayed is what a full run logs");
+}

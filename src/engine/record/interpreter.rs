@@ -14,6 +14,8 @@ pub struct Command {
     pub flags: Vec<String>,
     /// The program that starts the script's processes, with what stands before the script; empty where Python runs it.
     pub launcher: Vec<OsString>,
+    /// What `python -m` is asked for; then `script` is its file.
+    pub module: Option<String>,
     /// As the user wrote it.
     pub script: PathBuf,
     pub args: Vec<OsString>,
@@ -38,6 +40,13 @@ pub fn parse(words: &[OsString], cwd: &Path) -> Result<Command, Error> {
     while let Some(flag) = words.next_if(|word| word.to_str().is_some_and(|word| word.starts_with('-'))) {
         let flag = flag.to_string_lossy().into_owned();
         refuse(&flag)?;
+        if let Some((before, joined)) = asks_for_module(&flag) {
+            flags.extend(before);
+            let name = joined.or_else(|| words.next().map(|word| word.to_string_lossy().into_owned()));
+            let (module, script) = module(&name.unwrap_or_default(), cwd)?;
+            let args = words.cloned().collect();
+            return Ok(Command { python, flags, launcher: Vec::new(), module: Some(module), script, args });
+        }
         let value = WITH_VALUE.contains(&flag.as_str()).then(|| words.next()).flatten();
         flags.push(flag);
         flags.extend(value.map(|value| value.to_string_lossy().into_owned()));
@@ -50,7 +59,28 @@ pub fn parse(words: &[OsString], cwd: &Path) -> Result<Command, Error> {
     if !path.is_file() {
         return Err(Error::NoScript { near: near(&path), path: script });
     }
-    Ok(Command { python, flags, launcher: Vec::new(), script, args: words.cloned().collect() })
+    Ok(Command { python, flags, launcher: Vec::new(), module: None, script, args: words.cloned().collect() })
+}
+
+/// Letters may be joined, and the rest after -m is its value: of `-um` and `-umNAME` the flag `-u`, and the name.
+fn asks_for_module(flag: &str) -> Option<(Option<String>, Option<String>)> {
+    if flag.starts_with("--") || WITH_VALUE.iter().any(|with_value| flag.starts_with(with_value)) {
+        return None;
+    }
+    let (before, name) = flag.split_once('m')?;
+    Some(((before.len() > 1).then(|| before.to_owned()), (!name.is_empty()).then(|| name.to_owned())))
+}
+
+/// What `python -m NAME` runs, where it is found from the current folder: its name and its file.
+fn module(name: &str, cwd: &Path) -> Result<(String, PathBuf), Error> {
+    let path = PathBuf::from(name.replace('.', "/"));
+    let package = path.join("__main__.py");
+    let found = [(format!("{name}.__main__"), package), (name.to_owned(), path.with_extension("py"))];
+    let is_name = !name.is_empty() && name.split('.').all(|part| !part.is_empty() && !part.contains('/'));
+    found.into_iter().find(|(_, file)| is_name && cwd.join(file).is_file()).ok_or_else(|| Error::Unsupported {
+        what: format!("no file of this folder is the module '{name}'"),
+        instead: "start it from the folder that holds its package, or name the script file".into(),
+    })
 }
 
 /// Refuses flags with which Python runs something other than a script file, or does not see the runtime's variables.
@@ -68,9 +98,10 @@ fn refuse(flag: &str) -> Result<(), Error> {
     // Letters may be joined, and the rest after -m and -c is their value: -um module, -cCODE.
     for letter in flag.chars().skip(1) {
         match letter {
-            'm' | 'c' => {
+            'm' => return Ok(()),
+            'c' => {
                 return unsupported(
-                    format!("python -{letter} cannot be recorded"),
+                    "python -c cannot be recorded".into(),
                     "name the script file: afterlog run path/to/train.py",
                 );
             }
@@ -176,6 +207,10 @@ mod tests {
     fn flags_script_and_arguments_are_told_apart() {
         let dir = tempfile::tempdir().expect("folder");
         crate::base::files::write_atomic(&dir.path().join("train.py"), b"").expect("script");
+        std::fs::create_dir(dir.path().join("pkg")).expect("folder");
+        for name in ["train.py", "__main__.py"] {
+            crate::base::files::write_atomic(&dir.path().join("pkg").join(name), b"").expect("module");
+        }
         let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
         let command = parse(&words("python3 -u -X dev train.py -u lr=1"), dir.path()).expect("parses");
         assert_eq!(command.flags, ["-u", "-X", "dev"]);
@@ -183,8 +218,27 @@ mod tests {
         assert_eq!(command.args, words("-u lr=1"));
         let missing = parse(&words("trian.py"), dir.path());
         assert!(matches!(missing, Err(Error::NoScript { near: Some(near), .. }) if near == "train.py"));
-        for refused in ["-m x", "-mx", "-um x", "-c 1", "-cprint(1)", "-", "-I train.py", "-E train.py", "-uE train.py"]
-        {
+        for (asked, flags) in [("-m pkg.train", &[][..]), ("-mpkg.train", &[]), ("-um pkg.train", &["-u"])] {
+            let command = parse(&words(&format!("python3 {asked} -u")), dir.path()).expect("parses");
+            assert_eq!((command.module.as_deref(), command.flags.as_slice()), (Some("pkg.train"), flags), "{asked}");
+            assert_eq!((command.script.to_str(), command.args), (Some("pkg/train.py"), words("-u")), "{asked}");
+        }
+        let command = parse(&words("python3 -m pkg"), dir.path()).expect("parses");
+        assert_eq!(command.script.to_str(), Some("pkg/__main__.py"));
+        for refused in [
+            "-m x",
+            "-mx",
+            "-um x",
+            "-m",
+            "-m pkg/train",
+            "-m .train",
+            "-c 1",
+            "-cprint(1)",
+            "-",
+            "-I train.py",
+            "-E train.py",
+            "-uE train.py",
+        ] {
             let parsed = parse(&words(&format!("python3 {refused}")), dir.path());
             assert!(matches!(parsed, Err(Error::Unsupported { .. })), "{refused}");
         }

@@ -49,7 +49,7 @@ pub(super) fn parse(words: &[OsString], cwd: &Path) -> Result<Option<Command>, E
     let mut launcher = vec![program.into_os_string()];
     launcher.extend_from_slice(&words[1..at]);
     let args = words[at + 1..].to_vec();
-    Ok(Some(Command { python, flags: Vec::new(), launcher, script: PathBuf::from(&words[at]), args }))
+    Ok(Some(Command { python, flags: Vec::new(), launcher, module: None, script: PathBuf::from(&words[at]), args }))
 }
 
 /// Whether Python's words are those of a launcher: flags, then `-m` and one of its modules.

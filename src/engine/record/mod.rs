@@ -87,8 +87,8 @@ fn unrecorded(command: &Command) -> Result<i32, Error> {
 }
 
 fn invocation(command: &Command) -> Invocation<'_> {
-    let Command { python, flags, launcher, script, args } = command;
-    Invocation { python, flags, launcher, script, args }
+    let Command { python, flags, launcher, module, script, args } = command;
+    Invocation { python, flags, launcher, module: module.as_deref(), script, args }
 }
 
 fn wait(child: &mut Child, python: &Path) -> Result<(i32, Option<i32>), Error> {
@@ -149,6 +149,7 @@ impl Prepared {
             python: request.command.python.clone(),
             python_flags: request.command.flags.clone(),
             launcher: request.command.launcher.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
+            module: request.command.module.clone(),
             script,
             args: request.command.args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect(),
             project_root: project.root().to_owned(),

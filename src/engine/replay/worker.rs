@@ -137,6 +137,7 @@ impl<'a> Worker<'a> {
             python: &self.meta.python,
             flags: &self.meta.python_flags,
             launcher: &[],
+            module: self.meta.module.as_deref(),
             script: &script,
             args: &args,
         };
