@@ -218,9 +218,9 @@ mod tests {
         assert_eq!(command.args, words("-u lr=1"));
         let missing = parse(&words("trian.py"), dir.path());
         assert!(matches!(missing, Err(Error::NoScript { near: Some(near), .. }) if near == "train.py"));
-        for (asked, flags) in [("-m pkg.train", &[][..]), ("-mpkg.train", &[]), ("-um pkg.train", &["-u"])] {
+        for (asked, flags) in [("-m pkg.train", &[][..]), ("-mpkg.train", &[]), ("-um pkg.train", &["-u".to_owned()])] {
             let command = parse(&words(&format!("python3 {asked} -u")), dir.path()).expect("parses");
-            assert_eq!((command.module.as_deref(), command.flags.as_slice()), (Some("pkg.train"), flags), "{asked}");
+            assert_eq!((command.module.as_deref(), command.flags), (Some("pkg.train"), flags.to_vec()), "{asked}");
             assert_eq!((command.script.to_str(), command.args), (Some("pkg/train.py"), words("-u")), "{asked}");
         }
         let command = parse(&words("python3 -m pkg"), dir.path()).expect("parses");
