@@ -16,6 +16,7 @@ mod grid;
 mod measure;
 mod overhead;
 mod paint;
+mod propagate;
 mod record;
 mod replay;
 mod state;
@@ -36,7 +37,7 @@ pub(crate) fn target(goal: &'static str, met: bool) -> Option<(&'static str, boo
 
 type Benchmark = (&'static str, fn() -> Vec<Row>);
 
-const BENCHMARKS: [Benchmark; 10] = [
+const BENCHMARKS: [Benchmark; 11] = [
     ("record", overhead::adaptive),
     ("others", overhead::against_others),
     ("start", overhead::start_up),
@@ -47,6 +48,7 @@ const BENCHMARKS: [Benchmark; 10] = [
     ("replay", replay::replay_against_full_run),
     ("grid", grid::million_values),
     ("paint", paint::first_paint),
+    ("propagate", propagate::speed),
 ];
 
 fn main() {

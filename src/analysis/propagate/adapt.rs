@@ -16,7 +16,7 @@ use crate::analysis::treediff::{Access, Kind, NodeId, Tree};
 pub(super) struct Refusal(pub(super) String);
 
 /// A statement ready to be inserted.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Adapted {
     /// The statement's own edit first, then those it needs.
     pub(super) edits: Vec<Edit>,
@@ -115,9 +115,11 @@ impl Session<'_> {
         };
         work.is_allowed()?;
         work.names(whole)?;
+        if !is_definition {
+            work.check_repetition();
+        }
         if !is_definition && depth == 0 {
             work.check_context();
-            work.check_repetition();
             work.check_order();
         }
         let unit =
@@ -357,9 +359,13 @@ impl Work<'_, '_> {
         }
         if self.is_visible(&base) {
             let node = base_node(self.source(), id);
+            if self.visible.by_star_alone(&base) && self.is_brought(node, &base, &base) {
+                return Ok(());
+            }
             if self.visible.get(&base) != Bound::No && self.all_unmatched(node, &base) {
                 return self.bring_afresh(id, node, path, &base);
             }
+            self.bring_submodule(node, path)?;
             self.check_paths(&base, &base, id);
             self.check_name(&base, id);
             self.check_value(path, path, id);
@@ -399,7 +405,7 @@ impl Work<'_, '_> {
         let before = (self.provided.clone(), self.adapted.changes.len());
         self.provide_afresh(base);
         let fresh = self.provided.fresh[base].clone();
-        if self.bring(node, base, &fresh).is_ok() {
+        if self.is_brought(node, base, &fresh) {
             self.replaced.push((self.source().node(node).range.clone(), fresh));
         } else {
             *self.provided = before.0;

@@ -52,8 +52,10 @@ impl Work<'_, '_> {
             }
             (_, Some((statement, _))) if self.is_free_for_module(MODULE) => {
                 let theirs = format!("{MODULE}.{}", call.function);
-                self.adapted.changes.push(format!("{ours} → {theirs}"));
-                self.replaced.push((range, theirs));
+                if theirs != ours {
+                    self.adapted.changes.push(format!("{ours} → {theirs}"));
+                    self.replaced.push((range, theirs));
+                }
                 let text = format!("import {MODULE}");
                 if self.provided.names.insert(MODULE.to_owned()) { self.import_text(statement, text) } else { Ok(()) }
             }

@@ -56,6 +56,47 @@ impl Work<'_, '_> {
         if self.in_order() { Ok(()) } else { Err(missing()) }
     }
 
+    /// As [`Work::bring`]; nothing of it stays where it fails.
+    pub(super) fn is_brought(&mut self, at: NodeId, name: &str, theirs: &str) -> bool {
+        let (provided, adapted) = (self.provided.clone(), self.adapted.clone());
+        let brought = self.bring(at, name, theirs).is_ok();
+        if !brought {
+            *self.provided = provided;
+            self.adapted = adapted;
+        }
+        brought
+    }
+
+    /// Imports a module of a package of which the target imports something else: `import a.b` for `a.b.c`.
+    pub(super) fn bring_submodule(&mut self, at: NodeId, path: &str) -> Result<(), Unbound> {
+        let (ours, theirs) = (self.source(), &self.session.target.tree);
+        let within = |path: &str, module: &str| {
+            path.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', ' ']))
+        };
+        // `os` brings its `path` along.
+        let needed = |id: &NodeId| {
+            let module = &ours.node(*id).text;
+            module.contains('.') && module != "os.path" && within(path, module)
+        };
+        let name = path.split('.').next().unwrap_or(path);
+        let Some(alias) = self.binders(at, name).into_iter().find(needed) else { return Ok(()) };
+        let Some(import) = ours.statement_of(alias).filter(|id| ours.node(*id).kind == Kind::Import) else {
+            return Ok(());
+        };
+        let module = ours.node(alias).text.clone();
+        let loads = |id: NodeId| match theirs.node(id).kind {
+            Kind::Import => {
+                let from = &theirs.node(id).text;
+                let dot = if from.is_empty() { "" } else { "." };
+                let names = || theirs.node(id).children.iter().map(|alias| &theirs.node(*alias).text);
+                within(from, &module) || names().any(|name| within(&format!("{from}{dot}{name}"), &module))
+            }
+            Kind::Member => theirs.path(id).is_some_and(|path| path == module),
+            _ => false,
+        };
+        if (0..theirs.nodes.len()).any(loads) { Ok(()) } else { self.bring_import(import, alias) }
+    }
+
     /// Whether what is brought stands in the source's order: a sum that is set to zero after it was added to is wrong.
     fn in_order(&self) -> bool {
         let tree = &self.session.source.tree;
@@ -180,6 +221,14 @@ impl Work<'_, '_> {
         let (tree, module) = (&self.session.source.tree, self.session.source.tree.node(import));
         let from = self.session.source.text.get(module.range.clone()).is_some_and(|text| text.starts_with("from"));
         let alias = &tree.node(alias).text;
+        let relative = |id: NodeId| {
+            let node = self.session.target.tree.node(id);
+            node.kind == Kind::Import && node.text.starts_with('.')
+        };
+        if module.text.starts_with('.') && !self.session.target.tree.statements().any(relative) {
+            let doubt = format!("`{}` is imported, and the target may not be part of a package", module.text);
+            self.adapted.doubts.push(doubt);
+        }
         let text = if from { format!("from {} import {alias}", module.text) } else { format!("import {alias}") };
         self.import_text(import, text)
     }

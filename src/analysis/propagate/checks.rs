@@ -3,14 +3,17 @@
 use std::ops::Range;
 
 use crate::analysis::propagate::adapt::{Unbound, Work, base_node};
-use crate::analysis::propagate::scope::{Bound, Visible};
+use crate::analysis::propagate::scope::{Bound, Visible, owner};
 use crate::analysis::propagate::unit::PURE;
 use crate::analysis::propagate::values::Reading;
+use crate::analysis::python::Source;
 use crate::analysis::treediff::{Access, Kind, NodeId, Tree};
 
 impl Work<'_, '_> {
     /// Notes a variable that has a value, but another one than the statement reads in the source.
     pub(super) fn check_value(&mut self, path: &str, theirs: &str, id: NodeId) {
+        self.check_callee(path, theirs, id);
+        self.check_constant(path, theirs, id);
         let tree = self.source();
         if tree.scope(id) != tree.scope(self.unit) {
             return;
@@ -20,6 +23,33 @@ impl Work<'_, '_> {
         let theirs = Reading { path: theirs, place: (self.point.block, self.point.index) };
         if let Some(reason) = self.session.another_value(Reading { path, place }, theirs) {
             self.adapted.others.push(reason);
+        }
+    }
+
+    /// Notes a constant of another value, where in the source nothing but what is added reads it: a constant of the
+    /// target's own.
+    fn check_constant(&mut self, path: &str, theirs: &str, id: NodeId) {
+        let (tree, there) = (self.source(), &self.session.target.tree);
+        let ours = self.binders(base_node(tree, id), path);
+        let scope = owner(there, there.scope(self.point.block), theirs);
+        let binds = |id: &NodeId| there.node(*id).access.binds() && there.node(*id).name == theirs;
+        let others: Vec<NodeId> = there.subtree(scope).filter(binds).filter(|id| there.scope(*id) == scope).collect();
+        let ([was], [is]) = (ours.as_slice(), others.as_slice()) else { return };
+        let (Some((a, was)), Some((b, is))) = (constant(tree, *was), constant(there, *is)) else { return };
+        if tree.node(was).hash == there.node(is).hash {
+            return;
+        }
+        let reads = |tree: &Tree, id: NodeId, name: &str| tree.node(id).access.reads() && tree.node(id).name == name;
+        let added = |id: NodeId| {
+            let of_scope = || tree.scope(id) != 0 && self.session.counterpart(tree.scope(id)).is_none();
+            self.session.wanted.iter().any(|wanted| tree.contains(*wanted, id)) || of_scope()
+        };
+        let mut readers = (0..tree.nodes.len()).filter(|id| reads(tree, *id, path));
+        if readers.all(added) && (0..there.nodes.len()).any(|id| reads(there, id, theirs)) {
+            let line = |source: &Source<'_>, id: NodeId| source.lines.line(source.tree.node(id).range.start);
+            let (a, b) = (line(self.session.source, a), line(self.session.target, b));
+            let doubt = format!("`{theirs}` gets another value at line {b} than at line {a} of the source");
+            self.adapted.doubts.push(doubt);
         }
     }
 
@@ -52,6 +82,14 @@ impl Work<'_, '_> {
     pub(super) fn check_paths(&mut self, ours: &str, theirs: &str, at: NodeId) {
         let theirs = theirs.split('.').next().unwrap_or(theirs);
         if self.visible.get(theirs) != Bound::Maybe {
+            return;
+        }
+        if self.visible.by_star_alone(theirs) {
+            let (stars, known) = (stars(self.source()), stars(&self.session.target.tree));
+            let as_there = self.binders(at, ours).is_empty() && stars.iter().all(|module| known.contains(module));
+            if !as_there {
+                self.adapted.doubts.push(format!("`{theirs}` may not be among what the target imports with `*`"));
+            }
             return;
         }
         let tree = &self.session.source.tree;
@@ -148,4 +186,19 @@ impl Work<'_, '_> {
             }
         }
     }
+}
+
+/// A simple assignment of a literal: the statement, and the value.
+fn constant(tree: &Tree, binder: NodeId) -> Option<(NodeId, NodeId)> {
+    let statement = tree.statement_of(binder).filter(|id| tree.node(*id).kind == Kind::Simple)?;
+    let [_, value] = tree.node(statement).children.as_slice() else { return None };
+    let plain = |id: NodeId| matches!(tree.node(id).kind, Kind::Literal | Kind::Other) && tree.node(id).access == Access::None;
+    tree.subtree(*value).all(plain).then_some((statement, *value))
+}
+
+/// The modules of which everything is imported.
+fn stars(tree: &Tree) -> Vec<&str> {
+    let imports = tree.statements().filter(|id| tree.node(*id).kind == Kind::Import);
+    let all = |id: &NodeId| tree.node(*id).children.iter().any(|alias| tree.node(*alias).name == "*");
+    imports.filter(all).map(|id| tree.node(id).text.as_str()).collect()
 }

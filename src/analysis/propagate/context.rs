@@ -34,7 +34,17 @@ impl Work<'_, '_> {
             }
         }
         let function = theirs.scope(self.point.block);
-        let plain = theirs.node(function).kind == Kind::Function && theirs.scope(function) == 0;
+        let within = theirs.node(function).kind == Kind::Function;
+        let plain = within && theirs.scope(function) == 0;
+        let method = theirs.node(theirs.scope(function)).kind == Kind::Class;
+        if within && !method && matching.source(function).is_none() {
+            let node = theirs.node(function);
+            let decorated = self.session.target.text.get(node.range.clone()).is_some_and(|text| text.starts_with('@'));
+            let used = |id: NodeId| id != function && theirs.node(id).text == node.text;
+            if !decorated && !(0..theirs.nodes.len()).any(used) {
+                self.adapted.context.push(format!("nothing in the target calls `{}`", node.text));
+            }
+        }
         if plain && matching.source(function) != Some(ours.scope(home)) {
             let was = ours.scope(home);
             let before = if ours.node(was).kind == Kind::Function { calls_of(ours, was).count() } else { 1 };

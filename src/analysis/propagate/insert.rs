@@ -6,7 +6,7 @@ use crate::analysis::python::Source;
 use crate::analysis::treediff::{Kind, NodeId, Tree};
 
 /// Text to be inserted at a byte offset of the target.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Edit {
     pub(super) offset: usize,
     pub(super) text: String,
@@ -67,6 +67,17 @@ fn own_indentation<'t>(source: &Source<'t>, block: NodeId) -> Option<&'t str> {
     indentation(source, source.tree.node(*source.tree.node(block).children.first()?).range.start)
 }
 
+/// Whether a statement is the first of its logical line: not so after a semicolon, or on the line of its header.
+fn begins_line(source: &Source<'_>, statement: NodeId) -> bool {
+    let start = source.tree.node(statement).range.start;
+    let before = source.text.get(source.logical_start(start)..start).unwrap_or_default();
+    let blank = |line: &str| {
+        let line = line.trim_start_matches([' ', '\t', '\u{c}', '\u{feff}']);
+        line.is_empty() || line.starts_with('#')
+    };
+    before.split(['\n', '\r']).all(blank) && indentation(source, start).is_some()
+}
+
 /// The edit that puts a unit before the statement at `index` of `block`.
 ///
 /// # Errors
@@ -82,47 +93,39 @@ pub(super) fn edit(
     let order = unit.statement;
     let depth = target.tree.ancestors(block).count();
     let children = &target.tree.node(block).children;
-    let Some(first) = children.first() else {
+    let node = |id: NodeId| target.tree.node(id);
+    let (before, after) = children.split_at(index.min(children.len()));
+    let (Some(first), previous, next) = (children.first(), before.last().copied(), after.first().copied()) else {
         // Only an empty module has an empty block.
         let text = written(source, unit, "", &manner) + manner.end_of_line;
         return Ok(end_of_file(target, text, (order, depth), &manner));
     };
-    let start = |id: NodeId| target.tree.node(id).range.start;
-    let previous = index.checked_sub(1).and_then(|at| children.get(at)).copied();
-    let next = children.get(index).copied();
-    let Some(indent) = own_indentation(target, block) else {
-        // `for x in y: f(x)`
-        let single =
-            single_line(source, unit, &manner).ok_or("the body stands on one line, which has no room for a block")?;
-        return Ok(match previous {
-            Some(previous) => Edit {
-                offset: target.tree.node(previous).range.end,
-                text: format!("; {single}"),
-                order,
-                depth,
-                inline: true,
-            },
-            None => Edit { offset: start(*first), text: format!("{single}; "), order, depth, inline: true },
-        });
-    };
-    if let (Some(previous), Some(next)) = (previous, next)
-        && indentation(target, start(next)).is_none()
-        && target.lines.line(target.tree.node(previous).range.end) == target.lines.line(start(next))
-    {
-        // `a(); b()`
-        let single =
-            single_line(source, unit, &manner).ok_or("two statements on one line leave no room for a block")?;
-        return Ok(Edit { offset: start(next), text: format!("{single}; "), order, depth, inline: true });
+    let room = |words: &str| single_line(source, unit, &manner).ok_or(format!("{words}, which has no room for a block"));
+    let inline = |offset: usize, text: String| Edit { offset, text, order, depth, inline: true };
+    if let Some(next) = next.filter(|next| !begins_line(target, *next)) {
+        // `a(); b()`, `for x in y: f(x)`
+        let between = previous.and_then(|id| target.text.get(node(id).range.end..node(next).range.start));
+        if between.is_some_and(|text| text.contains(['\n', '\r']) && !text.contains('\\')) {
+            return Err("what stands before it in the target does not end".to_owned());
+        }
+        return Ok(inline(node(next).range.start, format!("{}; ", room("other statements stand on the line")?)));
     }
+    // In what is only recovered from, statements of one block may be indented each in its own way.
+    let mut near = before.iter().rev().chain(after).copied().filter(|id| begins_line(target, *id));
+    let Some(indent) = near.next().and_then(|id| indentation(target, node(id).range.start)) else {
+        let single = room("the body stands on one line")?;
+        return Ok(inline(node(previous.unwrap_or(*first)).range.end, format!("; {single}")));
+    };
     let definition = matches!(source.tree.node(unit.statement).kind, Kind::Function | Kind::Class) && depth == 1;
     let apart = if definition && previous.is_some() { manner.end_of_line.repeat(2) } else { String::new() };
     let text = apart + &written(source, unit, indent, &manner) + manner.end_of_line;
     let Some(previous) = previous else {
-        let line = target.lines.start(target.lines.line(start(*first)));
-        return Ok(Edit { offset: line, text, order, depth, inline: false });
+        let line = target.lines.line(node(*first).range.start);
+        let line = if node(block).parent == Some(0) { line } else { above_comments(target, line, indent) };
+        return Ok(Edit { offset: target.lines.start(line), text, order, depth, inline: false });
     };
-    let mut offset = after_line(target.text, target.tree.node(previous).range.end);
-    if target.tree.node(previous).kind.is_compound() {
+    let mut offset = target.logical_end(node(previous).range.end);
+    if node(previous).kind.is_compound() {
         offset = past_deeper_comments(target.text, offset, indent);
     }
     offset = past_blanks(target.text, offset, if definition { 0 } else { blanks_before(source, unit) });
@@ -131,6 +134,27 @@ pub(super) fn edit(
     } else {
         Ok(Edit { offset, text, order, depth, inline: false })
     }
+}
+
+/// A line of the target beside a place that is so broken that the place is a guess.
+pub(super) fn torn_beside(target: &Source<'_>, block: NodeId, index: usize) -> Option<u32> {
+    let tree = &target.tree;
+    let children = &tree.node(block).children;
+    let (before, after) = children.split_at(index.min(children.len()));
+    let owner = tree.node(block).parent.filter(|owner| *owner != 0);
+    let from = before.last().copied().or(owner).map_or(0, |id| target.lines.line(tree.node(id).range.start));
+    let end = || before.last().map_or(0, |id| target.lines.line(tree.node(*id).range.end) + 1);
+    let to = after.first().map_or_else(end, |id| target.lines.line(tree.node(*id).range.start));
+    target.torn.iter().copied().find(|line| (from..=to).contains(line))
+}
+
+/// The line of the first of the comments right above a line, which tell of it, in one block.
+fn above_comments(target: &Source<'_>, line: u32, indent: &str) -> u32 {
+    let tells = |line: &u32| {
+        let text = target.text.get(target.lines.start(*line)..target.lines.start(line + 1)).unwrap_or_default();
+        text.strip_prefix(indent).is_some_and(|text| text.starts_with('#'))
+    };
+    (1..line).rev().take_while(tells).last().unwrap_or(line)
 }
 
 /// Appends to a file that may lack its last line end.

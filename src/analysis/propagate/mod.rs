@@ -8,7 +8,9 @@ mod bring;
 mod callers;
 mod checks;
 mod context;
+mod fits;
 mod insert;
+mod kept;
 mod reach;
 mod rename;
 mod scope;
@@ -20,6 +22,7 @@ use std::collections::{HashMap, HashSet};
 use crate::analysis::propagate::adapt::Refusal;
 use crate::analysis::propagate::anchor::{Point, SURE, kind_word};
 use crate::analysis::propagate::insert::Edit;
+use crate::analysis::propagate::kept::is_kept;
 use crate::analysis::propagate::rename::Renames;
 use crate::analysis::propagate::unit::Whole;
 use crate::analysis::python::{self, Source};
@@ -102,6 +105,7 @@ struct Session<'a> {
 
 /// What one statement came to.
 struct Outcome {
+    node: NodeId,
     placement: Placement,
     /// The first is the statement itself.
     edits: Vec<Edit>,
@@ -124,34 +128,71 @@ impl<'a> Session<'a> {
     }
 
     fn run(&self) -> Propagation {
-        let mut edits: Vec<Edit> = Vec::new();
-        let mut placements: Vec<(Placement, Option<Edit>)> = Vec::new();
-        let (source_problems, mut problems) = (&self.source.problems, Vec::new());
-        problems.extend(self.target.problems.iter().map(|p| format!("target, {p}")));
-        problems.extend(source_problems.iter().map(|p| format!("source, {p}")));
+        let mut outcomes: Vec<Outcome> = Vec::new();
         for node in &self.wanted {
-            let mut outcome = self.place(*node);
-            if outcome.placement.status.is_placed() {
-                let mut with: Vec<Edit> = edits.clone();
-                with.extend(outcome.edits.iter().filter(|e| !edits.contains(e)).cloned());
-                let text = applied(self.target.text, &mut with);
-                if Source::parse(&text).problems.len() > self.target.problems.len() {
-                    outcome.placement = refused(outcome.placement, "the result would not parse");
-                    outcome.edits.clear();
-                } else {
+            let outcome = self.along_with(*node, &outcomes).unwrap_or_else(|| self.place(*node));
+            outcomes.push(outcome);
+        }
+        // One parse for all where nothing is wrong, else one for each to tell which it is.
+        let mut edits: Vec<Edit> = Vec::new();
+        if let Some(all) = self.with_edits(&edits, &outcomes) {
+            edits = all;
+        } else {
+            for outcome in &mut outcomes {
+                if let Some(with) = self.with_edits(&edits, std::slice::from_ref(outcome)) {
                     edits = with;
+                } else {
+                    let blank = self.blank(outcome.node);
+                    outcome.placement = refused(blank, "the target would not parse with it, or as other code");
+                    outcome.edits.clear();
                 }
             }
-            placements.push((outcome.placement, outcome.edits.into_iter().next()));
         }
-        let text = applied(self.target.text, &mut edits);
+        let text = applied(self.target.text, &edits);
         let spans = spans(self.target.text, &edits);
-        for (placement, edit) in &mut placements {
-            let at = edit.as_ref().and_then(|edit| edits.iter().position(|e| e == edit));
-            placement.line = at.map(|at| spans[at].0).or(placement.line);
+        let mut placements = Vec::new();
+        for Outcome { node, mut placement, edits: own } in outcomes {
+            let at = own.first().and_then(|edit| edits.iter().position(|e| e == edit));
+            let within = |edit: &Edit| {
+                let line = |id: NodeId| self.source.lines.line(self.source.tree.node(id).range.start);
+                line(node) - line(edit.order)
+            };
+            placement.line = at.map(|at| spans[at].0 + within(&edits[at])).or(placement.line);
+            placements.push(placement);
         }
-        let placements = placements.into_iter().map(|(placement, _)| placement).collect();
+        let mut problems: Vec<String> = self.target.problems.iter().map(|p| format!("target, {p}")).collect();
+        problems.extend(self.source.problems.iter().map(|p| format!("source, {p}")));
         Propagation { placements, text, inserted: spans, problems }
+    }
+
+    /// The edits with those of further outcomes, in order; `None` if the target would not stay what it is.
+    fn with_edits(&self, edits: &[Edit], further: &[Outcome]) -> Option<Vec<Edit>> {
+        let mut with = edits.to_vec();
+        let mut known: HashSet<&Edit> = edits.iter().collect();
+        with.extend(further.iter().flat_map(|outcome| &outcome.edits).filter(|edit| known.insert(edit)).cloned());
+        with.sort_by_key(|edit| (edit.offset, std::cmp::Reverse(edit.depth), edit.order));
+        if with.len() == edits.len() {
+            return Some(with);
+        }
+        let text = applied(self.target.text, &with);
+        is_kept(self.target, &Source::parse(&text), &with).then_some(with)
+    }
+
+    /// A statement within one that is placed already.
+    fn along_with(&self, node: NodeId, outcomes: &[Outcome]) -> Option<Outcome> {
+        let holds = |outcome: &&Outcome| {
+            let moved = outcome.edits.first().map(|edit| edit.order);
+            moved.is_some_and(|moved| moved != node && self.source.tree.contains(moved, node))
+        };
+        let whole = outcomes.iter().find(holds)?;
+        let mut placement = self.blank(node);
+        placement.status = whole.placement.status;
+        placement.reasons.push(format!("along with line {} of the source", whole.placement.source_line));
+        placement.reasons.extend(whole.placement.reasons.iter().skip(1).cloned());
+        placement.changes.clone_from(&whole.placement.changes);
+        placement.after_line = whole.placement.after_line;
+        placement.text.clone_from(&whole.placement.text);
+        Some(Outcome { node, placement, edits: whole.edits.clone() })
     }
 
     fn place(&self, node: NodeId) -> Outcome {
@@ -160,7 +201,7 @@ impl<'a> Session<'a> {
             placement.status = PlacementStatus::AlreadyThere;
             placement.line = Some(line);
             placement.reasons.push(reason);
-            return Outcome { placement, edits: Vec::new() };
+            return Outcome { node, placement, edits: Vec::new() };
         }
         let mut refusals: Vec<String> = Vec::new();
         let mut found: Vec<(Point, adapt::Adapted)> = Vec::new();
@@ -184,7 +225,7 @@ impl<'a> Session<'a> {
         let mut found = found.into_iter();
         let Some((point, adapted)) = found.next() else {
             let reason = refusals.into_iter().next().unwrap_or_else(|| self.nothing_corresponds(node));
-            return Outcome { placement: refused(placement, &reason), edits: Vec::new() };
+            return Outcome { node, placement: refused(placement, &reason), edits: Vec::new() };
         };
         placement.alternatives = found
             .filter(|(other, _)| (other.block, other.index) != (point.block, point.index))
@@ -197,6 +238,8 @@ impl<'a> Session<'a> {
             doubts.push(format!("not beside its nearest neighbour: {reason}"));
         }
         doubts.extend(self.ambiguity(&point));
+        let torn = insert::torn_beside(self.target, point.block, point.index);
+        doubts.extend(torn.map(|line| format!("line {line} of the target does not parse: what belongs where is a guess")));
         placement.reasons.extend(doubts.iter().cloned());
         let changed = !adapted.changes.is_empty();
         placement.status = match () {
@@ -207,7 +250,7 @@ impl<'a> Session<'a> {
         placement.changes = adapted.changes;
         placement.after_line = adapted.edits.first().map(|edit| line_of(self.target, edit));
         placement.text = adapted.edits.first().map(|edit| edit.text.clone()).unwrap_or_default();
-        Outcome { placement, edits: adapted.edits }
+        Outcome { node, placement, edits: adapted.edits }
     }
 
     fn blank(&self, node: NodeId) -> Placement {
@@ -289,11 +332,10 @@ fn line_of(target: &Source<'_>, edit: &Edit) -> u32 {
     if at_start && !edit.inline { line.saturating_sub(1) } else { line }
 }
 
-/// The target with all edits; sorts them into the order in which they stand.
-fn applied(target: &str, edits: &mut [Edit]) -> String {
-    edits.sort_by_key(|edit| (edit.offset, std::cmp::Reverse(edit.depth), edit.order));
+/// The target with all edits, which stand in order.
+fn applied(target: &str, edits: &[Edit]) -> String {
     let (mut text, mut at) = (String::with_capacity(target.len() + 256), 0);
-    for edit in edits.iter() {
+    for edit in edits {
         text.push_str(target.get(at..edit.offset).unwrap_or_default());
         text.push_str(&edit.text);
         at = edit.offset;

@@ -29,6 +29,12 @@ pub(super) struct Visible<'a> {
 
 type State = HashMap<String, Bound>;
 
+/// What leaves the iterations of the loops around, innermost last.
+type Leaving = Vec<Vec<State>>;
+
+/// Calls after which nothing runs.
+const EXITS: [&str; 3] = ["exit", "_exit", "quit"];
+
 impl<'a> Visible<'a> {
     /// Before the statement at `index` of `block`.
     pub(super) fn at(tree: &'a Tree, block: NodeId, index: usize) -> Self {
@@ -68,9 +74,18 @@ impl<'a> Visible<'a> {
         if BUILTINS.split(' ').any(|builtin| builtin == name) || (self.scope != 0 && declared()) {
             return Bound::Yes;
         }
-        // Somebody's `from x import *` may bind anything, and what the scope reads without our seeing its definition
-        // is there as surely for us.
-        if bound_in(self.tree, 0).contains("*") || self.is_foreign(name) { Bound::Yes } else { Bound::No }
+        // What the scope reads without our seeing its definition is there as surely for us; somebody's
+        // `from x import *` may bind anything.
+        match () {
+            () if self.is_foreign(name) => Bound::Yes,
+            () if bound_in(self.tree, 0).contains("*") => Bound::Maybe,
+            () => Bound::No,
+        }
+    }
+
+    /// Whether nothing but a `from x import *` can give `name` its value here.
+    pub(super) fn by_star_alone(&self, name: &str) -> bool {
+        self.get(name) == Bound::Maybe && !bound_in(self.tree, 0).contains(name) && !self.own.contains(name)
     }
 
     /// Whether the place's own scope reads a name that nothing in the file binds.
@@ -120,7 +135,7 @@ fn enter(tree: &Tree, id: NodeId, next: Option<NodeId>, index: Option<usize>, st
     if node.kind == Kind::Block {
         let end = index.unwrap_or_else(|| node.children.iter().position(|c| Some(*c) == next).unwrap_or(0));
         for child in node.children.iter().take(end) {
-            execute(tree, *child, state);
+            execute(tree, *child, state, &mut vec![Vec::new()]);
         }
         return;
     }
@@ -130,16 +145,15 @@ fn enter(tree: &Tree, id: NodeId, next: Option<NodeId>, index: Option<usize>, st
             let body = tree.blocks(id).next();
             if let Some(body) = body.filter(|body| Some(*body) != next) {
                 let mut after = state.clone();
-                run(tree, body, &mut after);
+                run(tree, body, &mut after, &mut vec![Vec::new()]);
                 let sure = next.is_some_and(|n| tree.node(n).kind == Kind::Block && tree.node(n).text == "1");
                 *state = if sure { after } else { join(&[after, state.clone()]) };
             }
         }
         Kind::Loop => {
             bind_header(tree, id, state);
-            let body = next.into_iter().flat_map(|block| tree.subtree(block));
-            for name in body.filter(|n| tree.node(*n).access.binds()).map(|n| tree.node(n).name.clone()) {
-                state.entry(name).or_insert(Bound::Maybe);
+            for name in tree.blocks(id).flat_map(|block| bound_in(tree, block)) {
+                state.entry(name.to_owned()).or_insert(Bound::Maybe);
             }
         }
         _ => bind_header(tree, id, state),
@@ -157,36 +171,72 @@ fn bind_header(tree: &Tree, id: NodeId, state: &mut State) {
 }
 
 /// Runs a block; false if its end is never reached.
-fn run(tree: &Tree, block: NodeId, state: &mut State) -> bool {
-    tree.node(block).children.iter().all(|child| execute(tree, *child, state))
+fn run(tree: &Tree, block: NodeId, state: &mut State, leaving: &mut Leaving) -> bool {
+    tree.node(block).children.iter().all(|child| execute(tree, *child, state, leaving))
 }
 
 /// Runs a statement; false if what follows it is never reached.
-fn execute(tree: &Tree, id: NodeId, state: &mut State) -> bool {
+fn execute(tree: &Tree, id: NodeId, state: &mut State, leaving: &mut Leaving) -> bool {
     let node = tree.node(id);
     match node.kind {
         Kind::Function | Kind::Class => _ = state.insert(node.name.clone(), Bound::Yes),
-        Kind::Return | Kind::Raise | Kind::Break => return false,
+        Kind::Return | Kind::Raise => return false,
+        Kind::Break => {
+            if let Some(innermost) = leaving.last_mut().filter(|_| node.text != "continue") {
+                innermost.push(state.clone());
+            }
+            return false;
+        }
         Kind::With => {
             bind_header(tree, id, state);
-            return tree.blocks(id).all(|block| run(tree, block, state));
-        }
-        Kind::Loop => {
             let before = state.clone();
-            bind_header(tree, id, state);
-            for block in tree.blocks(id) {
-                run(tree, block, state);
+            let ends = tree.blocks(id).all(|block| run(tree, block, state, leaving));
+            // What `contextlib.suppress` is given may leave the block anywhere.
+            let suppresses = tree.header(id).into_iter().any(|id| tree.node(id).text == "suppress");
+            if suppresses {
+                *state = join(&[before, std::mem::take(state)]);
             }
-            *state = join(&[before, std::mem::take(state)]);
+            return ends || suppresses;
         }
-        Kind::Branch => return branch(tree, id, state),
-        Kind::Try => return attempt(tree, id, state),
+        Kind::Loop => return repeat(tree, id, state, leaving),
+        Kind::Branch => return branch(tree, id, state, leaving),
+        Kind::Try => return attempt(tree, id, state, leaving),
         _ => bind_header(tree, id, state),
     }
-    true
+    !exits(tree, id)
 }
 
-fn branch(tree: &Tree, id: NodeId, state: &mut State) -> bool {
+/// `sys.exit()`, `assert False`
+fn exits(tree: &Tree, id: NodeId) -> bool {
+    let [only] = tree.node(id).children.as_slice() else { return false };
+    let (only, statement) = (tree.node(*only), tree.node(id));
+    let callee = only.children.first().filter(|_| only.kind == Kind::Call).map(|callee| tree.node(*callee));
+    let called = callee.is_some_and(|callee| EXITS.contains(&callee.text.as_str()));
+    statement.kind == Kind::Simple && (called || statement.text == "assert" && only.text == "False")
+}
+
+fn repeat(tree: &Tree, id: NodeId, state: &mut State, leaving: &mut Leaving) -> bool {
+    let block = |slot: &str| tree.blocks(id).find(|b| tree.node(*b).text == slot);
+    let test = tree.node(id).children.first().map(|test| tree.node(*test));
+    let endless = test.is_some_and(|test| ["True", "1"].contains(&test.text.as_str()) && test.access == Access::None);
+    let before = state.clone();
+    bind_header(tree, id, state);
+    leaving.push(Vec::new());
+    if let Some(body) = block("0") {
+        run(tree, body, state, leaving);
+    }
+    let mut ends = leaving.pop().unwrap_or_default();
+    if !endless {
+        let mut done = join(&[before, std::mem::take(state)]);
+        if block("1").is_none_or(|other| run(tree, other, &mut done, leaving)) {
+            ends.push(done);
+        }
+    }
+    *state = join(&ends);
+    !ends.is_empty()
+}
+
+fn branch(tree: &Tree, id: NodeId, state: &mut State, leaving: &mut Leaving) -> bool {
     bind_header(tree, id, state);
     let mut ends = Vec::new();
     let mut exhaustive = false;
@@ -197,9 +247,9 @@ fn branch(tree: &Tree, id: NodeId, state: &mut State) -> bool {
         let mut end = state.clone();
         if arm != id {
             bind_header(tree, arm, &mut end);
-            exhaustive |= tree.node(arm).children.first() == Some(&block);
+            exhaustive |= takes_the_rest(tree, arm, block);
         }
-        if run(tree, block, &mut end) {
+        if run(tree, block, &mut end, leaving) {
             ends.push(end);
         }
     }
@@ -210,23 +260,39 @@ fn branch(tree: &Tree, id: NodeId, state: &mut State) -> bool {
     !ends.is_empty()
 }
 
-fn attempt(tree: &Tree, id: NodeId, state: &mut State) -> bool {
+/// `else:`, `case _:`
+fn takes_the_rest(tree: &Tree, arm: NodeId, block: NodeId) -> bool {
+    match tree.node(arm).children.as_slice() {
+        [first, ..] if *first == block => true,
+        [pattern, second] => *second == block && tree.node(*pattern).text == "_" && tree.node(*pattern).kind == Kind::Other,
+        _ => false,
+    }
+}
+
+fn attempt(tree: &Tree, id: NodeId, state: &mut State, leaving: &mut Leaving) -> bool {
     let before = state.clone();
     let block = |slot: &str| tree.blocks(id).find(|b| tree.node(*b).text == slot);
     let mut ends = Vec::new();
-    if block("0").is_none_or(|body| run(tree, body, state)) && block("1").is_none_or(|other| run(tree, other, state)) {
+    if block("0").is_none_or(|body| run(tree, body, state, leaving))
+        && block("1").is_none_or(|other| run(tree, other, state, leaving))
+    {
         ends.push(state.clone());
     }
     let during = join(&[before, state.clone()]);
     for handler in tree.node(id).children.iter().copied().filter(|c| tree.node(*c).kind == Kind::Arm) {
         let mut end = during.clone();
         bind_header(tree, handler, &mut end);
-        if tree.blocks(handler).all(|body| run(tree, body, &mut end)) {
+        if tree.blocks(handler).all(|body| run(tree, body, &mut end, leaving)) {
+            // `except … as e` takes the name away again.
+            let caught = tree.node(handler);
+            if caught.access.binds() {
+                end.remove(&caught.name);
+            }
             ends.push(end);
         }
     }
     *state = join(&ends);
-    let last = block("2").is_none_or(|last| run(tree, last, state));
+    let last = block("2").is_none_or(|last| run(tree, last, state, leaving));
     last && !ends.is_empty()
 }
 

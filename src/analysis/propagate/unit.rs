@@ -149,7 +149,8 @@ pub(super) fn wholes(session: &Session<'_>, node: NodeId) -> Vec<Whole> {
     let mut whole = Whole::alone(node);
     loop {
         let Some((block, _)) = tree.place(whole.outermost()) else { return vec![whole] };
-        let Some(owner) = tree.node(block).parent else { return vec![whole] };
+        let Some(holder) = tree.node(block).parent else { return vec![whole] };
+        let owner = if tree.node(holder).kind == Kind::Arm { tree.node(holder).parent.unwrap_or(0) } else { holder };
         let anchored = tree.node(block).children.iter().any(|c| session.counterpart(*c).is_some());
         if session.matching.target(block).is_some() || anchored {
             return vec![whole];

@@ -2,7 +2,7 @@
 
 use ruff_python_ast::token::TokenKind;
 use ruff_python_ast::{ModModule, PySourceType, Stmt};
-use ruff_python_parser::{Mode, Parsed, lexer, parse_unchecked_source};
+use ruff_python_parser::{LexicalErrorType, Mode, ParseErrorType, Parsed, lexer, parse_unchecked_source};
 use ruff_text_size::{Ranged, TextRange};
 
 /// Operators, keywords and brackets that may nest in one expression; walking deeper could exhaust a thread's stack.
@@ -58,6 +58,26 @@ impl Module {
     /// Lines of the text.
     pub fn lines(&self) -> &LineIndex {
         &self.lines
+    }
+
+    /// Lines where an indentation, a bracket or a string is broken, so that what belongs to what is a guess.
+    pub fn torn(&self) -> Vec<u32> {
+        let torn = |error: &ParseErrorType| match error {
+            ParseErrorType::UnexpectedIndentation | ParseErrorType::SimpleAndCompoundStatementOnSameLine => true,
+            ParseErrorType::ExpectedToken { expected, found } => {
+                let closing = [TokenKind::Rpar, TokenKind::Rsqb, TokenKind::Rbrace].contains(expected);
+                *expected == TokenKind::Dedent
+                    || closing && matches!(found, TokenKind::Newline | TokenKind::EndOfFile | TokenKind::Dedent)
+            }
+            ParseErrorType::Lexical(error) => {
+                matches!(error, LexicalErrorType::IndentationError | LexicalErrorType::Eof)
+                    || matches!(error, LexicalErrorType::UnclosedStringError)
+            }
+            ParseErrorType::OtherError(words) => words.contains("indented block"),
+            _ => false,
+        };
+        let errors = self.parsed.errors().iter().filter(|error| torn(&error.error));
+        errors.map(|error| self.lines.line(error.location.start().into())).collect()
     }
 
     /// Whether a comment `# afterlog: DIRECTIVE` stands on a statement's first line or the one above.

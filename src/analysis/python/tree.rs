@@ -28,6 +28,10 @@ pub struct Source<'a> {
     pub spelling: HashMap<String, String>,
     /// Strings that span lines: their bytes are never indented anew.
     pub long_strings: Vec<Range<usize>>,
+    /// Where logical lines end, their line ends included.
+    pub logical_ends: Vec<usize>,
+    /// Lines where blocks or brackets could not be told: the tree around them is a guess.
+    pub torn: Vec<u32>,
     /// What only a coroutine may hold: `await`, `async for`, `async with`.
     pub awaits: Vec<Range<usize>>,
     /// What makes a function a generator.
@@ -65,10 +69,38 @@ impl<'a> Source<'a> {
             .map(|token| token.range().to_std_range())
             .filter(|range| text.get(range.clone()).is_some_and(|t| t.contains(['\n', '\r'])))
             .collect();
+        let newlines = module.parsed().tokens().iter().filter(|token| token.kind() == TokenKind::Newline);
+        let logical_ends = newlines.map(|token| token.end().into()).collect();
         let tree = builder.tree.finish();
         let spelling = names.spelling();
-        let (lines, problems) = (module.lines().clone(), module.problems);
-        Self { text, tree, lines, problems, calls, foreign, spelling, long_strings, awaits, yields, coroutines }
+        let (torn, lines, problems) = (module.torn(), module.lines().clone(), module.problems);
+        Self {
+            text,
+            tree,
+            lines,
+            problems,
+            calls,
+            foreign,
+            spelling,
+            long_strings,
+            logical_ends,
+            torn,
+            awaits,
+            yields,
+            coroutines,
+        }
+    }
+
+    /// Where the logical line with the byte at `offset` starts, comments and blank lines above it included.
+    pub fn logical_start(&self, offset: usize) -> usize {
+        let before = self.logical_ends.partition_point(|end| *end <= offset);
+        before.checked_sub(1).map_or(0, |at| self.logical_ends[at])
+    }
+
+    /// Where the logical line with the byte at `offset` ends.
+    pub fn logical_end(&self, offset: usize) -> usize {
+        let before = self.logical_ends.partition_point(|end| *end < offset);
+        self.logical_ends.get(before).copied().unwrap_or(self.text.len())
     }
 }
 
@@ -138,17 +170,9 @@ impl<'a> SourceOrderVisitor<'a> for Builder<'a> {
     }
 
     fn leave_node(&mut self, node: AnyNodeRef<'a>) {
-        let own_scope = matches!(
-            node,
-            AnyNodeRef::ExprLambda(_)
-                | AnyNodeRef::ExprListComp(_)
-                | AnyNodeRef::ExprSetComp(_)
-                | AnyNodeRef::ExprDictComp(_)
-                | AnyNodeRef::ExprGenerator(_)
-        );
         let end = self.tree.next_id();
-        if let (true, Some(start)) = (own_scope, self.tree.innermost()) {
-            self.hide_inner_names(start, end);
+        if let (Some(outside), Some(start)) = (evaluated_outside(node), self.tree.innermost()) {
+            self.hide_inner_names(start, end, &outside);
         }
         self.slots.pop();
         self.tree.close();
@@ -195,6 +219,10 @@ impl Builder<'_> {
             AnyNodeRef::ExprUnaryOp(operation) => operation.op.as_str().to_owned(),
             AnyNodeRef::ExprBoolOp(operation) => operation.op.as_str().to_owned(),
             AnyNodeRef::ExprCompare(compare) => compare.ops.iter().map(|op| op.as_str()).collect::<Vec<_>>().join(" "),
+            AnyNodeRef::StmtContinue(_) => "continue".to_owned(),
+            AnyNodeRef::StmtAssert(_) => "assert".to_owned(),
+            // A pattern that everything matches.
+            AnyNodeRef::PatternMatchAs(pattern) if pattern.pattern.is_none() => "_".to_owned(),
             AnyNodeRef::StmtImportFrom(import) => format!(
                 "{}{}",
                 ".".repeat(import.level as usize),
@@ -241,22 +269,53 @@ impl Builder<'_> {
         }
     }
 
-    /// Names that a comprehension or a lambda binds are nobody else's.
-    fn hide_inner_names(&mut self, start: NodeId, end: NodeId) {
+    /// Names that a comprehension or a lambda binds are nobody else's, but for those in the ranges `outside`.
+    fn hide_inner_names(&mut self, start: NodeId, end: NodeId, outside: &[Range<usize>]) {
+        let is_outside =
+            |range: &Range<usize>| outside.iter().any(|outer| outer.start <= range.start && range.end <= outer.end);
         let mut bound = Vec::new();
         for id in start..end {
             let node = self.tree.node_mut(id);
-            if node.access == Access::Bind {
+            if node.access == Access::Bind && !is_outside(&node.range) {
                 bound.push(node.name.clone());
             }
         }
         for id in start..end {
             let node = self.tree.node_mut(id);
-            if node.access != Access::None && bound.contains(&node.name) {
+            if node.access != Access::None && bound.contains(&node.name) && !is_outside(&node.range) {
                 node.access = Access::Inner;
             }
         }
     }
+}
+
+/// The parts of a comprehension or a lambda that belong to the scope around it: what its first `for` goes over and what
+/// `:=` binds; the defaults of parameters. `None` for other nodes.
+fn evaluated_outside(node: AnyNodeRef<'_>) -> Option<Vec<Range<usize>>> {
+    struct Named(Vec<Range<usize>>);
+    impl<'a> SourceOrderVisitor<'a> for Named {
+        fn enter_node(&mut self, node: AnyNodeRef<'a>) -> TraversalSignal {
+            if let AnyNodeRef::ExprNamed(named) = node {
+                self.0.push(named.target.range().to_std_range());
+            }
+            let own = matches!(node, AnyNodeRef::ExprLambda(_));
+            if own { TraversalSignal::Skip } else { TraversalSignal::Traverse }
+        }
+    }
+    let generators = match node {
+        AnyNodeRef::ExprLambda(lambda) => {
+            let parameters = lambda.parameters.iter().flat_map(|parameters| parameters.iter_non_variadic_params());
+            return Some(parameters.filter_map(|p| Some(p.default()?.range().to_std_range())).collect());
+        }
+        AnyNodeRef::ExprListComp(comprehension) => &comprehension.generators,
+        AnyNodeRef::ExprSetComp(comprehension) => &comprehension.generators,
+        AnyNodeRef::ExprDictComp(comprehension) => &comprehension.generators,
+        AnyNodeRef::ExprGenerator(comprehension) => &comprehension.generators,
+        _ => return None,
+    };
+    let mut named = Named(generators.first().map(|first| first.iter.range().to_std_range()).into_iter().collect());
+    node.visit_source_order(&mut named);
+    Some(named.0)
 }
 
 /// The name that an import binds: `import a.b` binds `a`.
