@@ -62,14 +62,19 @@ fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
-/// The demo's versions, each with a further statement, into each other.
+/// The demo's versions, each with a further statement at the end of its epoch, into each other.
 fn demo_pairs() -> Vec<(String, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo");
     let names = ["train_1.py", "train_2.py", "train_3.py", "train_4.py", "train_hindsight.py"];
     let texts: Vec<String> =
         names.iter().map(|name| fs::read_to_string(folder.join(name)).expect("a demo script")).collect();
-    let pairs = texts.iter().flat_map(|source| texts.iter().map(move |target| (source.clone(), target.clone())));
-    pairs.filter(|(source, target)| source != target).collect()
+    let probed = |text: &str| {
+        let (before, after) = text.split_once("afterlog.log(\"val_acc\"").expect("a log of the accuracy");
+        let indent = before.rsplit('\n').next().unwrap_or_default();
+        format!("{before}afterlog.log(\"probe\", epoch + 1)\n{indent}afterlog.log(\"val_acc\"{after}")
+    };
+    let pairs = texts.iter().flat_map(|source| texts.iter().map(move |target| (source, target)));
+    pairs.filter(|(source, target)| source != target).map(|(source, target)| (probed(source), target.clone())).collect()
 }
 
 /// A script of `parts` models and their training, about 55 lines each, as it was in a version: names, order, arguments
@@ -78,16 +83,13 @@ fn script(parts: usize, version: usize) -> String {
     let mut text = String::from("import afterlog\nimport torch\nimport torch.nn as nn\nfrom data import loaders\n\n");
     for part in 0..parts {
         let seed = (version * 31 + part * 17) % 11;
-        let model = if version > 0 && seed == 3 { "net" } else { "model" };
-        let (hidden, rate) = (32 + part, if seed == 5 { "3e-4" } else { "1e-3" });
-        let mut lines = PART.replace("{part}", &part.to_string()).replace("{hidden}", &hidden.to_string());
-        lines = lines.replace("{model}", model).replace("{rate}", rate);
-        if version > 0 {
-            lines = lines.replace("        afterlog.log(\"grad_norm", "        #(\"grad_norm");
-            let kept = |(at, line): &(usize, &str)| {
-                !line.trim_start().starts_with("#(") && !(line.starts_with("        total") && (at + seed) % 13 == 0)
-            };
-            lines = lines.lines().enumerate().filter(kept).map(|(_, line)| format!("{line}\n")).collect();
+        let old = version > 0;
+        let (model, rate) = (if old && seed == 3 { "net" } else { "model" }, if seed == 5 { "3e-4" } else { "1e-3" });
+        let mut lines = PART.replace("{model}", model).replace("{rate}", rate);
+        lines = lines.replace("{part}", &part.to_string()).replace("{hidden}", &(32 + part).to_string());
+        if old {
+            let kept = |line: &&str| !line.contains("grad_norm") && !(seed == 7 && line.contains("schedule"));
+            lines = lines.split_inclusive('\n').filter(kept).collect();
             if seed % 4 == 1 {
                 lines = lines.replace("loss.backward()", "(loss / 2).backward()");
             }

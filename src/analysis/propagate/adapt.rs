@@ -317,8 +317,8 @@ impl Work<'_, '_> {
     pub(super) fn binders(&self, at: NodeId, name: &str) -> Vec<NodeId> {
         let tree = &self.session.source.tree;
         let scope = owner(tree, tree.scope(at), name);
-        let binds = |id: &NodeId| tree.node(*id).access.binds() && tree.node(*id).name == name;
-        tree.subtree(scope).filter(binds).filter(|id| tree.scope(*id) == scope).collect()
+        let binds = |id: &NodeId| tree.node(*id).access.binds() && tree.scope(*id) == scope;
+        tree.uses(name).iter().copied().filter(binds).collect()
     }
 
     /// One variable with its attributes, as the target calls it.
@@ -359,7 +359,7 @@ impl Work<'_, '_> {
         }
         if self.is_visible(&base) {
             let node = base_node(self.source(), id);
-            if self.visible.by_star_alone(&base) && self.is_brought(node, &base, &base) {
+            if self.visible.by_star_alone(&base) && !self.is_starred(node, &base) && self.is_brought(node, &base, &base) {
                 return Ok(());
             }
             if self.visible.get(&base) != Bound::No && self.all_unmatched(node, &base) {
@@ -487,5 +487,5 @@ fn bound_later_in(tree: &Tree, statement: NodeId, id: NodeId) -> bool {
     tree.ancestors(id)
         .take_while(|outer| *outer >= statement)
         .filter(|outer| tree.node(*outer).kind.is_scope())
-        .any(|outer| super::scope::bound_in(tree, outer).contains(name.as_str()))
+        .any(|outer| tree.binds(outer, name))
 }

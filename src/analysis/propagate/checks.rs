@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::analysis::propagate::adapt::{Unbound, Work, base_node};
+use crate::analysis::propagate::reach::{Place, carrier, reaching};
 use crate::analysis::propagate::scope::{Bound, Visible, owner};
 use crate::analysis::propagate::unit::PURE;
 use crate::analysis::propagate::values::Reading;
@@ -20,9 +21,27 @@ impl Work<'_, '_> {
         }
         let reader = if tree.contains(self.statement, id) { Some(self.statement) } else { tree.statement_of(id) };
         let Some(place) = reader.and_then(|reader| tree.place(reader)) else { return };
+        self.check_sum(path, theirs, place);
         let theirs = Reading { path: theirs, place: (self.point.block, self.point.index) };
         if let Some(reason) = self.session.another_value(Reading { path, place }, theirs) {
             self.adapted.others.push(reason);
+        }
+    }
+
+    /// Notes an assignment that adds to a variable where its counterpart gives it a new value, or the other way round.
+    fn check_sum(&mut self, path: &str, theirs: &str, place: Place) {
+        let (ours, there) = (self.source(), &self.session.target.tree);
+        let reached = reaching(there, theirs, (self.point.block, self.point.index), &|_| false);
+        for id in self.session.definitions_at(path, place) {
+            let counterpart = self.session.counterpart(carrier(ours, id));
+            let other = reached.iter().copied().find(|other| Some(carrier(there, *other)) == counterpart);
+            let adds = |tree: &Tree, id: NodeId| tree.node(id).access == Access::Update;
+            if let Some(other) = other.filter(|other| adds(ours, id) != adds(there, *other)) {
+                let line = self.session.target.lines.line(there.node(other).range.start);
+                let (is, was) = if adds(there, other) { ("adds to", "sets") } else { ("sets", "adds to") };
+                self.adapted.others.push(format!("line {line} {is} `{theirs}`, which the source {was} there"));
+                return;
+            }
         }
     }
 
@@ -32,20 +51,20 @@ impl Work<'_, '_> {
         let (tree, there) = (self.source(), &self.session.target.tree);
         let ours = self.binders(base_node(tree, id), path);
         let scope = owner(there, there.scope(self.point.block), theirs);
-        let binds = |id: &NodeId| there.node(*id).access.binds() && there.node(*id).name == theirs;
-        let others: Vec<NodeId> = there.subtree(scope).filter(binds).filter(|id| there.scope(*id) == scope).collect();
+        let binds = |id: &NodeId| there.node(*id).access.binds() && there.scope(*id) == scope;
+        let others: Vec<NodeId> = there.uses(theirs).iter().copied().filter(binds).collect();
         let ([was], [is]) = (ours.as_slice(), others.as_slice()) else { return };
         let (Some((a, was)), Some((b, is))) = (constant(tree, *was), constant(there, *is)) else { return };
         if tree.node(was).hash == there.node(is).hash {
             return;
         }
-        let reads = |tree: &Tree, id: NodeId, name: &str| tree.node(id).access.reads() && tree.node(id).name == name;
+        let reads = |tree: &Tree, id: NodeId| tree.node(id).access.reads();
         let added = |id: NodeId| {
             let of_scope = || tree.scope(id) != 0 && self.session.counterpart(tree.scope(id)).is_none();
             self.session.wanted.iter().any(|wanted| tree.contains(*wanted, id)) || of_scope()
         };
-        let mut readers = (0..tree.nodes.len()).filter(|id| reads(tree, *id, path));
-        if readers.all(added) && (0..there.nodes.len()).any(|id| reads(there, id, theirs)) {
+        let mut readers = tree.uses(path).iter().copied().filter(|id| reads(tree, *id));
+        if readers.all(added) && there.uses(theirs).iter().any(|id| reads(there, *id)) {
             let line = |source: &Source<'_>, id: NodeId| source.lines.line(source.tree.node(id).range.start);
             let (a, b) = (line(self.session.source, a), line(self.session.target, b));
             let doubt = format!("`{theirs}` gets another value at line {b} than at line {a} of the source");
@@ -85,9 +104,7 @@ impl Work<'_, '_> {
             return;
         }
         if self.visible.by_star_alone(theirs) {
-            let (stars, known) = (stars(self.source()), stars(&self.session.target.tree));
-            let as_there = self.binders(at, ours).is_empty() && stars.iter().all(|module| known.contains(module));
-            if !as_there {
+            if !self.is_starred(at, ours) {
                 self.adapted.doubts.push(format!("`{theirs}` may not be among what the target imports with `*`"));
             }
             return;
@@ -99,6 +116,18 @@ impl Work<'_, '_> {
             let line = self.session.target_line(self.point);
             self.adapted.doubts.push(format!("`{theirs}` may have no value before line {line}"));
         }
+    }
+
+    /// Whether the target imports everything of the modules from which the source has a name, or may have it.
+    pub(super) fn is_starred(&self, at: NodeId, name: &str) -> bool {
+        let (tree, known) = (self.source(), stars(&self.session.target.tree));
+        let module = |id: NodeId| {
+            let statement = tree.statement_of(id).filter(|id| tree.node(*id).kind == Kind::Import);
+            statement.map_or("", |id| tree.node(id).text.as_str())
+        };
+        let binders = self.binders(at, name);
+        let from: Vec<&str> = if binders.is_empty() { stars(tree) } else { binders.into_iter().map(module).collect() };
+        !from.is_empty() && from.iter().all(|module| known.contains(module))
     }
 
     /// Attributes that the source gives its objects and the target does not.

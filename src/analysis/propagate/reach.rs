@@ -52,7 +52,18 @@ pub(super) fn defined_by(tree: &Tree, carrier: NodeId, path: &str) -> Option<Nod
 
 /// All definitions of a path in one scope.
 fn definitions<'t>(tree: &'t Tree, scope: NodeId, path: &'t str) -> impl Iterator<Item = NodeId> + 't {
-    tree.subtree(scope).skip(1).filter(move |id| defines(tree, *id, path) && tree.scope(*id) == scope)
+    let base = path.split('.').next().unwrap_or(path);
+    let of_scope = tree.uses(base).iter().copied().filter(move |id| tree.scope(*id) == scope);
+    of_scope.flat_map(move |id| with_members(tree, id)).filter(move |id| defines(tree, *id, path))
+}
+
+/// A node, and the members that start with it: `a`, `a.b` and `a.b.c` of `a.b.c`.
+fn with_members(tree: &Tree, id: NodeId) -> impl Iterator<Item = NodeId> + '_ {
+    let further = move |id: &NodeId| {
+        let parent = tree.node(*id).parent?;
+        (tree.node(parent).kind == Kind::Member).then_some(parent)
+    };
+    std::iter::successors(Some(id), further)
 }
 
 fn defines(tree: &Tree, id: NodeId, path: &str) -> bool {

@@ -5,6 +5,9 @@ use std::collections::HashMap;
 use crate::analysis::propagate::scope::owner;
 use crate::analysis::treediff::{Kind, Matching, NodeId, Tree};
 
+/// Longer lists are data.
+const MAX_LIST: usize = 256;
+
 /// One place where a path of the source stands where another stands in the target.
 struct Pair {
     to: String,
@@ -43,6 +46,9 @@ impl<'a> Renames<'a> {
         let (ours, theirs) = (expressions(self.source, a), expressions(self.target, b));
         if ours.len() == theirs.len() {
             ours.into_iter().zip(theirs).for_each(|(x, y)| self.lockstep(x, y));
+            return;
+        }
+        if ours.len().max(theirs.len()) > MAX_LIST {
             return;
         }
         // Arguments came or went: the equal ones anchor, the rest is paired in order where keyword or type agree.

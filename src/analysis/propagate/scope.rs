@@ -22,15 +22,13 @@ pub(super) struct Visible<'a> {
     tree: &'a Tree,
     scope: NodeId,
     /// Bound so far in the place's own scope.
-    state: State,
-    /// Bound anywhere in the place's own scope, unless declared to be outer.
-    own: HashSet<&'a str>,
+    state: State<'a>,
 }
 
-type State = HashMap<String, Bound>;
+type State<'a> = HashMap<&'a str, Bound>;
 
 /// What leaves the iterations of the loops around, innermost last.
-type Leaving = Vec<Vec<State>>;
+type Leaving<'a> = Vec<Vec<State<'a>>>;
 
 /// Calls after which nothing runs.
 const EXITS: [&str; 3] = ["exit", "_exit", "quit"];
@@ -42,7 +40,7 @@ impl<'a> Visible<'a> {
         let mut state = State::new();
         if tree.node(scope).kind == Kind::Function {
             for id in tree.header(scope).into_iter().filter(|id| tree.node(*id).kind == Kind::Parameter) {
-                state.insert(tree.node(id).name.clone(), Bound::Yes);
+                state.insert(&tree.node(id).name, Bound::Yes);
             }
         }
         let mut path: Vec<NodeId> =
@@ -52,12 +50,12 @@ impl<'a> Visible<'a> {
             let next = path.get(step + 1).copied();
             enter(tree, *id, next, if *id == block { Some(index) } else { None }, &mut state);
         }
-        Self { tree, scope, state, own: bound_in(tree, scope) }
+        Self { tree, scope, state }
     }
 
     /// Whether `name` has a value here.
     pub(super) fn get(&self, name: &str) -> Bound {
-        if self.own.contains(name) || self.scope == 0 {
+        if self.owns(name) || self.scope == 0 {
             if let Some(bound) = self.state.get(name) {
                 return *bound;
             }
@@ -66,11 +64,11 @@ impl<'a> Visible<'a> {
             }
         }
         for outer in self.tree.ancestors(self.scope).filter(|id| self.tree.node(*id).kind != Kind::Class) {
-            if self.tree.node(outer).kind.is_scope() && bound_in(self.tree, outer).contains(name) {
+            if self.tree.binds(outer, name) {
                 return Bound::Yes;
             }
         }
-        let declared = || self.tree.nodes.iter().any(|n| n.access == Access::Outer && n.name == name);
+        let declared = || self.tree.uses(name).iter().any(|id| self.tree.node(*id).access == Access::Outer);
         if BUILTINS.split(' ').any(|builtin| builtin == name) || (self.scope != 0 && declared()) {
             return Bound::Yes;
         }
@@ -78,27 +76,27 @@ impl<'a> Visible<'a> {
         // `from x import *` may bind anything.
         match () {
             () if self.is_foreign(name) => Bound::Yes,
-            () if bound_in(self.tree, 0).contains("*") => Bound::Maybe,
+            () if self.tree.binds(0, "*") => Bound::Maybe,
             () => Bound::No,
         }
     }
 
     /// Whether nothing but a `from x import *` can give `name` its value here.
     pub(super) fn by_star_alone(&self, name: &str) -> bool {
-        self.get(name) == Bound::Maybe && !bound_in(self.tree, 0).contains(name) && !self.own.contains(name)
+        !self.tree.binds(0, name) && !self.owns(name) && self.get(name) == Bound::Maybe
     }
 
     /// Whether the place's own scope reads a name that nothing in the file binds.
     fn is_foreign(&self, name: &str) -> bool {
-        let nodes = &self.tree.nodes;
-        let bound = || nodes.iter().any(|n| n.name == name && (n.access.binds() || n.access == Access::Inner));
-        let mut reads = self.tree.subtree(self.scope).filter(|id| nodes[*id].access.reads() && nodes[*id].name == name);
-        reads.any(|id| self.tree.scope(id) == self.scope) && !bound()
+        let uses = || self.tree.uses(name).iter().copied();
+        let access = |id: NodeId| self.tree.node(id).access;
+        uses().any(|id| access(id).reads() && self.tree.scope(id) == self.scope)
+            && !uses().any(|id| access(id).binds() || access(id) == Access::Inner)
     }
 
     /// Whether the place's own scope binds `name` anywhere.
     pub(super) fn owns(&self, name: &str) -> bool {
-        self.own.contains(name)
+        self.tree.binds(self.scope, name)
     }
 }
 
@@ -106,16 +104,16 @@ impl<'a> Visible<'a> {
 pub(super) fn owner(tree: &Tree, scope: NodeId, name: &str) -> NodeId {
     std::iter::once(scope)
         .chain(tree.ancestors(scope).filter(|id| tree.node(*id).kind != Kind::Class))
-        .find(|id| tree.node(*id).kind.is_scope() && bound_in(tree, *id).contains(name))
+        .find(|id| tree.binds(*id, name))
         .unwrap_or(0)
 }
 
-/// The names that a scope binds, parameters included.
-pub(super) fn bound_in(tree: &Tree, scope: NodeId) -> HashSet<&str> {
+/// The names that a block binds for the scope it stands in.
+fn bound_in(tree: &Tree, block: NodeId) -> HashSet<&str> {
     let mut bound = HashSet::new();
     let mut outer = HashSet::new();
-    let mut at = scope + 1;
-    while at < tree.node(scope).end {
+    let mut at = block + 1;
+    while at < tree.node(block).end {
         let node = tree.node(at);
         match node.access {
             Access::Bind | Access::Update => _ = bound.insert(node.name.as_str()),
@@ -130,7 +128,7 @@ pub(super) fn bound_in(tree: &Tree, scope: NodeId) -> HashSet<&str> {
 }
 
 /// What is bound on the way into `id`, a block or an owner of blocks, towards `next`.
-fn enter(tree: &Tree, id: NodeId, next: Option<NodeId>, index: Option<usize>, state: &mut State) {
+fn enter<'a>(tree: &'a Tree, id: NodeId, next: Option<NodeId>, index: Option<usize>, state: &mut State<'a>) {
     let node = tree.node(id);
     if node.kind == Kind::Block {
         let end = index.unwrap_or_else(|| node.children.iter().position(|c| Some(*c) == next).unwrap_or(0));
@@ -153,33 +151,33 @@ fn enter(tree: &Tree, id: NodeId, next: Option<NodeId>, index: Option<usize>, st
         Kind::Loop => {
             bind_header(tree, id, state);
             for name in tree.blocks(id).flat_map(|block| bound_in(tree, block)) {
-                state.entry(name.to_owned()).or_insert(Bound::Maybe);
+                state.entry(name).or_insert(Bound::Maybe);
             }
         }
         _ => bind_header(tree, id, state),
     }
 }
 
-fn bind_header(tree: &Tree, id: NodeId, state: &mut State) {
+fn bind_header<'a>(tree: &'a Tree, id: NodeId, state: &mut State<'a>) {
     for node in tree.header(id).into_iter().map(|id| tree.node(id)) {
         match node.access {
-            Access::Bind | Access::Update => _ = state.insert(node.name.clone(), Bound::Yes),
-            Access::Unbind => _ = state.remove(&node.name),
+            Access::Bind | Access::Update => _ = state.insert(&node.name, Bound::Yes),
+            Access::Unbind => _ = state.remove(node.name.as_str()),
             Access::None | Access::Read | Access::Outer | Access::Inner => {}
         }
     }
 }
 
 /// Runs a block; false if its end is never reached.
-fn run(tree: &Tree, block: NodeId, state: &mut State, leaving: &mut Leaving) -> bool {
+fn run<'a>(tree: &'a Tree, block: NodeId, state: &mut State<'a>, leaving: &mut Leaving<'a>) -> bool {
     tree.node(block).children.iter().all(|child| execute(tree, *child, state, leaving))
 }
 
 /// Runs a statement; false if what follows it is never reached.
-fn execute(tree: &Tree, id: NodeId, state: &mut State, leaving: &mut Leaving) -> bool {
+fn execute<'a>(tree: &'a Tree, id: NodeId, state: &mut State<'a>, leaving: &mut Leaving<'a>) -> bool {
     let node = tree.node(id);
     match node.kind {
-        Kind::Function | Kind::Class => _ = state.insert(node.name.clone(), Bound::Yes),
+        Kind::Function | Kind::Class => _ = state.insert(&node.name, Bound::Yes),
         Kind::Return | Kind::Raise => return false,
         Kind::Break => {
             if let Some(innermost) = leaving.last_mut().filter(|_| node.text != "continue") {
@@ -215,7 +213,7 @@ fn exits(tree: &Tree, id: NodeId) -> bool {
     statement.kind == Kind::Simple && (called || statement.text == "assert" && only.text == "False")
 }
 
-fn repeat(tree: &Tree, id: NodeId, state: &mut State, leaving: &mut Leaving) -> bool {
+fn repeat<'a>(tree: &'a Tree, id: NodeId, state: &mut State<'a>, leaving: &mut Leaving<'a>) -> bool {
     let block = |slot: &str| tree.blocks(id).find(|b| tree.node(*b).text == slot);
     let test = tree.node(id).children.first().map(|test| tree.node(*test));
     let endless = test.is_some_and(|test| ["True", "1"].contains(&test.text.as_str()) && test.access == Access::None);
@@ -236,7 +234,7 @@ fn repeat(tree: &Tree, id: NodeId, state: &mut State, leaving: &mut Leaving) -> 
     !ends.is_empty()
 }
 
-fn branch(tree: &Tree, id: NodeId, state: &mut State, leaving: &mut Leaving) -> bool {
+fn branch<'a>(tree: &'a Tree, id: NodeId, state: &mut State<'a>, leaving: &mut Leaving<'a>) -> bool {
     bind_header(tree, id, state);
     let mut ends = Vec::new();
     let mut exhaustive = false;
@@ -269,7 +267,7 @@ fn takes_the_rest(tree: &Tree, arm: NodeId, block: NodeId) -> bool {
     }
 }
 
-fn attempt(tree: &Tree, id: NodeId, state: &mut State, leaving: &mut Leaving) -> bool {
+fn attempt<'a>(tree: &'a Tree, id: NodeId, state: &mut State<'a>, leaving: &mut Leaving<'a>) -> bool {
     let before = state.clone();
     let block = |slot: &str| tree.blocks(id).find(|b| tree.node(*b).text == slot);
     let mut ends = Vec::new();
@@ -286,7 +284,7 @@ fn attempt(tree: &Tree, id: NodeId, state: &mut State, leaving: &mut Leaving) ->
             // `except … as e` takes the name away again.
             let caught = tree.node(handler);
             if caught.access.binds() {
-                end.remove(&caught.name);
+                end.remove(caught.name.as_str());
             }
             ends.push(end);
         }
@@ -297,11 +295,13 @@ fn attempt(tree: &Tree, id: NodeId, state: &mut State, leaving: &mut Leaving) ->
 }
 
 /// What holds where several paths meet.
-fn join(ends: &[State]) -> State {
+fn join<'a>(ends: &[State<'a>]) -> State<'a> {
     let mut joined = State::new();
-    for name in ends.iter().flat_map(HashMap::keys) {
-        let least = ends.iter().map(|end| end.get(name).copied().unwrap_or(Bound::No)).min();
-        joined.insert(name.clone(), if least == Some(Bound::Yes) { Bound::Yes } else { Bound::Maybe });
+    for name in ends.iter().flat_map(|end| end.keys().copied()) {
+        joined.entry(name).or_insert_with(|| {
+            let least = ends.iter().map(|end| end.get(name).copied().unwrap_or(Bound::No)).min();
+            if least == Some(Bound::Yes) { Bound::Yes } else { Bound::Maybe }
+        });
     }
     joined
 }

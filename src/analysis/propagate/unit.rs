@@ -226,11 +226,17 @@ fn no_effect(session: &Session<'_>, node: NodeId, seen: &mut Vec<String>) -> boo
 /// The source's functions and methods of a name, and the constructors of its classes.
 fn called(session: &Session<'_>, name: &str) -> Vec<NodeId> {
     let tree = &session.source.tree;
-    let is = |id: NodeId, kind: Kind, name: &str| tree.node(id).kind == kind && tree.node(id).name == name;
-    let all = || 0..tree.nodes.len();
-    let classes = all().filter(|id| is(*id, Kind::Class, name));
-    let constructors = classes.flat_map(|class| tree.subtree(class).filter(|id| is(*id, Kind::Function, "__init__")));
-    all().filter(|id| is(*id, Kind::Function, name)).chain(constructors).collect()
+    let defined = |name: &str, kind: Kind| {
+        let nodes = tree.uses(name).iter().copied().filter(move |id| tree.node(*id).kind == kind);
+        nodes.collect::<Vec<NodeId>>()
+    };
+    let classes = defined(name, Kind::Class);
+    let mut found = defined(name, Kind::Function);
+    if !classes.is_empty() {
+        let constructors = defined("__init__", Kind::Function).into_iter();
+        found.extend(constructors.filter(|id| classes.iter().any(|class| tree.contains(*class, *id))));
+    }
+    found
 }
 
 /// Whether a function assigns to what is not its own: an attribute of anything but the object that it constructs.

@@ -1,5 +1,6 @@
 //! A labelled tree in one vector, in preorder: a node's descendants follow it up to its `end`.
 
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 
@@ -102,6 +103,10 @@ pub struct Node {
 #[derive(Debug, Clone)]
 pub struct Tree {
     pub nodes: Vec<Node>,
+    /// The nodes that do something to a variable, by its name, in order.
+    uses: HashMap<String, Vec<NodeId>>,
+    /// The names that each scope binds, unless it declares them to be outer.
+    bound: HashMap<NodeId, HashSet<String>>,
 }
 
 impl Tree {
@@ -131,8 +136,32 @@ impl Tree {
     /// The block that holds a statement, and the statement's index in it.
     pub fn place(&self, statement: NodeId) -> Option<(NodeId, usize)> {
         let block = self.nodes[statement].parent?;
-        let index = self.nodes[block].children.iter().position(|child| *child == statement)?;
+        let index = self.nodes[block].children.binary_search(&statement).ok()?;
         (self.nodes[block].kind == Kind::Block).then_some((block, index))
+    }
+
+    /// The nodes that do something to a variable of this name, in order.
+    pub fn uses(&self, name: &str) -> &[NodeId] {
+        self.uses.get(name).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Whether a scope binds a name, parameters included.
+    pub fn binds(&self, scope: NodeId, name: &str) -> bool {
+        self.bound.get(&scope).is_some_and(|bound| bound.contains(name))
+    }
+
+    fn bound_by_scope(&self) -> HashMap<NodeId, HashSet<String>> {
+        let mut bound: HashMap<NodeId, HashSet<String>> = HashMap::new();
+        for (name, list) in &self.uses {
+            let outer = list.iter().filter(|id| self.node(**id).access == Access::Outer);
+            let outer: Vec<NodeId> = outer.map(|id| self.scope(*id)).collect();
+            let binders = list.iter().filter(|id| self.node(**id).access.binds());
+            let scopes: HashSet<NodeId> = binders.map(|id| self.scope(*id)).collect();
+            for scope in scopes.into_iter().filter(|scope| !outer.contains(scope)) {
+                bound.entry(scope).or_default().insert(name.clone());
+            }
+        }
+        bound
     }
 
     /// The blocks of a compound statement, an arm or the module.
@@ -222,7 +251,7 @@ impl TreeBuilder {
         self.nodes.len()
     }
 
-    /// Hashes every subtree. O(n).
+    /// Hashes every subtree and lists what is done to which variable. O(n · depth).
     pub fn finish(mut self) -> Tree {
         while !self.open.is_empty() {
             self.close();
@@ -238,6 +267,16 @@ impl TreeBuilder {
             }
             (self.nodes[id].hash, self.nodes[id].shape) = (hash.finish(), shape.finish());
         }
-        Tree { nodes: self.nodes }
+        let mut uses: HashMap<String, Vec<NodeId>> = HashMap::new();
+        for (id, node) in self.nodes.iter().enumerate().filter(|(_, node)| node.access != Access::None) {
+            if let Some(list) = uses.get_mut(&node.name) {
+                list.push(id);
+            } else {
+                uses.insert(node.name.clone(), vec![id]);
+            }
+        }
+        let mut tree = Tree { nodes: self.nodes, uses, bound: HashMap::new() };
+        tree.bound = tree.bound_by_scope();
+        tree
     }
 }
