@@ -38,8 +38,10 @@ pub enum Error {
     NoFile { path: PathBuf, near: Option<PathBuf> },
     #[error("{}:{line}: no statement starts here", path.display())]
     NoStatement { path: PathBuf, line: u32 },
-    #[error("{} is not UTF-8 text", path.display())]
+    #[error("{} is not UTF-8, and names no encoding of one byte a character at its head", path.display())]
     NotUtf8 { path: PathBuf },
+    #[error("{} is not in the encoding of the other file, and what is inserted is not ASCII", path.display())]
+    OtherEncoding { path: PathBuf },
     #[error("neither version has the file {0}")]
     NoSuchFile(String),
     /// Something that needs the user's word first.
@@ -59,6 +61,7 @@ pub fn tell(error: &Error, output: &mut Output) -> ExitCode {
         | Error::NoFile { .. }
         | Error::NoStatement { .. }
         | Error::NotUtf8 { .. }
+        | Error::OtherEncoding { .. }
         | Error::NoSuchFile(_)
         | Error::Interface(_) => ("error", USER),
         Error::Engine(error) => match error.kind() {
@@ -73,7 +76,11 @@ pub fn tell(error: &Error, output: &mut Output) -> ExitCode {
         Error::Usage(_) => Some("see `afterlog --help`".into()),
         Error::NoFile { near, .. } => near.as_ref().map(|near| format!("did you mean {}?", near.display())),
         Error::NoStatement { .. } => Some("give the line on which a statement begins".into()),
-        Error::NotUtf8 { .. } | Error::NoSuchFile(_) | Error::File(_) | Error::Output(_) => None,
+        Error::NotUtf8 { .. }
+        | Error::OtherEncoding { .. }
+        | Error::NoSuchFile(_)
+        | Error::File(_)
+        | Error::Output(_) => None,
         Error::Interface(TuiError::NotATerminal) => {
             Some("without one, `afterlog runs`, `afterlog grid NAME` and `afterlog replay NAME` do the same".into())
         }

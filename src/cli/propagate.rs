@@ -7,6 +7,7 @@ use std::time::Instant;
 use clap::ValueEnum;
 
 use crate::analysis::propagate::{propagate, propagate_missing, starts_statement};
+use crate::base::encoding::{Encoding, decode, encode};
 use crate::base::files::{read, write_atomic};
 use crate::cli::error::{DIVERGED, Error};
 use crate::cli::output::Output;
@@ -47,7 +48,7 @@ enum ReportFormat {
 }
 
 pub(super) fn run(args: &PropagateArgs, output: &mut Output) -> Result<ExitCode, Error> {
-    let (source, target) = (text_of(&args.source)?, text_of(&args.target)?);
+    let ((source, ours), (target, theirs)) = (text_of(&args.source)?, text_of(&args.target)?);
     if let Some(line) = args.lines.iter().find(|line| !starts_statement(&source, **line)) {
         return Err(Error::NoStatement { path: args.source.clone(), line: *line });
     }
@@ -60,8 +61,12 @@ pub(super) fn run(args: &PropagateArgs, output: &mut Output) -> Result<ExitCode,
     };
     let timing_ms = started.elapsed().as_secs_f64() * 1000.0;
     let placed = found.placements.iter().any(|placement| placement.status.is_placed());
+    // Beyond ASCII the characters of one encoding are not those of another.
+    let beyond = |text: &str| text.chars().filter(|c| !c.is_ascii()).count();
+    let bytes = encode(&found.text, &theirs).filter(|_| ours == theirs || beyond(&found.text) == beyond(&target));
+    let bytes = bytes.ok_or_else(|| Error::OtherEncoding { path: args.target.clone() })?;
     if let Some(out) = args.out.as_ref().filter(|_| placed) {
-        write_atomic(out, found.text.as_bytes())?;
+        write_atomic(out, &bytes)?;
     }
     match args.format {
         ReportFormat::Json => {
@@ -101,12 +106,12 @@ fn in_words(found: &Propagation, args: &PropagateArgs, output: &mut Output) -> R
     Ok(())
 }
 
-/// A file's text. Text that is not UTF-8 could not be written back unchanged, so it is refused.
-fn text_of(path: &Path) -> Result<String, Error> {
+/// A file's text and encoding. What could not be written back unchanged is refused.
+fn text_of(path: &Path) -> Result<(String, Encoding), Error> {
     if !path.is_file() {
         return Err(Error::NoFile { path: path.to_owned(), near: near(path) });
     }
-    String::from_utf8(read(path)?).map_err(|_| Error::NotUtf8 { path: path.to_owned() })
+    decode(read(path)?).ok_or_else(|| Error::NotUtf8 { path: path.to_owned() })
 }
 
 /// The file of the same folder whose name is most like that of `path`.

@@ -93,7 +93,10 @@ pub fn preview(project: &Project, names: &[String], runs: &[RunId]) -> Result<Ve
         .par_iter()
         .map(|(key, target)| {
             let (source, wanted) = &scripts[&key.1];
-            (key, propagate::propagate_names(source, wanted, target))
+            let found = propagate::propagate_names(source, wanted, target);
+            // Bytes that are not UTF-8 could not be written back.
+            let whole = !target.contains(char::REPLACEMENT_CHARACTER);
+            (key, if whole { found } else { found.refused("the file is not UTF-8 text", target) })
         })
         .collect();
     let result = wanted_runs.into_iter().map(|(run, key)| {

@@ -91,3 +91,19 @@ pub struct Propagation {
     /// Problems of the whole file, such as a syntax error that was recovered from.
     pub problems: Vec<String>,
 }
+
+impl Propagation {
+    /// Nothing placed, for one reason; `text` is the target's.
+    pub fn refused(mut self, reason: &str, text: &str) -> Self {
+        for placement in self.placements.iter_mut().filter(|placement| placement.status.is_placed()) {
+            placement.status = PlacementStatus::NotApplicable;
+            placement.reasons = vec![reason.to_owned()];
+            (placement.line, placement.after_line) = (None, None);
+            placement.text.clear();
+            placement.changes.clear();
+        }
+        self.inserted.clear();
+        text.clone_into(&mut self.text);
+        self
+    }
+}

@@ -22,9 +22,8 @@ pub(crate) fn speed() -> Vec<Row> {
     let of_long = millis(propagation(&long, &other));
     let source = script(5, 0);
     let versions: Vec<String> = (1..=VERSIONS).map(|version| script(5, version)).collect();
-    let of_versions = measure::median(
-        (0..3).map(|_| measure::time(|| place_into_all(&source, &versions)).0.as_secs_f64()).collect(),
-    );
+    let of_versions =
+        measure::median((0..3).map(|_| measure::time(|| place_into_all(&source, &versions)).0.as_secs_f64()).collect());
     vec![
         Row {
             what: format!("propagate: median of {count} pairs of scripts of 80 to 120 lines (longest {most:.1} ms)"),

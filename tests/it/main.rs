@@ -15,6 +15,7 @@ mod handsfree;
 mod held;
 mod hidden;
 mod ingest;
+mod insert;
 mod isolation;
 mod journals;
 mod kill;

@@ -359,7 +359,8 @@ impl Work<'_, '_> {
         }
         if self.is_visible(&base) {
             let node = base_node(self.source(), id);
-            if self.visible.by_star_alone(&base) && !self.is_starred(node, &base) && self.is_brought(node, &base, &base) {
+            if self.visible.by_star_alone(&base) && !self.is_starred(node, &base) && self.is_brought(node, &base, &base)
+            {
                 return Ok(());
             }
             if self.visible.get(&base) != Bound::No && self.all_unmatched(node, &base) {

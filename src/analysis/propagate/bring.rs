@@ -23,6 +23,7 @@ impl Work<'_, '_> {
         let scope = owner(tree, tree.scope(at), name);
         let binders = self.binders(at, name);
         let Some(first) = binders.first().copied() else { return Err(missing()) };
+        self.check_meaning(theirs);
         self.provided.names.insert(name.to_owned());
         let mut statements: Vec<NodeId> = binders.iter().filter_map(|id| tree.statement_of(*id)).collect();
         if let Some(import) = statements.iter().copied().find(|s| tree.node(*s).kind == Kind::Import) {
@@ -54,6 +55,22 @@ impl Work<'_, '_> {
             self.bring_statement(statement, at, &missing)?;
         }
         if self.in_order() { Ok(()) } else { Err(missing()) }
+    }
+
+    /// Notes that a helper would read another variable than the code that calls it, which has a local one of that name.
+    fn check_meaning(&mut self, name: &str) {
+        let tree = &self.session.target.tree;
+        let local = |id: &NodeId| {
+            let import = tree.statement_of(*id).is_some_and(|statement| tree.node(statement).kind == Kind::Import);
+            tree.node(*id).access.binds() && tree.scope(*id) != 0 && !import
+        };
+        let found = tree.uses(name).iter().copied().find(local);
+        if let Some(id) =
+            found.filter(|_| self.depth > 0 && self.session.source.tree.node(self.statement).kind.is_scope())
+        {
+            let line = self.session.target.lines.line(tree.node(id).range.start);
+            self.adapted.doubts.push(format!("what is added reads a `{name}` that is not the one of line {line}"));
+        }
     }
 
     /// As [`Work::bring`]; nothing of it stays where it fails.

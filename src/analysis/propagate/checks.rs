@@ -149,7 +149,12 @@ impl Work<'_, '_> {
                     n.text == attribute && matches!(n.kind, Kind::Member | Kind::Function) && at != id && !moving()
                 })
             };
-            if !known && !PURE.contains(&attribute) && used_elsewhere() {
+            let defined = || {
+                ours.uses(attribute)
+                    .iter()
+                    .any(|at| ours.node(*at).access.binds() && ours.node(ours.scope(*at)).kind == Kind::Class)
+            };
+            if !known && (defined() || !PURE.contains(&attribute) && used_elsewhere()) {
                 self.adapted.doubts.push(format!("`{attribute}` occurs nowhere in the target"));
             }
         }
@@ -221,7 +226,8 @@ impl Work<'_, '_> {
 fn constant(tree: &Tree, binder: NodeId) -> Option<(NodeId, NodeId)> {
     let statement = tree.statement_of(binder).filter(|id| tree.node(*id).kind == Kind::Simple)?;
     let [_, value] = tree.node(statement).children.as_slice() else { return None };
-    let plain = |id: NodeId| matches!(tree.node(id).kind, Kind::Literal | Kind::Other) && tree.node(id).access == Access::None;
+    let plain =
+        |id: NodeId| matches!(tree.node(id).kind, Kind::Literal | Kind::Other) && tree.node(id).access == Access::None;
     tree.subtree(*value).all(plain).then_some((statement, *value))
 }
 

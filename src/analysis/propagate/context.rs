@@ -5,6 +5,7 @@ use crate::analysis::propagate::adapt::Work;
 use crate::analysis::propagate::anchor::kind_word;
 use crate::analysis::propagate::callers::calls_of;
 use crate::analysis::propagate::unit::has_no_effect;
+use crate::analysis::python::Source;
 use crate::analysis::treediff::{Kind, NodeId, Tree};
 
 impl Work<'_, '_> {
@@ -36,14 +37,8 @@ impl Work<'_, '_> {
         let function = theirs.scope(self.point.block);
         let within = theirs.node(function).kind == Kind::Function;
         let plain = within && theirs.scope(function) == 0;
-        let method = theirs.node(theirs.scope(function)).kind == Kind::Class;
-        if within && !method && matching.source(function).is_none() {
-            let node = theirs.node(function);
-            let decorated = self.session.target.text.get(node.range.clone()).is_some_and(|text| text.starts_with('@'));
-            let used = |id: NodeId| id != function && theirs.node(id).text == node.text;
-            if !decorated && !(0..theirs.nodes.len()).any(used) {
-                self.adapted.context.push(format!("nothing in the target calls `{}`", node.text));
-            }
+        if within && matching.source(function).is_none() {
+            self.adapted.context.extend(unknown_calls(self.session.target, function));
         }
         if plain && matching.source(function) != Some(ours.scope(home)) {
             let was = ours.scope(home);
@@ -91,6 +86,23 @@ impl Work<'_, '_> {
                 .doubts
                 .push(format!("what line {line} of the source does is done at another time in the target"));
         }
+    }
+}
+
+/// That nothing in the file says how often a function runs: it is never called, or a closure that is only handed on.
+fn unknown_calls(source: &Source<'_>, function: NodeId) -> Option<String> {
+    let (tree, node) = (&source.tree, source.tree.node(function));
+    let method = tree.node(tree.scope(function)).kind == Kind::Class;
+    let decorated = source.text.get(node.range.clone()).is_some_and(|text| text.starts_with('@'));
+    if method || decorated || calls_of(tree, function).next().is_some() {
+        return None;
+    }
+    let around = |id: NodeId| matches!(tree.node(id).kind, Kind::Function | Kind::Loop);
+    let closure = tree.ancestors(function).any(around);
+    let used = (0..tree.nodes.len()).any(|id| id != function && tree.node(id).text == node.text);
+    match used {
+        false => Some(format!("nothing in the target calls `{}`", node.text)),
+        true => closure.then(|| format!("the target hands `{}` on: it may run several times", node.text)),
     }
 }
 

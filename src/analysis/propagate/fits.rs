@@ -19,10 +19,12 @@ impl Work<'_, '_> {
     pub(super) fn check_callee(&mut self, path: &str, theirs: &str, id: NodeId) {
         let tree = self.source();
         let (source, target) = (self.session.source, self.session.target);
-        let call = tree.node(id).parent.filter(|call| {
-            tree.node(*call).kind == Kind::Call && tree.node(*call).children.first() == Some(&id)
-        });
-        let (Some(call), Some(ours), Some(other)) = (call, function(&source.tree, path), function(&target.tree, theirs))
+        let call = tree
+            .node(id)
+            .parent
+            .filter(|call| tree.node(*call).kind == Kind::Call && tree.node(*call).children.first() == Some(&id));
+        let (Some(call), Some(ours), Some(other)) =
+            (call, function(&source.tree, path), function(&target.tree, theirs))
         else {
             return;
         };
@@ -32,7 +34,8 @@ impl Work<'_, '_> {
             self.adapted.doubts.push(format!("`{theirs}` of the target, line {line}, does not take these arguments"));
             return;
         }
-        let names = |signature: &Signature| signature.parameters.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        let names =
+            |signature: &Signature| signature.parameters.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
         let shared = tree.subtree(ours).skip(1).any(|id| {
             let there = self.session.counterpart(id).filter(|_| tree.node(id).kind.is_statement());
             there.is_some_and(|there| target.tree.contains(other, there))

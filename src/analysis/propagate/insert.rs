@@ -100,7 +100,8 @@ pub(super) fn edit(
         let text = written(source, unit, "", &manner) + manner.end_of_line;
         return Ok(end_of_file(target, text, (order, depth), &manner));
     };
-    let room = |words: &str| single_line(source, unit, &manner).ok_or(format!("{words}, which has no room for a block"));
+    let room =
+        |words: &str| single_line(source, unit, &manner).ok_or(format!("{words}, which has no room for a block"));
     let inline = |offset: usize, text: String| Edit { offset, text, order, depth, inline: true };
     if let Some(next) = next.filter(|next| !begins_line(target, *next)) {
         // `a(); b()`, `for x in y: f(x)`
@@ -122,7 +123,8 @@ pub(super) fn edit(
     let Some(previous) = previous else {
         let line = target.lines.line(node(*first).range.start);
         let line = if node(block).parent == Some(0) { line } else { above_comments(target, line, indent) };
-        return Ok(Edit { offset: target.lines.start(line), text, order, depth, inline: false });
+        let mark = if line == 1 && target.text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+        return Ok(Edit { offset: target.lines.start(line) + mark, text, order, depth, inline: false });
     };
     let mut offset = target.logical_end(node(previous).range.end);
     if node(previous).kind.is_compound() {

@@ -49,10 +49,11 @@ pub fn propagate_missing(source: &str, target: &str) -> Propagation {
     let target = Source::parse(target);
     let there = logging(&target);
     let count = |list: &[(NodeId, String)], name: &str| list.iter().filter(|(_, n)| n == name).count();
-    let written = logging(&Source::parse(source));
+    let plain = Source::parse(source);
+    let written = logging(&plain);
     let lacking = |name: &str| count(&there, name) < count(&written, name);
     let said = python::in_our_words(source, &lacking);
-    let source = Source::parse(said.as_deref().unwrap_or(source));
+    let source = said.as_deref().map_or(plain, Source::parse);
     let ours = logging(&source);
     let wanted = ours.iter().filter(|(_, name)| lacking(name)).map(|(id, _)| *id).collect();
     let mut found = Session::new(&source, &target, wanted).run();
@@ -239,7 +240,9 @@ impl<'a> Session<'a> {
         }
         doubts.extend(self.ambiguity(&point));
         let torn = insert::torn_beside(self.target, point.block, point.index);
-        doubts.extend(torn.map(|line| format!("line {line} of the target does not parse: what belongs where is a guess")));
+        doubts.extend(
+            torn.map(|line| format!("line {line} of the target does not parse: what belongs where is a guess")),
+        );
         placement.reasons.extend(doubts.iter().cloned());
         let changed = !adapted.changes.is_empty();
         placement.status = match () {

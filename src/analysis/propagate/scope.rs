@@ -262,7 +262,9 @@ fn branch<'a>(tree: &'a Tree, id: NodeId, state: &mut State<'a>, leaving: &mut L
 fn takes_the_rest(tree: &Tree, arm: NodeId, block: NodeId) -> bool {
     match tree.node(arm).children.as_slice() {
         [first, ..] if *first == block => true,
-        [pattern, second] => *second == block && tree.node(*pattern).text == "_" && tree.node(*pattern).kind == Kind::Other,
+        [pattern, second] => {
+            *second == block && tree.node(*pattern).text == "_" && tree.node(*pattern).kind == Kind::Other
+        }
         _ => false,
     }
 }
