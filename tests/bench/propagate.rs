@@ -87,7 +87,7 @@ fn script(parts: usize, version: usize) -> String {
         let mut lines = PART.replace("{model}", model).replace("{rate}", rate);
         lines = lines.replace("{part}", &part.to_string()).replace("{hidden}", &(32 + part).to_string());
         if old {
-            let kept = |line: &&str| !line.contains("grad_norm") && !(seed == 7 && line.contains("schedule"));
+            let kept = |line: &&str| !(line.contains("grad_norm") || seed == 7 && line.contains("schedule"));
             lines = lines.split_inclusive('\n').filter(kept).collect();
             if seed % 4 == 1 {
                 lines = lines.replace("loss.backward()", "(loss / 2).backward()");

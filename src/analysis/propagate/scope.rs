@@ -159,13 +159,32 @@ fn enter<'a>(tree: &'a Tree, id: NodeId, next: Option<NodeId>, index: Option<usi
 }
 
 fn bind_header<'a>(tree: &'a Tree, id: NodeId, state: &mut State<'a>) {
-    for node in tree.header(id).into_iter().map(|id| tree.node(id)) {
+    for at in tree.header(id) {
+        let node = tree.node(at);
         match node.access {
+            Access::Bind | Access::Update if perhaps(tree, id, at) => {
+                _ = state.entry(&node.name).or_insert(Bound::Maybe)
+            }
             Access::Bind | Access::Update => _ = state.insert(&node.name, Bound::Yes),
             Access::Unbind => _ = state.remove(node.name.as_str()),
             Access::None | Access::Read | Access::Outer | Access::Inner => {}
         }
     }
+}
+
+/// Whether a part of a statement's header is executed on some paths only: `b` in `a and b`, in `b if a else c`, in
+/// `[b for a in c]`.
+fn perhaps(tree: &Tree, statement: NodeId, at: NodeId) -> bool {
+    let mut inner = at;
+    for outer in tree.ancestors(at).take_while(|outer| *outer != statement) {
+        let node = tree.node(outer);
+        match node.text.as_str() {
+            "and" | "or" if node.kind == Kind::Other && node.children.first() != Some(&inner) => return true,
+            "if" | "for" if node.kind == Kind::Other => return true,
+            _ => inner = outer,
+        }
+    }
+    false
 }
 
 /// Runs a block; false if its end is never reached.
@@ -221,6 +240,8 @@ fn repeat<'a>(tree: &'a Tree, id: NodeId, state: &mut State<'a>, leaving: &mut L
     bind_header(tree, id, state);
     leaving.push(Vec::new());
     if let Some(body) = block("0") {
+        // An earlier iteration may have bound what this one has not yet.
+        bound_in(tree, body).into_iter().for_each(|name| _ = state.entry(name).or_insert(Bound::Maybe));
         run(tree, body, state, leaving);
     }
     let mut ends = leaving.pop().unwrap_or_default();
@@ -306,4 +327,74 @@ fn join<'a>(ends: &[State<'a>]) -> State<'a> {
         });
     }
     joined
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::python::Source;
+
+    /// What `v` is before the statement `here()`.
+    fn bound(text: &str) -> Bound {
+        let source = Source::parse(text);
+        assert_eq!(source.problems, Vec::<String>::new(), "{text}");
+        let here = source.tree.uses("here").iter().find_map(|id| source.tree.statement_of(*id)).expect("a place");
+        let (block, index) = source.tree.place(here).expect("in a block");
+        Visible::at(&source.tree, block, index).get("v")
+    }
+
+    #[test]
+    fn a_name_is_bound_where_python_would_find_it() {
+        for (expected, text) in [
+            (Bound::Yes, "v = 1\nhere()"),
+            (Bound::No, "here()\nv = 1"),
+            (Bound::No, "v = 1\ndel v\nhere()"),
+            (Bound::Maybe, "v = 1\nif a:\n    del v\nhere()"),
+            (Bound::Maybe, "if a:\n    v = 1\nhere()"),
+            (Bound::Yes, "if a:\n    v = 1\nelse:\n    v = 2\nhere()"),
+            (Bound::Yes, "if a:\n    v = 1\nelse:\n    raise b\nhere()"),
+            (Bound::Yes, "if a:\n    v = 1\nelse:\n    sys.exit(1)\nhere()"),
+            (Bound::Yes, "if a:\n    v = 1\nelse:\n    assert False\nhere()"),
+            (Bound::Maybe, "if a:\n    v = 1\nelse:\n    assert b\nhere()"),
+            (Bound::Maybe, "for a in b:\n    v = 1\nhere()"),
+            (Bound::Maybe, "for a in b:\n    here()\n    v = 1"),
+            (Bound::Maybe, "for v in b:\n    pass\nhere()"),
+            (Bound::Yes, "for v in b:\n    here()"),
+            (Bound::Yes, "for a in b:\n    v = 1\n    break\nelse:\n    v = 2\nhere()"),
+            (Bound::Yes, "while True:\n    v = 1\n    if v:\n        break\nhere()"),
+            (Bound::Maybe, "while True:\n    if a:\n        break\n    v = 1\nhere()"),
+            (
+                Bound::Yes,
+                "while True:\n    try:\n        v = f()\n        break\n    except E:\n        continue\nhere()",
+            ),
+            (Bound::Maybe, "try:\n    v = f()\nexcept E:\n    pass\nhere()"),
+            (Bound::Yes, "try:\n    v = f()\nfinally:\n    g()\nhere()"),
+            (Bound::Maybe, "try:\n    v = f()\nfinally:\n    here()"),
+            (Bound::Yes, "try:\n    v = f()\nexcept E:\n    raise\nelse:\n    here()"),
+            (Bound::Yes, "try:\n    f()\nexcept E as v:\n    here()"),
+            (Bound::Maybe, "v = 1\ntry:\n    f()\nexcept E as v:\n    pass\nhere()"),
+            (Bound::Yes, "with f() as v:\n    here()"),
+            (Bound::Maybe, "with suppress(E):\n    v = f()\nhere()"),
+            (Bound::Yes, "match a:\n    case 1:\n        v = 1\n    case _:\n        v = 2\nhere()"),
+            (Bound::Maybe, "match a:\n    case 1:\n        v = 1\n    case _ if b:\n        v = 2\nhere()"),
+            (Bound::Yes, "match a:\n    case [*v]:\n        here()"),
+            (Bound::Maybe, "if a and (v := f()):\n    pass\nhere()"),
+            (Bound::Maybe, "a = [(v := b) for b in c]\nhere()"),
+            (Bound::Yes, "if (v := f()) and a:\n    pass\nhere()"),
+            (Bound::Maybe, "a = (v := b) if c else d\nhere()"),
+            (Bound::No, "a = [v for v in c]\nhere()"),
+            (Bound::No, "a = lambda v: v\nhere()"),
+            (Bound::No, "for a in b:\n    def f():\n        v = 1\n    here()"),
+            (Bound::No, "for a in b:\n    class C:\n        v = 1\n    here()"),
+            (Bound::No, "class C:\n    v = 1\n    def f(self):\n        here()"),
+            (Bound::Yes, "class C:\n    v = 1\n    here()"),
+            (Bound::No, "v = 1\ndef f():\n    here()\n    v = 2"),
+            (Bound::Yes, "def f():\n    global v\n    here()"),
+            (Bound::Yes, "def f(v):\n    def g():\n        here()"),
+            (Bound::Maybe, "from a import *\nhere()"),
+            (Bound::Yes, "from a import *\nhere()\nprint(v)"),
+        ] {
+            assert_eq!(bound(text), expected, "{text}");
+        }
+    }
 }

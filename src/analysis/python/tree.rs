@@ -219,6 +219,11 @@ impl Builder<'_> {
             AnyNodeRef::ExprUnaryOp(operation) => operation.op.as_str().to_owned(),
             AnyNodeRef::ExprBoolOp(operation) => operation.op.as_str().to_owned(),
             AnyNodeRef::ExprCompare(compare) => compare.ops.iter().map(|op| op.as_str()).collect::<Vec<_>>().join(" "),
+            AnyNodeRef::ExprIf(_) => "if".to_owned(),
+            AnyNodeRef::ExprListComp(_)
+            | AnyNodeRef::ExprSetComp(_)
+            | AnyNodeRef::ExprDictComp(_)
+            | AnyNodeRef::ExprGenerator(_) => "for".to_owned(),
             AnyNodeRef::StmtContinue(_) => "continue".to_owned(),
             AnyNodeRef::StmtAssert(_) => "assert".to_owned(),
             // A pattern that everything matches.

@@ -152,7 +152,7 @@ impl Matcher<'_> {
                 continue;
             }
             let hash = self.source.node(id).hash;
-            let ours = sources[&hash].iter().filter(|a| self.free(**a)).count();
+            let ours = sources[&hash].iter().filter(|a| self.free(**a)).take(2).count();
             let mut theirs = targets.get(&hash).into_iter().flatten().copied().filter(|b| self.free_target(*b));
             if let (1, Some(b), None) = (ours, theirs.next(), theirs.next()) {
                 self.link_equal(id, b);
