@@ -317,8 +317,7 @@ impl Work<'_, '_> {
     pub(super) fn binders(&self, at: NodeId, name: &str) -> Vec<NodeId> {
         let tree = &self.session.source.tree;
         let scope = owner(tree, tree.scope(at), name);
-        let binds = |id: &NodeId| tree.node(*id).access.binds() && tree.scope(*id) == scope;
-        tree.uses(name).iter().copied().filter(binds).collect()
+        tree.binders(name).iter().copied().filter(|id| tree.scope(*id) == scope).collect()
     }
 
     /// One variable with its attributes, as the target calls it.

@@ -51,8 +51,8 @@ impl Work<'_, '_> {
         let (tree, there) = (self.source(), &self.session.target.tree);
         let ours = self.binders(base_node(tree, id), path);
         let scope = owner(there, there.scope(self.point.block), theirs);
-        let binds = |id: &NodeId| there.node(*id).access.binds() && there.scope(*id) == scope;
-        let others: Vec<NodeId> = there.uses(theirs).iter().copied().filter(binds).collect();
+        let others: Vec<NodeId> =
+            there.binders(theirs).iter().copied().filter(|id| there.scope(*id) == scope).collect();
         let ([was], [is]) = (ours.as_slice(), others.as_slice()) else { return };
         let (Some((a, was)), Some((b, is))) = (constant(tree, *was), constant(there, *is)) else { return };
         if tree.node(was).hash == there.node(is).hash {

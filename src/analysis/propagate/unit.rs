@@ -227,7 +227,7 @@ fn no_effect(session: &Session<'_>, node: NodeId, seen: &mut Vec<String>) -> boo
 fn called(session: &Session<'_>, name: &str) -> Vec<NodeId> {
     let tree = &session.source.tree;
     let defined = |name: &str, kind: Kind| {
-        let nodes = tree.uses(name).iter().copied().filter(move |id| tree.node(*id).kind == kind);
+        let nodes = tree.binders(name).iter().copied().filter(move |id| tree.node(*id).kind == kind);
         nodes.collect::<Vec<NodeId>>()
     };
     let classes = defined(name, Kind::Class);

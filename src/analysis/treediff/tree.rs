@@ -105,6 +105,8 @@ pub struct Tree {
     pub nodes: Vec<Node>,
     /// The nodes that do something to a variable, by its name, in order.
     uses: HashMap<String, Vec<NodeId>>,
+    /// Those of them that bind it.
+    binders: HashMap<String, Vec<NodeId>>,
     /// The names that each scope binds, unless it declares them to be outer.
     bound: HashMap<NodeId, HashSet<String>>,
 }
@@ -145,6 +147,11 @@ impl Tree {
         self.uses.get(name).map(Vec::as_slice).unwrap_or_default()
     }
 
+    /// The nodes that bind a variable of this name, in order.
+    pub fn binders(&self, name: &str) -> &[NodeId] {
+        self.binders.get(name).map(Vec::as_slice).unwrap_or_default()
+    }
+
     /// Whether a scope binds a name, parameters included.
     pub fn binds(&self, scope: NodeId, name: &str) -> bool {
         self.bound.get(&scope).is_some_and(|bound| bound.contains(name))
@@ -152,11 +159,10 @@ impl Tree {
 
     fn bound_by_scope(&self) -> HashMap<NodeId, HashSet<String>> {
         let mut bound: HashMap<NodeId, HashSet<String>> = HashMap::new();
-        for (name, list) in &self.uses {
-            let outer = list.iter().filter(|id| self.node(**id).access == Access::Outer);
+        for (name, list) in &self.binders {
+            let outer = self.uses(name).iter().filter(|id| self.node(**id).access == Access::Outer);
             let outer: Vec<NodeId> = outer.map(|id| self.scope(*id)).collect();
-            let binders = list.iter().filter(|id| self.node(**id).access.binds());
-            let scopes: HashSet<NodeId> = binders.map(|id| self.scope(*id)).collect();
+            let scopes: HashSet<NodeId> = list.iter().map(|id| self.scope(*id)).collect();
             for scope in scopes.into_iter().filter(|scope| !outer.contains(scope)) {
                 bound.entry(scope).or_default().insert(name.clone());
             }
@@ -267,15 +273,18 @@ impl TreeBuilder {
             }
             (self.nodes[id].hash, self.nodes[id].shape) = (hash.finish(), shape.finish());
         }
-        let mut uses: HashMap<String, Vec<NodeId>> = HashMap::new();
+        let (mut uses, mut binders): (HashMap<String, Vec<NodeId>>, HashMap<String, Vec<NodeId>>) = Default::default();
         for (id, node) in self.nodes.iter().enumerate().filter(|(_, node)| node.access != Access::None) {
-            if let Some(list) = uses.get_mut(&node.name) {
-                list.push(id);
-            } else {
-                uses.insert(node.name.clone(), vec![id]);
+            let also = Some(&mut binders).filter(|_| node.access.binds());
+            for map in std::iter::once(&mut uses).chain(also) {
+                if let Some(list) = map.get_mut(&node.name) {
+                    list.push(id);
+                } else {
+                    map.insert(node.name.clone(), vec![id]);
+                }
             }
         }
-        let mut tree = Tree { nodes: self.nodes, uses, bound: HashMap::new() };
+        let mut tree = Tree { nodes: self.nodes, uses, binders, bound: HashMap::new() };
         tree.bound = tree.bound_by_scope();
         tree
     }
