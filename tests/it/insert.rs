@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use afterlog::analysis::propagate::{propagate, propagate_missing, propagate_names};
 use afterlog::analysis::python::log_statements;
+use afterlog::base::files::write_atomic;
 use afterlog::model::probe::{PlacementStatus, Propagation};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -212,7 +213,7 @@ fn a_file_in_a_declared_encoding_keeps_its_bytes() {
     project.write("word.py", "import flor\nfor x in range(3):\n    y = x * 2\n    flor.log('é', y)\n");
     let file = |name: &str, head: &str| {
         let bytes = [head.as_bytes(), b"import flor\r\nfor x in range(3):\r\n    y = x * 2  # caf\xe9"].concat();
-        fs::write(project.path().join(name), &bytes).expect("written");
+        write_atomic(&project.path().join(name), &bytes).expect("written");
         bytes
     };
     let old = file("old.py", "# -*- coding: latin-1 -*-\r\n");
@@ -230,4 +231,19 @@ fn a_file_in_a_declared_encoding_keeps_its_bytes() {
         assert!(refused.stderr.contains(target) && refused.stderr.contains(reason), "{}", refused.stderr);
         assert!(!project.path().join("out.py").exists());
     }
+}
+
+#[test]
+fn a_version_that_is_not_utf8_is_not_replayed_as_something_else() {
+    let project = TestProject::plain();
+    let script = |log: &str| {
+        let head = b"# -*- coding: latin-1 -*-\nimport afterlog\nname = 'caf\xe9'\n";
+        let body = format!("for epoch in afterlog.loop('epoch', range(2)):\n    x = epoch * len(name)\n{log}");
+        write_atomic(&project.path().join("train.py"), &[head, body.as_bytes()].concat()).expect("written");
+    };
+    script("");
+    project.afterlog(&["run", "train.py"]).ok();
+    script("    afterlog.log('x', x)\n");
+    let planned = project.afterlog(&["replay", "x", "--dry-run"]);
+    assert!(planned.stdout.contains("not UTF-8"), "{}\n{}", planned.stdout, planned.stderr);
 }
