@@ -327,6 +327,9 @@ impl Work<'_, '_> {
         if self.provided.names.contains(&base) {
             return Ok(());
         }
+        if self.is_of_same_module(id, path, &base) {
+            return Ok(());
+        }
         let definition = self.session.definition(base_node(self.source(), id));
         self.is_computed_elsewhere(&base, definition, scope)?;
         self.check_definition(id, &base, definition);

@@ -2,6 +2,7 @@
 
 use crate::analysis::propagate::Session;
 use crate::analysis::propagate::insert::first_index;
+use crate::analysis::propagate::reach::defined_by;
 use crate::analysis::treediff::{Kind, NodeId, Rival, Tree};
 
 /// A place: before the statement at `index` of `block`.
@@ -22,21 +23,28 @@ impl Session<'_> {
     /// Places for the statement `node` of the source, best first.
     pub(super) fn points(&self, node: NodeId) -> Vec<Point> {
         let Some((block, index)) = self.source.tree.place(node) else { return Vec::new() };
-        let home = self.matching.target(block);
         let siblings = &self.source.tree.node(block).children;
+        let home = self.enclosing(node).or_else(|| self.matching.target(block));
         let mut points = Vec::new();
-        let before = siblings[..index].iter().rev().filter(|id| !self.is_moving(**id));
-        for (rank, (sibling, found)) in
-            before.enumerate().filter_map(|(rank, id)| Some((rank, (*id, self.counterpart(*id)?)))).take(3)
-        {
-            self.beside(&mut points, sibling, found, true, rank, home);
+        let before: Vec<NodeId> = siblings[..index].iter().rev().copied().collect();
+        let reads = self.paths_read(node);
+        let mut order = [None, None];
+        for (list, after) in [(before.as_slice(), true), (&siblings[index + 1..], false)] {
+            let others = list.iter().filter(|id| !self.is_moving(**id)).enumerate();
+            let found = others.filter_map(|(rank, id)| Some((rank, self.nearest(*id, after)?)));
+            for (rank, neighbour) in found.take(3) {
+                order[usize::from(!after)].get_or_insert(neighbour.1);
+                let from = points.len();
+                self.beside(&mut points, neighbour, after, rank, home);
+                // Where a value that it reads is computed, if that is not done more or less often than the rest.
+                let defines =
+                    after && reads.iter().any(|path| defined_by(&self.source.tree, neighbour.0, path).is_some());
+                let wrapped =
+                    points[from..].iter_mut().filter(|p| defines && home.is_some_and(|home| self.wraps(home, p.block)));
+                wrapped.for_each(|point| point.score += 1.8);
+            }
         }
-        let after = siblings[index + 1..].iter().filter(|id| !self.is_moving(**id));
-        for (rank, (sibling, found)) in
-            after.enumerate().filter_map(|(rank, id)| Some((rank, (*id, self.counterpart(*id)?)))).take(3)
-        {
-            self.beside(&mut points, sibling, found, false, rank, home);
-        }
+        self.agree(&mut points);
         if let Some(home) = home {
             let last = index + 1 >= siblings.len();
             let end = self.end_of(home);
@@ -56,8 +64,11 @@ impl Session<'_> {
         }
         for point in &mut points {
             point.index = point.index.max(first_index(self.target, point.block));
+            // A value before a loop is another than the one after it.
+            point.score -= if self.crossed(node, point).is_some() { 3.0 } else { 0.0 };
+            point.score -= if self.out_of_order(point, order) { 2.0 } else { 0.0 };
+            point.score -= if self.loops_apart(node, point).is_some() { 1.0 } else { 0.0 };
         }
-        self.agree(&mut points);
         points.retain(|point| self.is_reached(point));
         points.sort_by(|a, b| b.score.total_cmp(&a.score));
         let mut seen = Vec::new();
@@ -101,11 +112,28 @@ impl Session<'_> {
         self.matching.target(node)
     }
 
+    /// A sibling with its counterpart; of a block that the target has not, the part that is nearest.
+    fn nearest(&self, sibling: NodeId, last: bool) -> Option<(NodeId, NodeId)> {
+        let tree = &self.source.tree;
+        if let Some(found) = self.counterpart(sibling) {
+            return Some((sibling, found));
+        }
+        let wraps = |id: NodeId| tree.node(id).kind.is_compound() && !tree.node(id).kind.is_scope();
+        let scope = tree.scope(sibling);
+        let known = |id: &NodeId| {
+            tree.node(*id).kind.is_statement() && tree.scope(*id) == scope && self.counterpart(*id).is_some()
+        };
+        let mut inside = tree.subtree(sibling).filter(|_| wraps(sibling));
+        let found = if last { inside.rfind(known) } else { inside.find(known) }?;
+        let around = tree.ancestors(found).take_while(|id| *id != sibling).filter(known).last();
+        let found = around.unwrap_or(found);
+        Some((found, self.counterpart(found)?))
+    }
+
     fn beside(
         &self,
         points: &mut Vec<Point>,
-        ours: NodeId,
-        theirs: NodeId,
+        (ours, theirs): (NodeId, NodeId),
         after: bool,
         rank: usize,
         home: Option<NodeId>,
@@ -113,13 +141,23 @@ impl Session<'_> {
         let Some((block, index)) = self.target.tree.place(theirs) else { return };
         #[expect(clippy::cast_precision_loss, reason = "a rank among siblings")]
         let near = if after { 2.0 } else { 1.8 } / (1.0 + 0.5 * rank as f64);
-        let line = self.target.lines.line(self.target.tree.node(theirs).range.start);
+        let line = |id: NodeId| self.target.lines.line(self.target.tree.node(id).range.start);
         let word = if after { "after" } else { "before" };
         let same = self.source.tree.node(ours).hash == self.target.tree.node(theirs).hash;
         let what = if same { "the same statement" } else { "the counterpart of its neighbour" };
-        let reason = format!("{word} {what} at line {line}");
+        // What was there before the statement says more than what comes after it: new code may stand between.
+        let sure = if same { 0.1 } else { 0.0 };
+        // Before a neighbour that the target has wrapped: before what it is wrapped in.
+        let lifted = home.filter(|home| !after && *home != block && self.target.tree.contains(*home, block));
+        if let Some((home, around)) =
+            lifted.and_then(|home| Some((home, self.target.tree.child_towards(home, theirs)?)))
+            && let Some((_, index)) = self.target.tree.place(around)
+        {
+            let reason = format!("before line {}, in which {what} is at line {}", line(around), line(theirs));
+            points.push(Point { block: home, index, score: 0.8 * near + 2.0, reason, anchor: ours });
+        }
+        let reason = format!("{word} {what} at line {}", line(theirs));
         let at_home = if home == Some(block) { 2.0 } else { 0.0 };
-        let sure = if same { 0.3 } else { 0.0 };
         points.push(Point {
             block,
             index: if after { index + 1 } else { index },
@@ -127,6 +165,75 @@ impl Session<'_> {
             reason,
             anchor: ours,
         });
+    }
+
+    /// The variables, with their attributes, that a statement of the source reads.
+    pub(super) fn paths_read(&self, node: NodeId) -> Vec<String> {
+        let tree = &self.source.tree;
+        let part = |id: NodeId| tree.node(id).parent.is_some_and(|p| tree.node(p).kind == Kind::Member);
+        tree.subtree(node)
+            .filter(|id| !part(*id))
+            .filter_map(|id| tree.path(id))
+            .filter(|path| path != "self")
+            .collect()
+    }
+
+    /// Whether a place comes before the counterpart of what comes before it in the source, or after that of what follows.
+    fn out_of_order(&self, point: &Point, [before, after]: [Option<NodeId>; 2]) -> bool {
+        let tree = &self.target.tree;
+        let start = self.start_of(point);
+        let scope = tree.scope(point.block);
+        let beside = |id: &NodeId| tree.scope(*id) == scope;
+        before.filter(beside).is_some_and(|id| start < tree.node(id).end && !tree.contains(id, point.block))
+            || after.filter(beside).is_some_and(|id| id < start && !tree.contains(id, point.block))
+    }
+
+    /// The block of the target that holds what stands on either side of a statement of the source.
+    pub(super) fn enclosing(&self, node: NodeId) -> Option<NodeId> {
+        let tree = &self.source.tree;
+        let (block, index) = tree.place(node)?;
+        let siblings = &tree.node(block).children;
+        let known = |id: &NodeId| if self.is_moving(*id) { None } else { self.counterpart(*id) };
+        let before = siblings[..index].iter().rev().find_map(known)?;
+        let after = siblings[index + 1..].iter().find_map(known)?;
+        let around = |id: NodeId| self.target.tree.place(id).map(|(block, _)| block);
+        around(before).filter(|block| around(after) == Some(*block))
+    }
+
+    /// Whether `block` stands in another one with nothing between that decides whether or how often it runs.
+    fn wraps(&self, outer: NodeId, block: NodeId) -> bool {
+        let tree = &self.target.tree;
+        let owners = tree.ancestors(block).take_while(|id| *id != outer);
+        outer != block
+            && tree.contains(outer, block)
+            && owners.into_iter().all(|id| matches!(tree.node(id).kind, Kind::With | Kind::Try | Kind::Block))
+    }
+
+    /// The node before which a place is.
+    fn start_of(&self, point: &Point) -> NodeId {
+        let tree = &self.target.tree;
+        let children = &tree.node(point.block).children;
+        children.get(point.index).copied().unwrap_or(tree.node(point.block).end)
+    }
+
+    /// A loop that ends before a statement in the source and starts after a place in the target, or the other way round.
+    pub(super) fn crossed(&self, node: NodeId, point: &Point) -> Option<NodeId> {
+        let (ours, theirs) = (&self.source.tree, &self.target.tree);
+        let start = self.start_of(point);
+        let (scope, scope_there) = (ours.scope(node), theirs.scope(point.block));
+        let loops = ours.subtree(scope).filter(|id| ours.node(*id).kind == Kind::Loop && ours.scope(*id) == scope);
+        let pairs = loops.filter_map(|a| Some((a, self.counterpart(a)?)));
+        let pairs: Vec<(NodeId, NodeId)> = pairs
+            .filter(|(a, b)| !ours.contains(*a, node) && !ours.contains(node, *a) && !theirs.contains(*b, point.block))
+            .filter(|(_, b)| theirs.scope(*b) == scope_there)
+            .collect();
+        let crosses = |(a, b): &(NodeId, NodeId)| (*a < node) != (*b < start);
+        // Loops beside it that have changed places with each other: it stays with one of them.
+        let changed = |(a, b): (NodeId, NodeId)| {
+            let beside = |x: NodeId| ours.node(x).parent == ours.node(node).parent;
+            pairs.iter().any(|pair| beside(pair.0) && !crosses(pair) && (pair.0 < a) != (pair.1 < b))
+        };
+        pairs.iter().copied().filter(crosses).find(|pair| !changed(*pair)).map(|(a, _)| a)
     }
 
     /// Anchors on both sides that name one gap support each other.
@@ -161,7 +268,8 @@ impl Session<'_> {
         let ours = &self.source.tree;
         let around = ours.ancestors(point.anchor).filter(|id| ours.node(*id).kind.is_compound());
         let mut chain = std::iter::once(point.anchor).chain(around);
-        let (at, rival) = chain.find_map(|id| Some((id, self.matching.rival(id)?)))?;
+        let (at, rival) =
+            chain.find_map(|id| Some((id, self.matching.rival(id).filter(|r| !self.is_within(point, *r))?)))?;
         let line = self.source.lines.line(ours.node(at).range.start);
         Some(match rival {
             Rival::InTarget(id) => {
@@ -173,6 +281,14 @@ impl Session<'_> {
                 format!("lines {line} and {other} of the source are alike, and the target has only one of them")
             }
         })
+    }
+
+    /// Whether a rival is around both the place and its anchor: then it does not matter which of the two is meant.
+    fn is_within(&self, point: &Point, rival: Rival) -> bool {
+        match rival {
+            Rival::InTarget(id) => self.target.tree.contains(id, point.block),
+            Rival::InSource(id) => id != point.anchor && self.source.tree.contains(id, point.anchor),
+        }
     }
 
     fn words_for_block(&self, block: NodeId) -> String {

@@ -1,9 +1,10 @@
-//! Our own functions in a statement that moves: spelled as the target spells them, imported where it does not.
+//! Modules in a statement that moves: our own functions are spelled as the target spells them and imported where it
+//! does not; what both versions take from one module keeps its name.
 
 use crate::analysis::propagate::adapt::{Unbound, Work, base_node};
 use crate::analysis::propagate::reach::{carrier, reaching};
 use crate::analysis::python::MODULES;
-use crate::analysis::treediff::{Kind, NodeId};
+use crate::analysis::treediff::{Kind, NodeId, Tree};
 
 /// The module that is imported where nothing else can be.
 const MODULE: &str = "afterlog";
@@ -101,5 +102,19 @@ impl Work<'_, '_> {
         let foreign = || tree.nodes.iter().any(|n| n.access.reads() && n.name == name);
         let any = bound.clone().next().is_some();
         bound.all(imports) && (any || !foreign())
+    }
+
+    /// Whether a path is an attribute of a module that both versions import, and the target uses it.
+    pub(super) fn is_of_same_module(&self, id: NodeId, path: &str, base: &str) -> bool {
+        let (ours, theirs) = (self.source(), &self.session.target.tree);
+        let imported = |tree: &Tree, id: NodeId| {
+            let statement = tree.node(carrier(tree, id));
+            (statement.kind == Kind::Import).then(|| (statement.text.clone(), tree.node(id).text.clone()))
+        };
+        let module = self.binders(base_node(ours, id), base).into_iter().map(|id| imported(ours, id)).next().flatten();
+        let there = reaching(theirs, base, (self.point.block, self.point.index), &|_| false);
+        let same = module.is_some() && !there.is_empty() && there.iter().all(|id| imported(theirs, *id) == module);
+        let last = path.rsplit('.').next().unwrap_or(path);
+        same && path != base && theirs.nodes.iter().any(|n| n.kind == Kind::Member && n.text == last)
     }
 }

@@ -36,7 +36,8 @@ impl Work<'_, '_> {
             *statement = self.lifted(*statement, at);
         }
         statements.dedup();
-        statements.retain(|statement| !tree.contains(self.unit, *statement));
+        let brought = &self.provided.brought;
+        statements.retain(|statement| !tree.contains(self.unit, *statement) && !brought.contains(statement));
         for statement in statements {
             if self.session.counterpart(statement).is_some() || statement == scope {
                 return Err(missing());
@@ -181,6 +182,7 @@ impl Work<'_, '_> {
         }
         for whole in wholes(self.session, statement).into_iter().take(1) {
             for point in points.iter().filter(|p| [0, scope].contains(&self.session.target.tree.scope(p.block))) {
+                self.provided.brought.insert(statement);
                 if let Ok((_, brought)) = self.session.adapt_at(&whole, point.clone(), self.depth + 1, self.provided) {
                     let words = self.session.source.text.get(tree.node(statement).range.clone()).unwrap_or_default();
                     self.adapted.changes.extend(brought.changes);

@@ -14,7 +14,7 @@ pub(super) fn is_parameter(tree: &Tree, id: NodeId) -> bool {
     tree.node(id).kind == Kind::Parameter
 }
 
-/// A parameter's origins at the calls of its function, where these are in the file and give it a variable.
+/// A parameter's origins at the calls of its function, as far as these are in the file and give it a variable.
 pub(super) fn given(source: &Source<'_>, origin: Origin, depth: usize) -> Vec<Origin> {
     let tree = &source.tree;
     let (path, id) = &origin;
@@ -28,7 +28,10 @@ pub(super) fn given(source: &Source<'_>, origin: Origin, depth: usize) -> Vec<Or
         let argument = argument_of(tree, call, function, *id);
         let variable = argument.and_then(|argument| tree.path(argument));
         let place = tree.statement_of(call).and_then(|statement| tree.place(statement));
-        let (Some(variable), Some(place)) = (variable, place) else { return vec![origin] };
+        let (Some(variable), Some(place)) = (variable, place) else {
+            found.push(origin.clone());
+            continue;
+        };
         let variable = variable + rest;
         let origins = reaching(tree, &variable, place, &|_| false);
         found.extend(origins.into_iter().flat_map(|id| given(source, (variable.clone(), id), depth + 1)));

@@ -6,9 +6,25 @@ use crate::analysis::propagate::adapt::{Unbound, Work, base_node};
 use crate::analysis::propagate::reach::{Place, carrier, reaching};
 use crate::analysis::propagate::scope::{Bound, Visible, owner};
 use crate::analysis::propagate::unit::PURE;
-use crate::analysis::propagate::values::Reading;
+use crate::analysis::propagate::values::{Difference, Reading};
 use crate::analysis::python::Source;
 use crate::analysis::treediff::{Access, Kind, NodeId, Tree};
+
+/// Libraries whose attributes are there whether a script uses them or not.
+const LIBRARIES: &[&str] = &[
+    "torch",
+    "numpy",
+    "math",
+    "time",
+    "statistics",
+    "random",
+    "os",
+    "json",
+    "itertools",
+    "jax",
+    "tensorflow",
+    "scipy",
+];
 
 impl Work<'_, '_> {
     /// Notes a variable that has a value, but another one than the statement reads in the source.
@@ -23,8 +39,10 @@ impl Work<'_, '_> {
         let Some(place) = reader.and_then(|reader| tree.place(reader)) else { return };
         self.check_sum(path, theirs, place);
         let theirs = Reading { path: theirs, place: (self.point.block, self.point.index) };
-        if let Some(reason) = self.session.another_value(Reading { path, place }, theirs) {
-            self.adapted.others.push(reason);
+        match self.session.another_value(Reading { path, place }, theirs) {
+            Some(Difference::Certain(reason)) => self.adapted.others.push(reason),
+            Some(Difference::Possible(reason)) => self.adapted.doubts.push(reason),
+            None => {}
         }
     }
 
@@ -114,7 +132,7 @@ impl Work<'_, '_> {
         let same = here.is_some_and(|(block, index)| Visible::at(tree, block, index).get(ours) == Bound::Maybe);
         if !same {
             let line = self.session.target_line(self.point);
-            self.adapted.doubts.push(format!("`{theirs}` may have no value before line {line}"));
+            self.adapted.others.push(format!("`{theirs}` may have no value before line {line}"));
         }
     }
 
@@ -154,10 +172,24 @@ impl Work<'_, '_> {
                     .iter()
                     .any(|at| ours.node(*at).access.binds() && ours.node(ours.scope(*at)).kind == Kind::Class)
             };
-            if !known && (defined() || !PURE.contains(&attribute) && used_elsewhere()) {
-                self.adapted.doubts.push(format!("`{attribute}` occurs nowhere in the target"));
+            let reason = format!("`{attribute}` occurs nowhere in the target");
+            let common = || PURE.contains(&attribute) || self.is_of_library(id);
+            if !known && (defined() || !common() && used_elsewhere()) {
+                self.adapted.doubts.retain(|doubt| *doubt != reason);
+                self.adapted.doubts.push(reason);
             }
         }
+    }
+
+    fn is_of_library(&self, id: NodeId) -> bool {
+        let tree = self.source();
+        let base = base_node(tree, id);
+        self.binders(base, &tree.node(base).name).into_iter().any(|id| {
+            let import = tree.node(carrier(tree, id));
+            let module = if import.text.is_empty() { &tree.node(id).text } else { &import.text };
+            let module = module.split([' ', '.']).next().unwrap_or_default();
+            import.kind == Kind::Import && LIBRARIES.contains(&module)
+        })
     }
 
     /// A new name must not be one that the statement binds for itself: in `[v * y for v in …]` no `y` can become `v`.

@@ -1,9 +1,11 @@
 //! Whether a statement would run at a place as often as in the source: under the same conditions, in the same loops,
 //! for the same caller.
 
+use crate::analysis::propagate::Session;
 use crate::analysis::propagate::adapt::Work;
-use crate::analysis::propagate::anchor::kind_word;
+use crate::analysis::propagate::anchor::{Point, kind_word};
 use crate::analysis::propagate::callers::calls_of;
+use crate::analysis::propagate::reach::defined_by;
 use crate::analysis::propagate::unit::has_no_effect;
 use crate::analysis::python::Source;
 use crate::analysis::treediff::{Kind, NodeId, Tree};
@@ -14,6 +16,15 @@ impl Work<'_, '_> {
         let (ours, theirs) = (&self.session.source.tree, &self.session.target.tree);
         let Some((home, _)) = ours.place(self.unit) else { return };
         let matching = &self.session.matching;
+        if let Some(crossed) = self.session.crossed(self.unit, self.point) {
+            let line = self.session.source.lines.line(ours.node(crossed).range.start);
+            let (was, is) = if crossed < self.unit { ("before", "after") } else { ("after", "before") };
+            let reason = format!("the loop at line {line} of the source runs {was} the statement, here {is} it");
+            self.adapted.context.push(reason);
+        }
+        self.check_support(home);
+        self.check_recomputed();
+        self.adapted.context.extend(self.session.loops_apart(self.unit, self.point));
         let (way, way_there) = (way(ours, home), way(theirs, self.point.block));
         let added: Vec<NodeId> = (way_there.iter())
             .take_while(|b| matching.source(**b).is_none_or(|a| !way.contains(&a)))
@@ -28,7 +39,9 @@ impl Work<'_, '_> {
                 list.iter().copied().filter(|id| (tree.node(*id).kind == Kind::Loop) == is_loop).collect()
             };
             let (new, old) = (of_kind(theirs, &added), of_kind(ours, &gone));
-            if let Some(innermost) = new.first().filter(|_| new.len() > old.len()) {
+            // Where the code on either side has gone into a branch, the statement has, too.
+            let went = !is_loop && self.session.enclosing(self.unit) == Some(self.point.block);
+            if let Some(innermost) = new.first().filter(|_| new.len() > old.len() && !went) {
                 let line = self.session.target.lines.line(theirs.node(*innermost).range.start);
                 let word = kind_word(theirs, *innermost);
                 self.adapted.context.push(format!("the {word} at line {line} is not around it in the source"));
@@ -55,6 +68,63 @@ impl Work<'_, '_> {
 }
 
 impl Work<'_, '_> {
+    /// Notes a function that has no counterpart, of which hardly anything is where the statement would go.
+    fn check_support(&mut self, home: NodeId) {
+        let session = self.session;
+        let (ours, theirs) = (&session.source.tree, &session.target.tree);
+        let (was, is) = (ours.scope(home), theirs.scope(self.point.block));
+        if ours.node(was).kind != Kind::Function || session.matching.target(was) == Some(is) {
+            return;
+        }
+        let simple = |id: &NodeId| ours.node(*id).kind.is_statement() && !ours.node(*id).kind.is_compound();
+        let own: Vec<NodeId> = ours.subtree(was).filter(simple).filter(|id| !session.is_moving(*id)).collect();
+        let known = own.iter().filter(|id| session.counterpart(**id).is_some_and(|at| theirs.scope(at) == is));
+        let equal = |id: NodeId| session.counterpart(id).is_some_and(|at| theirs.node(at).hash == ours.node(id).hash);
+        if 3 * known.count() < own.len() && !equal(self.point.anchor) {
+            let line = session.source.lines.line(ours.node(was).range.start);
+            let name = &ours.node(was).text;
+            let reason = format!("little of function `{name}` at line {line} of the source is here");
+            self.adapted.context.push(reason);
+        }
+    }
+
+    /// Notes a value that the target computes otherwise, and once more before what follows in the source: either may be
+    /// the one that the statement reads.
+    fn check_recomputed(&mut self) {
+        let session = self.session;
+        let (ours, theirs) = (&session.source.tree, &session.target.tree);
+        let Some((block, index)) = ours.place(self.unit) else { return };
+        let siblings = &ours.node(block).children;
+        let there = |id: NodeId| {
+            let place = session.counterpart(id).and_then(|at| theirs.place(at))?;
+            (place.0 == self.point.block).then_some(place.1)
+        };
+        let Some(next) = siblings[index + 1..].iter().find_map(|id| there(*id)) else { return };
+        let children = &theirs.node(self.point.block).children;
+        for path in session.paths_read(self.unit) {
+            let defines = |id: &NodeId| defined_by(ours, *id, &path).is_some();
+            let Some(from) = siblings[..index].iter().rev().copied().find(defines) else { continue };
+            let Some(to) = there(from).map(|at| children[at]) else { continue };
+            let bound: Vec<&str> = theirs
+                .header(to)
+                .into_iter()
+                .filter(|id| theirs.node(*id).access.binds())
+                .map(|id| theirs.node(id).name.as_str())
+                .collect();
+            let binds = |id: &&NodeId| {
+                theirs
+                    .subtree(**id)
+                    .any(|n| theirs.node(n).access.binds() && bound.contains(&theirs.node(n).name.as_str()))
+            };
+            let gap = children.get(self.point.index..next).unwrap_or_default();
+            if let Some(again) = gap.iter().find(binds).filter(|_| theirs.node(to).hash != ours.node(from).hash) {
+                let line = session.target.lines.line(theirs.node(*again).range.start);
+                let name = path.split('.').next().unwrap_or(&path);
+                self.adapted.doubts.push(format!("`{name}` may be the value that line {line} computes after it"));
+            }
+        }
+    }
+
     /// Notes a statement with an effect that runs before in the source and after in the target, or the other way round.
     /// In a loop the end is before the beginning.
     pub(super) fn check_order(&mut self) {
@@ -103,6 +173,42 @@ fn unknown_calls(source: &Source<'_>, function: NodeId) -> Option<String> {
     match used {
         false => Some(format!("nothing in the target calls `{}`", node.text)),
         true => closure.then(|| format!("the target hands `{}` on: it may run several times", node.text)),
+    }
+}
+
+impl Session<'_> {
+    /// A loop between a statement and its nearest neighbours that the target has not, where the target has another one
+    /// on the other side of a place: they may be the same.
+    pub(super) fn loops_apart(&self, node: NodeId, point: &Point) -> Option<String> {
+        let (ours, theirs) = (&self.source.tree, &self.target.tree);
+        let (block, index) = ours.place(node)?;
+        let there = point.block;
+        let (before, after) = ours.node(block).children.split_at(index);
+        let known = |id: &NodeId| self.counterpart(*id).is_some_and(|at| theirs.node(at).parent == Some(there));
+        let from = before.iter().rposition(known).map_or(0, |at| at + 1);
+        let to = after[1..].iter().position(known).map_or(after.len(), |at| at + 1);
+        let at = |id: Option<&NodeId>| id.and_then(|id| theirs.place(self.counterpart(*id)?)).map(|(_, at)| at);
+        let others = &theirs.node(there).children;
+        let first = at(before[..from].last()).map_or(0, |at| at + 1).min(point.index);
+        let last = at(after.get(to)).unwrap_or(others.len()).max(point.index);
+        let loops = |tree: &Tree, list: &[NodeId], free: &dyn Fn(NodeId) -> bool| {
+            let mut all = list.iter().flat_map(|id| tree.subtree(*id));
+            all.find(|id| tree.node(*id).kind == Kind::Loop && free(*id))
+        };
+        let gone = |id: NodeId| self.counterpart(id).is_none() && !self.is_moving(id);
+        let new = |id: NodeId| self.matching.source(id).is_none();
+        let sides = [
+            (&before[from..], &others[point.index..last], "before", "after"),
+            (&after[1..to], &others[first..point.index], "after", "before"),
+        ];
+        sides.into_iter().find_map(|(lacking, added, was, is)| {
+            let (lacking, added) = (loops(ours, lacking, &gone)?, loops(theirs, added, &new)?);
+            let line = self.source.lines.line(ours.node(lacking).range.start);
+            let other = self.target.lines.line(theirs.node(added).range.start);
+            Some(format!(
+                "the loop at line {line} of the source runs {was} the statement, that at line {other} of the target {is} it: they may be the same"
+            ))
+        })
     }
 }
 

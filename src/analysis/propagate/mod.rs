@@ -288,7 +288,9 @@ impl<'a> Session<'a> {
         if let Some(there) = self.counterpart(node).filter(|id| theirs.contains(id)) {
             return Some((line(there), format!("the target logs '{name}' here")));
         }
-        (ours <= theirs.len()).then(|| (line(theirs[0]), format!("the target logs '{name}'")))
+        let same = |id: &NodeId| self.target.tree.node(*id).hash == self.source.tree.node(node).hash;
+        let words = if theirs.iter().any(same) { "" } else { ", elsewhere or with another expression" };
+        (ours <= theirs.len()).then(|| (line(theirs[0]), format!("the target logs '{name}'{words}")))
     }
 
     fn nothing_corresponds(&self, node: NodeId) -> String {
@@ -372,4 +374,6 @@ struct Provided {
     names: HashSet<String>,
     /// New names for variables that would clash with the target's own.
     fresh: HashMap<String, String>,
+    /// The source's statements that are brought already: `a, b = …` comes once.
+    brought: HashSet<NodeId>,
 }

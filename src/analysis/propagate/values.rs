@@ -10,7 +10,14 @@ use crate::analysis::python::Source;
 use crate::analysis::treediff::{Kind, NodeId, Tree};
 
 /// How many assignments back the values that a value is computed from are compared.
-const MAX_DEPTH: usize = 3;
+const MAX_DEPTH: usize = 2;
+
+/// How a value of the target may be another one, in the user's words.
+pub(super) enum Difference {
+    Certain(String),
+    /// On some paths.
+    Possible(String),
+}
 
 /// A path read at a place.
 #[derive(Clone, Copy)]
@@ -21,7 +28,7 @@ pub(super) struct Reading<'p> {
 
 impl Session<'_> {
     /// Why `theirs` of the target may not be what `ours` is in the source, in the user's words.
-    pub(super) fn another_value(&self, ours: Reading<'_>, theirs: Reading<'_>) -> Option<String> {
+    pub(super) fn another_value(&self, ours: Reading<'_>, theirs: Reading<'_>) -> Option<Difference> {
         self.compared(ours, theirs, 0)
     }
 
@@ -49,7 +56,7 @@ impl Session<'_> {
         !there.is_empty() && !read.iter().any(|s| same(*s))
     }
 
-    fn compared(&self, ours: Reading<'_>, theirs: Reading<'_>, depth: usize) -> Option<String> {
+    fn compared(&self, ours: Reading<'_>, theirs: Reading<'_>, depth: usize) -> Option<Difference> {
         let read = self.definitions_at(ours.path, ours.place);
         let there = reaching(&self.target.tree, theirs.path, theirs.place, &|_| false);
         let own = |path: &str, ids: Definitions| ids.into_iter().map(|id| (path.to_owned(), id)).collect();
@@ -77,7 +84,7 @@ impl Session<'_> {
     }
 
     /// A definition whose counterpart does not reach the place, or one that reaches it and is another's counterpart.
-    fn conflict(&self, from: &[Origin], to: &[Origin], place: Place, depth: usize) -> Option<String> {
+    fn conflict(&self, from: &[Origin], to: &[Origin], place: Place, depth: usize) -> Option<Difference> {
         let (ours, theirs) = (&self.source.tree, &self.target.tree);
         let ours_line = |id: NodeId| self.source.lines.line(ours.node(id).range.start);
         let theirs_line = |id: NodeId| self.target.lines.line(theirs.node(id).range.start);
@@ -85,37 +92,48 @@ impl Session<'_> {
         let there: BTreeSet<NodeId> = to.iter().map(|(_, id)| carrier(theirs, *id)).collect();
         let defines_ours = |at: NodeId| from.iter().any(|(path, _)| defined_by(ours, at, path).is_some());
         let defines_theirs = |at: NodeId| to.iter().any(|(path, _)| defined_by(theirs, at, path).is_some());
-        let name = to.first().map(|(path, id)| theirs.path(*id).unwrap_or_else(|| first_part(path)))?;
+        let name = to.first().map(|(path, id)| match path.starts_with("self.") {
+            true => path.clone(),
+            false => theirs.path(*id).unwrap_or_else(|| first_part(path)),
+        })?;
         let here = theirs.node(place.0).children.get(place.1).map_or_else(
             || self.target.lines.line(theirs.node(place.0).range.end.saturating_sub(1)) + 1,
             |id| theirs_line(*id),
         );
+        let known = |id: NodeId| self.counterpart(carrier(ours, id));
+        // A value that reaches both places is the one, at least on some paths; where it comes from is not asked then.
+        let common = from.iter().any(|(_, id)| known(*id).is_some_and(|at| there.contains(&at)));
+        if common && depth > 0 {
+            return None;
+        }
+        let lost = from.iter().any(|(_, id)| known(*id).is_some_and(|at| !there.contains(&at) && defines_theirs(at)));
+        let told = |reason| if common && !lost { Difference::Possible(reason) } else { Difference::Certain(reason) };
         for (_, id) in to {
             let counterpart = self.matching.source(carrier(theirs, *id));
             if let Some(other) = counterpart.filter(|other| !read.contains(other) && defines_ours(*other)) {
                 let line = theirs_line(*id);
-                return Some(format!(
+                return Some(told(format!(
                     "at line {here} `{name}` holds the value of line {line} (line {} of the source), not the one that \
                      the statement reads",
                     ours_line(other)
-                ));
+                )));
             }
         }
         for (_, id) in from {
             let counterpart = self.matching.target(carrier(ours, *id));
             if let Some(lost) = counterpart.filter(|lost| !there.contains(lost) && defines_theirs(*lost)) {
                 let instead = to.iter().map(|(_, id)| theirs_line(*id).to_string()).collect::<Vec<_>>().join(", ");
-                return Some(format!(
+                return Some(told(format!(
                     "at line {here} `{name}` holds the value of line {instead}, not that of line {}, which the statement reads",
                     theirs_line(lost)
-                ));
+                )));
             }
         }
         if depth > 0 {
             return None;
         }
-        let told = self.permuted(from, to, &name).or_else(|| self.computed_otherwise(from, to, place));
-        told.or_else(|| self.unknown(from, to, &name))
+        let found = self.permuted(from, to, &name).or_else(|| self.computed_otherwise(from, to, place));
+        found.or_else(|| self.unknown(from, to, &name)).map(Difference::Certain)
     }
 
     /// One statement that gives its values the same names in another order.
@@ -224,7 +242,7 @@ impl Session<'_> {
     }
 
     /// Values from which matched definitions compute theirs.
-    fn deeper(&self, from: &[Origin], to: &[Origin], depth: usize) -> Option<String> {
+    fn deeper(&self, from: &[Origin], to: &[Origin], depth: usize) -> Option<Difference> {
         if depth >= MAX_DEPTH {
             return None;
         }

@@ -8,10 +8,12 @@ use crate::analysis::treediff::tree::{Kind, NodeId, Tree};
 /// Sorted by feature; the second number is its weight.
 pub(super) type Bag = Vec<(u64, u32)>;
 
-/// The bags of all nodes that are statements or arms: of the header alone, and of all of it.
+/// The bags of all nodes that are statements or arms: of the header alone, of all of it, and of all but the header.
 pub(super) struct Bags {
     pub(super) header: Vec<Bag>,
     pub(super) whole: Vec<Bag>,
+    /// Of what stands in a `with` block or a function; empty elsewhere.
+    pub(super) body: Vec<Bag>,
 }
 
 impl Bags {
@@ -24,6 +26,7 @@ impl Bags {
     pub(super) fn visible(tree: &Tree, renamed: &HashMap<String, String>, hidden: &[bool]) -> Self {
         let mut header = vec![Bag::new(); tree.nodes.len()];
         let mut whole = vec![Bag::new(); tree.nodes.len()];
+        let mut body = vec![Bag::new(); tree.nodes.len()];
         for (id, bag) in header.iter_mut().enumerate() {
             let kind = tree.node(id).kind;
             if !hidden[id] && (kind.is_statement() || kind == Kind::Arm) {
@@ -33,14 +36,18 @@ impl Bags {
         for id in (0..tree.nodes.len()).rev() {
             let kind = tree.node(id).kind;
             if kind.is_statement() || matches!(kind, Kind::Arm | Kind::Block | Kind::Module) {
-                let mut all = header[id].clone();
+                let mut all: Bag = Bag::new();
                 for child in &tree.node(id).children {
                     all.extend(whole[*child].iter().copied());
                 }
+                if matches!(kind, Kind::With | Kind::Function) {
+                    body[id] = merged(all.clone());
+                }
+                all.extend(header[id].iter().copied());
                 whole[id] = merged(all);
             }
         }
-        Self { header, whole }
+        Self { header, whole, body }
     }
 }
 

@@ -6,11 +6,11 @@
 //! consistent renaming does not hide them, and recovery aligns whole blocks optimally. Time O(n log n + c² w + Σ bₛ·bₜ)
 //! for n nodes, c unmatched containers of w words, blocks of b statements; space O(n + w·statements).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::analysis::treediff::align::align;
 use crate::analysis::treediff::features::{Bags, dice};
-use crate::analysis::treediff::tree::{Kind, NodeId, Tree};
+use crate::analysis::treediff::tree::{Access, Kind, NodeId, Tree};
 use crate::analysis::treediff::twins::Rival;
 
 /// Containers less alike than this do not correspond.
@@ -19,6 +19,10 @@ const ALIKE_CONTAINERS: f64 = 0.42;
 const ALIKE_STATEMENTS: f64 = 0.5;
 /// Branches whose conditions are less alike than this ask something else.
 const ALIKE_CONDITIONS: f64 = 0.5;
+/// `with torch.no_grad()` says little: blocks less alike than this are different ones.
+const ALIKE_BODIES: f64 = 0.2;
+/// Functions of different names whose bodies are less alike than this are different ones.
+const ALIKE_FUNCTIONS: f64 = 0.4;
 /// Beyond this many pairs of containers only those with matched descendants in common are compared.
 const MAX_PAIRS: usize = 250_000;
 
@@ -61,13 +65,15 @@ pub fn match_trees(source: &Tree, target: &Tree, ignored: &dyn Fn(NodeId) -> boo
     let (forward, backward) = (vec![None; source.nodes.len()], vec![None; target.nodes.len()]);
     let found = Matching { forward, backward, rivals: HashMap::new() };
     let bags = (Bags::of(source, &HashMap::new()), Bags::of(target, &HashMap::new()));
-    let mut matcher = Matcher { source, target, hidden, bags, found };
+    let bound = (bound(source), bound(target));
+    let mut matcher = Matcher { source, target, hidden, bags, bound, found };
     matcher.link(0, 0);
     matcher.equal_subtrees(6);
     matcher.definitions();
     matcher.containers();
     for round in 0..2 {
         matcher.recover();
+        matcher.loops_by_role();
         matcher.moved_blocks();
         matcher.equal_subtrees(3);
         if round == 0 {
@@ -87,8 +93,12 @@ pub(super) struct Matcher<'a> {
     pub(super) target: &'a Tree,
     pub(super) hidden: Vec<bool>,
     bags: (Bags, Bags),
+    bound: (Vec<Bound>, Vec<Bound>),
     pub(super) found: Matching,
 }
+
+/// The variables that a simple statement binds, each with whether nothing else in its block does.
+type Bound = Vec<(String, bool)>;
 
 impl Matcher<'_> {
     pub(super) fn free(&self, a: NodeId) -> bool {
@@ -100,7 +110,7 @@ impl Matcher<'_> {
     }
 
     /// Links two nodes and their blocks of the same role.
-    fn link(&mut self, a: NodeId, b: NodeId) {
+    pub(super) fn link(&mut self, a: NodeId, b: NodeId) {
         self.set(a, b);
         let pairs: Vec<(NodeId, NodeId)> = self
             .source
@@ -222,7 +232,7 @@ impl Matcher<'_> {
                     continue;
                 }
                 let score = self.container_score(*a, *b, shared);
-                if score >= ALIKE_CONTAINERS && self.same_condition(*a, *b) {
+                if score >= ALIKE_CONTAINERS && self.same_condition(*a, *b) && !self.emptied(*a) {
                     pairs.push((score, a.abs_diff(*b), *a, *b));
                 }
             }
@@ -235,9 +245,28 @@ impl Matcher<'_> {
         }
     }
 
-    /// Branches on different conditions do not correspond, unless they do the same.
+    /// Branches on different conditions do not correspond, unless they do the same; nor do `with` blocks and
+    /// functions of other names that do something else.
     fn same_condition(&self, a: NodeId, b: NodeId) -> bool {
-        self.source.node(a).kind != Kind::Branch || self.header(a, b) >= ALIKE_CONDITIONS || self.whole(a, b) >= 0.7
+        match self.source.node(a).kind {
+            Kind::Branch if self.emptied(a) => self.header(a, b) == 1.0,
+            Kind::Branch => self.header(a, b) >= ALIKE_CONDITIONS || self.whole(a, b) >= 0.7,
+            Kind::Function if same_words(&self.source.node(a).text, &self.target.node(b).text) => true,
+            Kind::Function => self.same_body(a, b, ALIKE_FUNCTIONS),
+            Kind::With => self.same_body(a, b, ALIKE_BODIES),
+            _ => true,
+        }
+    }
+
+    fn same_body(&self, a: NodeId, b: NodeId, least: f64) -> bool {
+        dice(&self.bags.0.body[a], &self.bags.1.body[b]) >= least || self.shared(a, b) >= least
+    }
+
+    /// Whether a branch or a `with` stands in the source only for what is hidden in it.
+    fn emptied(&self, a: NodeId) -> bool {
+        let leaf = |id: &NodeId| self.source.node(*id).kind.is_statement() && !self.source.node(*id).kind.is_compound();
+        matches!(self.source.node(a).kind, Kind::Branch | Kind::With)
+            && self.source.subtree(a).filter(leaf).all(|id| self.hidden[id])
     }
 
     fn container_score(&self, a: NodeId, b: NodeId, shared: f64) -> f64 {
@@ -271,6 +300,15 @@ impl Matcher<'_> {
     fn recover(&mut self) {
         let mut work: Vec<(NodeId, NodeId)> = self.found.pairs().collect();
         work.reverse();
+        self.recover_all(work);
+    }
+
+    /// As [`Self::recover`], in one pair alone.
+    pub(super) fn recover_in(&mut self, a: NodeId, b: NodeId) {
+        self.recover_all(vec![(a, b)]);
+    }
+
+    fn recover_all(&mut self, mut work: Vec<(NodeId, NodeId)>) {
         while let Some((a, b)) = work.pop() {
             let new =
                 if self.source.node(a).kind == Kind::Block { self.align_blocks(a, b) } else { self.align_arms(a, b) };
@@ -351,7 +389,20 @@ impl Matcher<'_> {
         if self.binds_same(x, y) {
             score += 0.15;
         }
-        if score < ALIKE_STATEMENTS { 0.0 } else { score }
+        match () {
+            () if score >= ALIKE_STATEMENTS => score,
+            // However a value is computed now: nothing else in either block gives it its name.
+            () if p.kind == Kind::Simple && self.binds_alone(x, y) => ALIKE_STATEMENTS,
+            () => 0.0,
+        }
+    }
+
+    /// Whether two statements bind the same variables, or one some more, and no other statement beside them does.
+    fn binds_alone(&self, x: NodeId, y: NodeId) -> bool {
+        let (ours, theirs) = (&self.bound.0[x], &self.bound.1[y]);
+        let (fewer, more) = if ours.len() < theirs.len() { (ours, theirs) } else { (theirs, ours) };
+        let found = |name: &String| more.iter().find(|(other, _)| other == name);
+        !fewer.is_empty() && fewer.iter().all(|(name, alone)| *alone && found(name).is_some_and(|(_, alone)| *alone))
     }
 
     fn binds_same(&self, x: NodeId, y: NodeId) -> bool {
@@ -387,4 +438,28 @@ impl Matcher<'_> {
             }
         }
     }
+}
+
+/// Whether two names are made of the same words: `train_epoch` and `_train_epoch`.
+fn same_words(a: &str, b: &str) -> bool {
+    let words = |name: &str| -> BTreeSet<String> {
+        name.split('_').filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
+    };
+    words(a) == words(b)
+}
+
+/// What each simple statement of a tree binds. O(n d) for blocks nested d deep.
+fn bound(tree: &Tree) -> Vec<Bound> {
+    let mut found = vec![Bound::new(); tree.nodes.len()];
+    for block in (0..tree.nodes.len()).filter(|id| tree.node(*id).kind == Kind::Block) {
+        let mut counts: HashMap<&str, usize> = HashMap::new();
+        for node in tree.subtree(block).map(|id| tree.node(id)).filter(|node| node.access.binds()) {
+            *counts.entry(&node.name).or_default() += 1;
+        }
+        for id in tree.node(block).children.iter().filter(|id| tree.node(**id).kind == Kind::Simple) {
+            let names = tree.subtree(*id).map(|id| tree.node(id)).filter(|node| node.access == Access::Bind);
+            found[*id] = names.map(|node| (node.name.clone(), counts[node.name.as_str()] == 1)).collect();
+        }
+    }
+    found
 }

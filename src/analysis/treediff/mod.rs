@@ -3,6 +3,7 @@
 mod align;
 mod features;
 mod matching;
+mod roles;
 mod tree;
 mod twins;
 

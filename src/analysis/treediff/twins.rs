@@ -39,6 +39,12 @@ impl Matcher<'_> {
         let mut pairs: Vec<(NodeId, NodeId)> = (same.values())
             .filter_map(|(a, b)| if let ([a], [b]) = (a.as_slice(), b.as_slice()) { Some((*a, *b)) } else { None })
             .filter(|(a, b)| self.found.forward[*a] != Some(*b))
+            // What is at home in both versions was edited, and has not changed places with its like elsewhere.
+            .filter(|(a, b)| {
+                let (was, of) = (self.found.forward[*a], self.found.backward[*b]);
+                let settled = was.is_some_and(|was| self.at_home(*a, was)) || of.is_some_and(|of| self.at_home(of, *b));
+                self.at_home(*a, *b) || !settled
+            })
             .collect();
         pairs.sort_unstable();
         let (mut left, mut lost) = (Vec::new(), Vec::new());
