@@ -248,7 +248,7 @@ impl Session<'_> {
     }
 
     /// After a `return` nothing runs.
-    fn is_reached(&self, point: &Point) -> bool {
+    pub(super) fn is_reached(&self, point: &Point) -> bool {
         let children = &self.target.tree.node(point.block).children;
         !children
             .iter()

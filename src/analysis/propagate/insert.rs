@@ -4,19 +4,7 @@ use std::ops::Range;
 
 use crate::analysis::python::Source;
 use crate::analysis::treediff::{Kind, NodeId, Tree};
-
-/// Text to be inserted at a byte offset of the target.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Edit {
-    pub(super) offset: usize,
-    pub(super) text: String,
-    /// The source's node: edits at one offset keep the source's order.
-    pub(super) order: NodeId,
-    /// How many blocks are around it: at one offset the end of an inner block comes first.
-    pub(super) depth: usize,
-    /// Whether the text stands within a line of the target.
-    pub(super) inline: bool,
-}
+pub(super) use crate::model::probe::TextEdit as Edit;
 
 /// Statements of the source to be written into the target, with the bytes that are replaced in them.
 pub(super) struct Unit<'a> {
@@ -63,7 +51,7 @@ fn indentation<'t>(source: &Source<'t>, start: usize) -> Option<&'t str> {
 }
 
 /// The indentation of a block whose first statement begins a line.
-fn own_indentation<'t>(source: &Source<'t>, block: NodeId) -> Option<&'t str> {
+pub(super) fn own_indentation<'t>(source: &Source<'t>, block: NodeId) -> Option<&'t str> {
     indentation(source, source.tree.node(*source.tree.node(block).children.first()?).range.start)
 }
 

@@ -7,8 +7,10 @@ mod api;
 mod bring;
 mod callers;
 mod checks;
+mod chosen;
 mod context;
 mod fits;
+mod history;
 mod insert;
 mod kept;
 mod reach;
@@ -18,6 +20,9 @@ mod unit;
 mod values;
 
 use std::collections::{HashMap, HashSet};
+
+pub use chosen::{Chosen, Wish, around, found_again, spot};
+pub use history::{agreed, composed};
 
 use crate::analysis::propagate::adapt::Refusal;
 use crate::analysis::propagate::anchor::{Point, SURE, kind_word};
@@ -38,10 +43,21 @@ pub fn propagate(source: &str, lines: &[(u32, u32)], target: &str) -> Propagatio
 
 /// Places every statement of `source` that logs one of `names`.
 pub fn propagate_names(source: &str, names: &[String], target: &str) -> Propagation {
+    propagate_chosen(source, names, target, &[])
+}
+
+/// As [`propagate_names`], but with some statements where the user wants them.
+pub fn propagate_chosen(source: &str, names: &[String], target: &str, chosen: &[Chosen]) -> Propagation {
     let ours = python::in_our_words(source, &|name| names.iter().any(|wanted| wanted == name));
     let (source, target) = (Source::parse(ours.as_deref().unwrap_or(source)), Source::parse(target));
-    let wanted = logging(&source).into_iter().filter(|(_, name)| names.contains(name)).map(|(id, _)| id).collect();
-    Session::new(&source, &target, wanted).run()
+    let logs = logging(&source);
+    let wanted = logs.iter().filter(|(_, name)| names.contains(name)).map(|(id, _)| *id).collect();
+    let mut session = Session::new(&source, &target, wanted);
+    for one in chosen {
+        let mut same = logs.iter().filter(|(_, name)| *name == one.name);
+        session.chosen.extend(same.nth(one.statement).map(|(id, _)| (*id, one.clone())));
+    }
+    session.run()
 }
 
 /// Places every log statement of `source` that `target` lacks.
@@ -102,6 +118,8 @@ struct Session<'a> {
     renames: Renames<'a>,
     source_logs: Vec<(NodeId, String)>,
     target_logs: Vec<(NodeId, String)>,
+    /// Where the user wants some of them.
+    chosen: HashMap<NodeId, Chosen>,
 }
 
 /// What one statement came to.
@@ -125,7 +143,7 @@ impl<'a> Session<'a> {
         };
         let matching = match_trees(&source.tree, &target.tree, &gone);
         let renames = Renames::of(&source.tree, &target.tree, &matching);
-        Self { source, target, wanted, matching, renames, source_logs, target_logs }
+        Self { source, target, wanted, matching, renames, source_logs, target_logs, chosen: HashMap::new() }
     }
 
     fn run(&self) -> Propagation {
@@ -158,7 +176,13 @@ impl<'a> Session<'a> {
                 let line = |id: NodeId| self.source.lines.line(self.source.tree.node(id).range.start);
                 line(node) - line(edit.order)
             };
-            placement.line = at.map(|at| spans[at].0 + within(&edits[at])).or(placement.line);
+            placement.within = at.map_or(0, |at| within(&edits[at]));
+            placement.line = at.map(|at| spans[at].0 + placement.within).or(placement.line);
+            placement.column = match own.first() {
+                Some(edit) => Some(chosen::column_of_edit(self.target, edit)),
+                None => placement.line.map(|line| chosen::column_of_line(self.target, line)),
+            };
+            placement.edits = own;
             placements.push(placement);
         }
         let mut problems: Vec<String> = self.target.problems.iter().map(|p| format!("target, {p}")).collect();
@@ -171,7 +195,7 @@ impl<'a> Session<'a> {
         let mut with = edits.to_vec();
         let mut known: HashSet<&Edit> = edits.iter().collect();
         with.extend(further.iter().flat_map(|outcome| &outcome.edits).filter(|edit| known.insert(edit)).cloned());
-        with.sort_by_key(|edit| (edit.offset, std::cmp::Reverse(edit.depth), edit.order));
+        sort(&mut with);
         if with.len() == edits.len() {
             return Some(with);
         }
@@ -204,6 +228,9 @@ impl<'a> Session<'a> {
             placement.reasons.push(reason);
             return Outcome { node, placement, edits: Vec::new() };
         }
+        if let Some(chosen) = self.chosen.get(&node) {
+            return self.place_as_chosen(node, chosen);
+        }
         let mut refusals: Vec<String> = Vec::new();
         let mut found: Vec<(Point, adapt::Adapted)> = Vec::new();
         for whole in self.wholes(node) {
@@ -230,7 +257,10 @@ impl<'a> Session<'a> {
         };
         placement.alternatives = found
             .filter(|(other, _)| (other.block, other.index) != (point.block, point.index))
-            .map(|(other, _)| Alternative { after_line: self.line_before(&other), reason: other.reason })
+            .map(|(other, _)| {
+                let column = chosen::column_of_block(self.target, other.block);
+                Alternative { after_line: self.line_before(&other), column, reason: other.reason }
+            })
             .collect();
         placement.reasons.push(point.reason.clone());
         let mut doubts: Vec<String> =
@@ -266,11 +296,14 @@ impl<'a> Session<'a> {
             source_line: self.source.lines.line(range.start),
             status: PlacementStatus::NotApplicable,
             line: None,
+            column: None,
             after_line: None,
             text: String::new(),
             changes: Vec::new(),
             reasons: Vec::new(),
             alternatives: Vec::new(),
+            within: 0,
+            edits: Vec::new(),
         }
     }
 
@@ -335,6 +368,11 @@ fn line_of(target: &Source<'_>, edit: &Edit) -> u32 {
     let line = target.lines.line(edit.offset);
     let at_start = target.lines.start(line) == edit.offset;
     if at_start && !edit.inline { line.saturating_sub(1) } else { line }
+}
+
+/// The order in which edits stand.
+fn sort(edits: &mut [Edit]) {
+    edits.sort_by_key(|edit| (edit.offset, std::cmp::Reverse(edit.depth), edit.order));
 }
 
 /// The target with all edits, which stand in order.

@@ -295,11 +295,14 @@ mod tests {
             source_line: 1,
             status,
             line: Some(after_line + 1),
+            column: Some(5),
             after_line: Some(after_line),
             text: format!("    log(\"{name}\", {name})\n"),
             changes: Vec::new(),
             reasons: Vec::new(),
             alternatives: Vec::new(),
+            within: 0,
+            edits: Vec::new(),
         };
         Propagation { placements: vec![placement], text: String::new(), inserted: Vec::new(), problems: Vec::new() }
     }

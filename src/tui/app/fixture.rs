@@ -105,11 +105,14 @@ pub(crate) fn placement(after_line: u32, status: PlacementStatus) -> Placement {
         source_line: 9,
         status,
         line: Some(after_line + 1),
+        column: Some(5),
         after_line: Some(after_line),
         text: "    log(\"norm\", norm(net))\n".into(),
         changes: vec!["net → model".into()],
         reasons: vec!["after the assignment to loss, as in the source".into()],
         alternatives: Vec::new(),
+        within: 0,
+        edits: Vec::new(),
     }
 }
 

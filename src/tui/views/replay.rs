@@ -120,7 +120,7 @@ fn placement_look(glyphs: &Glyphs, status: PlacementStatus) -> (&'static str, Ro
         PlacementStatus::Exact => (glyphs.finished, Role::Good),
         PlacementStatus::Adapted => (glyphs.statement, Role::Statement),
         PlacementStatus::Uncertain => (glyphs.uncertain, Role::Warning),
-        PlacementStatus::AlreadyThere => (glyphs.minus, Role::Dim),
+        PlacementStatus::AlreadyThere | PlacementStatus::Excluded => (glyphs.minus, Role::Dim),
         PlacementStatus::NotApplicable => (glyphs.failed, Role::Bad),
     }
 }
@@ -128,7 +128,7 @@ fn placement_look(glyphs: &Glyphs, status: PlacementStatus) -> (&'static str, Ro
 /// The placement that needs attention most: what a row shows for several statements.
 fn worst(placements: &[Placement]) -> Option<&Placement> {
     placements.iter().max_by_key(|p| match p.status {
-        PlacementStatus::AlreadyThere => 0,
+        PlacementStatus::AlreadyThere | PlacementStatus::Excluded => 0,
         PlacementStatus::Exact => 1,
         PlacementStatus::Adapted => 2,
         PlacementStatus::NotApplicable => 3,
