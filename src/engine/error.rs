@@ -31,6 +31,14 @@ pub enum Error {
     BadFile { path: PathBuf, what: String },
     #[error("no log statement of the working tree's scripts logs '{name}'")]
     UnknownStatement { name: String, similar: Vec<String> },
+    #[error("there is no probe '{name}'")]
+    UnknownProbe { name: String, similar: Vec<String> },
+    #[error("no run of {script} was recorded")]
+    NotRecorded { script: String, known: Vec<String> },
+    #[error("'{name}' cannot stand there in {run}: {reason}")]
+    NoPlace { name: String, run: RunId, reason: String },
+    #[error("'{name}' is logged by {} statements: lines {}", lines.len(), lines.iter().map(u32::to_string).collect::<Vec<_>>().join(", "))]
+    WhichStatement { name: String, lines: Vec<u32> },
     #[error("{}", not_a_main_loop(name, *is_inner))]
     NotAMainLoop { name: String, is_inner: bool, main: Vec<String> },
     #[error("replay cannot be isolated from your files here: {reason}")]
@@ -91,6 +99,10 @@ impl Error {
             | Self::UnknownName { .. }
             | Self::NotPrinted { .. }
             | Self::UnknownStatement { .. }
+            | Self::UnknownProbe { .. }
+            | Self::NotRecorded { .. }
+            | Self::NoPlace { .. }
+            | Self::WhichStatement { .. }
             | Self::NotAMainLoop { .. }
             | Self::NoIsolation { .. }
             | Self::NoPython { .. }
@@ -128,6 +140,16 @@ impl Error {
             Self::UnknownStatement { name, similar } if similar.is_empty() => {
                 Some(format!("add it to the script as it is today: afterlog.log(\"{name}\", …)"))
             }
+            Self::UnknownProbe { name, similar } if similar.is_empty() => {
+                Some(format!("`afterlog probe add {name}` makes it of the statement in today's script"))
+            }
+            Self::NotRecorded { known, .. } => {
+                Some(format!("probes are log statements of the scripts that were recorded: {}", known.join(", ")))
+            }
+            Self::NoPlace { name, run, .. } => {
+                Some(format!("`afterlog probe preview {name} --runs {run} --diff` shows the code around it"))
+            }
+            Self::WhichStatement { .. } => Some("`--statement N` says which, counted from 1".into()),
             Self::NotAMainLoop { main, .. } => {
                 Some(format!("iterations are chosen by the main loop: {}", main.join(" or ")))
             }
@@ -151,6 +173,7 @@ impl Error {
             Self::UnknownName { similar, .. } | Self::NotPrinted { similar, .. } if similar.is_empty() => None,
             Self::UnknownName { similar, .. }
             | Self::NotPrinted { similar, .. }
+            | Self::UnknownProbe { similar, .. }
             | Self::UnknownStatement { similar, .. } => Some(format!("did you mean {}?", similar.join(" or "))),
             Self::Db(DbError::Damaged { .. }) => Some("`afterlog rebuild` makes it anew from the journals".into()),
             Self::Layout(LayoutError::TooNew { .. }) | Self::Db(DbError::TooNew { .. }) => {

@@ -10,6 +10,7 @@ pub mod ingest;
 pub mod install;
 pub mod plan;
 pub mod portable;
+pub mod probes;
 pub mod project;
 pub mod propagate;
 pub mod record;

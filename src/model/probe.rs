@@ -176,6 +176,8 @@ pub enum Choice {
     Excluded,
     /// There.
     Moved(Spot),
+    /// Where it is found, whatever was decided about another version.
+    AsFound,
 }
 
 /// A place in a text, in the user's terms.

@@ -115,6 +115,21 @@ impl Layout {
         self.store.join("gc.lock")
     }
 
+    /// What the user asks past versions for, a file each, with what was corrected by hand.
+    pub fn probes(&self) -> PathBuf {
+        self.store.join("probes")
+    }
+
+    /// The file of one probe. Its name may be anything, so the file is named after its hash.
+    pub fn probe(&self, name: &str) -> PathBuf {
+        self.probes().join(format!("{}.json", &blake3::hash(name.as_bytes()).to_hex()[..32]))
+    }
+
+    /// Held by whoever changes a probe.
+    pub fn probes_lock(&self) -> PathBuf {
+        self.store.join("probes.lock")
+    }
+
     /// The user's settings for this project.
     pub fn config(&self) -> PathBuf {
         self.store.join("config.toml")

@@ -1,18 +1,40 @@
 //! Two ways to one version: straight from today's script, and hop by hop through the versions in between. What agrees
 //! is taken; where they differ, the better founded place comes first and the other is named.
 
+use crate::analysis::propagate::kept::is_kept;
 use crate::analysis::propagate::{applied, sort, spans};
+use crate::analysis::python::Source;
 use crate::model::probe::{Alternative, Placement, PlacementStatus, Propagation};
 
+/// How a hop came to a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Way {
+    /// Versions between today's script and this one.
+    pub passed: usize,
+    /// Whether the statement that the hop started from was the version's own: it may log another value, so only its place
+    /// says something.
+    pub native: bool,
+}
+
+impl Way {
+    fn words(self) -> String {
+        match self.passed {
+            1 => "by way of the version in between".to_owned(),
+            passed => format!("by way of the {passed} versions in between"),
+        }
+    }
+}
+
 /// Joins what the two ways give for one statement. `hop` starts where everything before it was sure.
-pub fn agreed(direct: Placement, hop: &Placement, passed: usize) -> Placement {
+pub fn agreed(direct: Placement, hop: &Placement, way: Way) -> Placement {
     let sure = |status| matches!(status, PlacementStatus::Exact | PlacementStatus::Adapted);
-    let way = match passed {
-        1 => "by way of the version in between".to_owned(),
-        _ => format!("by way of the {passed} versions in between"),
-    };
+    let Way { native, .. } = way;
+    let way = way.words();
     match (direct.status, hop.status) {
         (PlacementStatus::AlreadyThere | PlacementStatus::Excluded, _) | (_, PlacementStatus::AlreadyThere) => direct,
+        (PlacementStatus::NotApplicable, there) if there.is_placed() && native => {
+            with_other(direct, hop, format!("{way}, as the statement there"))
+        }
         (PlacementStatus::NotApplicable, there) if there.is_placed() => {
             let mut found = Placement { source_line: direct.source_line, ..hop.clone() };
             let why = direct.reasons.first().map(String::as_str).unwrap_or_default();
@@ -26,13 +48,12 @@ pub fn agreed(direct: Placement, hop: &Placement, passed: usize) -> Placement {
             let why = hop.reasons.first().map(String::as_str).unwrap_or_default();
             doubted(direct, format!("{way} it has no place: {why}"))
         }
-        _ if same_place(&direct, hop) && direct.text.trim() == hop.text.trim() => direct,
+        _ if same_place(&direct, hop) && (native || direct.text.trim() == hop.text.trim()) => direct,
         _ if same_place(&direct, hop) => {
             let reads = hop.text.trim().lines().next().unwrap_or_default().to_owned();
-            let told = doubted(direct.clone(), format!("{way} it would read `{reads}`"));
-            if sure(hop.status) { told } else { direct }
+            if sure(hop.status) { doubted(direct, format!("{way} it would read `{reads}`")) } else { direct }
         }
-        (PlacementStatus::Uncertain, there) if sure(there) => {
+        (PlacementStatus::Uncertain, there) if sure(there) && !native => {
             let mut found = Placement { source_line: direct.source_line, ..hop.clone() };
             found.status = PlacementStatus::Uncertain;
             found.reasons.insert(0, format!("found {way}; directly it would stand elsewhere"));
@@ -70,11 +91,11 @@ fn with_other(mut placement: Placement, other: &Placement, reason: String) -> Pl
     placement
 }
 
-/// The target with these statements in it, whichever way each was found.
-pub fn composed(target: &str, mut placements: Vec<Placement>, problems: Vec<String>) -> Propagation {
+/// The target with these statements in it, whichever way each was found. `None` where they do not go together.
+pub fn composed(target: &str, mut placements: Vec<Placement>, problems: Vec<String>) -> Option<Propagation> {
     let mut edits = Vec::new();
-    for placement in &placements {
-        for edit in placement.edits.iter().filter(|_| placement.status.is_placed()) {
+    for placement in placements.iter().filter(|placement| placement.status.is_placed()) {
+        for edit in &placement.edits {
             if !edits.contains(edit) {
                 edits.push(edit.clone());
             }
@@ -82,10 +103,13 @@ pub fn composed(target: &str, mut placements: Vec<Placement>, problems: Vec<Stri
     }
     sort(&mut edits);
     let text = applied(target, &edits);
+    if !edits.is_empty() && !is_kept(&Source::parse(target), &Source::parse(&text), &edits) {
+        return None;
+    }
     let inserted = spans(target, &edits);
     for placement in placements.iter_mut().filter(|placement| placement.status.is_placed()) {
         let at = placement.edits.first().and_then(|edit| edits.iter().position(|e| e == edit));
         placement.line = at.map(|at| inserted[at].0 + placement.within);
     }
-    Propagation { placements, text, inserted, problems }
+    Some(Propagation { placements, text, inserted, problems })
 }

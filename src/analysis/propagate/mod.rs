@@ -22,7 +22,7 @@ mod values;
 use std::collections::{HashMap, HashSet};
 
 pub use chosen::{Chosen, Wish, around, found_again, spot};
-pub use history::{agreed, composed};
+pub use history::{Way, agreed, composed};
 
 use crate::analysis::propagate::adapt::Refusal;
 use crate::analysis::propagate::anchor::{Point, SURE, kind_word};

@@ -5,6 +5,7 @@
 mod fsck;
 mod grid;
 mod jobs;
+mod probes;
 mod replay;
 mod retention;
 mod runs;

@@ -3,6 +3,7 @@
 
 mod blob;
 mod jobs;
+mod placements;
 mod runs;
 mod schema;
 

@@ -6,7 +6,7 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::{Db, DbError, PATIENCE};
 
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     r"
     -- How far each journal has been read, and the reader's state there (JSON).
     CREATE TABLE journal (source TEXT PRIMARY KEY, offset INTEGER NOT NULL, state TEXT) WITHOUT ROWID;
@@ -39,10 +39,15 @@ const MIGRATIONS: [&str; 2] = [
     DELETE FROM journal; DELETE FROM run; DELETE FROM chunk; DELETE FROM job; DELETE FROM checkpoint;
     DELETE FROM segment;
 ",
+    r"
+    -- Where statements land, by content: of source, statements, target and the program that placed them. Oldest first.
+    CREATE TABLE placement (key TEXT PRIMARY KEY, data BLOB NOT NULL);
+",
 ];
 
 /// Every table, for emptying them all.
-pub(super) const TABLES: [&str; 7] = ["journal", "run", "iteration", "chunk", "checkpoint", "job", "segment"];
+pub(super) const TABLES: [&str; 8] =
+    ["journal", "run", "iteration", "chunk", "checkpoint", "job", "segment", "placement"];
 
 /// Brings the database to the newest schema.
 pub(super) fn prepare(db: &Db) -> Result<(), DbError> {

@@ -1,0 +1,227 @@
+//! What the user decides about single placements: kept with the probe, and tried before it is kept.
+
+use std::collections::BTreeMap;
+
+use crate::analysis::propagate::{Wish, around, spot};
+use crate::analysis::python;
+use crate::base::ids::RunId;
+use crate::engine::project::Project;
+use crate::engine::propagate::{Preview, history, placement_of, preview, preview_with};
+use crate::engine::{Error, probes};
+use crate::model::probe::{Choice, Correction, PlacementStatus, Probe, Spot};
+
+/// Where a user wants a statement in one version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Move {
+    /// At a place of the version's text.
+    To(Wish),
+    /// To one of the other places that a preview names, from 1.
+    Alternative(usize),
+}
+
+/// The probe of a name as it is, or as it would be added now.
+///
+/// # Errors
+/// If no script of the working tree logs the name, or the store cannot be read.
+pub(in crate::engine) fn probe_of(project: &Project, name: &str) -> Result<Probe, Error> {
+    let known = probes::named(project.layout(), name)?;
+    let mut probe = known.unwrap_or_else(|| Probe {
+        name: name.to_owned(),
+        added_ms: now_ms(),
+        sources: BTreeMap::new(),
+        corrections: Vec::new(),
+    });
+    let (mut logged, mut all) = (false, Vec::new());
+    for script in project.scripts()? {
+        let Some(text) = project.worktree_source(&script)? else { continue };
+        let names: Vec<String> = python::log_statements(&text).into_iter().map(|statement| statement.name).collect();
+        if names.iter().any(|known| known == name) {
+            probe.sources.insert(script, text);
+            logged = true;
+        }
+        all.extend(names);
+    }
+    if !logged && probe.sources.is_empty() {
+        return Err(Error::UnknownStatement { name: name.to_owned(), similar: project.similar_names(name, &all) });
+    }
+    Ok(probe)
+}
+
+fn now_ms() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Moves a statement in the version of a run. Nothing is kept where it cannot stand there.
+///
+/// # Errors
+/// If the place is none, or the store cannot be written.
+pub fn move_to(
+    project: &Project,
+    name: &str,
+    run: &RunId,
+    statement: Option<usize>,
+    wanted: Move,
+) -> Result<Preview, Error> {
+    let looked_at = look(project, name, run)?;
+    let statement = the_statement(&looked_at, name, statement)?;
+    let refused = |reason: String| Error::NoPlace { name: name.to_owned(), run: run.clone(), reason };
+    let placement = placement_of(&looked_at, name, statement);
+    if placement.is_some_and(|placement| placement.status == PlacementStatus::AlreadyThere) {
+        return Err(refused("the run logged it itself".to_owned()));
+    }
+    let text = project.source(run, &looked_at.script)?.unwrap_or_default();
+    let spot = match wanted {
+        Move::To(wish) => spot(&text, wish).map_err(&refused)?,
+        Move::Alternative(number) => {
+            let known = placement.map(|placement| &placement.alternatives[..]).unwrap_or_default();
+            let other = number.checked_sub(1).and_then(|at| known.get(at));
+            let other = other.ok_or_else(|| refused(format!("it has {} other places", known.len())))?;
+            Spot { after_line: other.after_line, column: other.column }
+        }
+    };
+    let around = around(&text, spot);
+    let (script, target) = (looked_at.script, history::hash(&text));
+    let made = Correction { run: run.clone(), script, target, statement, choice: Choice::Moved(spot), around };
+    let mut probe = probe_of(project, name)?;
+    take(&mut probe, &made);
+    let tried = preview_with(project, &[name.to_owned()], std::slice::from_ref(run), &one(probe))?;
+    let tried = tried.into_iter().next().ok_or_else(|| Error::UnknownRun(run.to_string()))?;
+    match placement_of(&tried, name, statement) {
+        Some(placement) if placement.status.is_placed() => {}
+        other => {
+            let reason = other.and_then(|placement| placement.reasons.first().cloned()).unwrap_or_default();
+            let said = format!("where you moved it in {run}, but ");
+            return Err(refused(reason.strip_prefix(&said).unwrap_or(&reason).to_owned()));
+        }
+    }
+    keep(project, name, &[made])?;
+    Ok(tried)
+}
+
+/// Leaves a name out of the versions of some runs.
+///
+/// # Errors
+/// If a run's script does not log it, or the store cannot be written.
+pub fn exclude(project: &Project, name: &str, runs: &[RunId], statement: Option<usize>) -> Result<(), Error> {
+    decide(project, name, runs, statement, Choice::Excluded)
+}
+
+/// Takes back what was decided about the versions of some runs (`None`: about all), and gives how many decisions that
+/// were. A run for which another one's decision holds is then left as it is found.
+///
+/// # Errors
+/// If the store cannot be read or written.
+pub fn reset(project: &Project, name: &str, runs: Option<&[RunId]>) -> Result<usize, Error> {
+    let known = probes::named(project.layout(), name)?.ok_or_else(|| project.unknown_probe(name))?;
+    let before = known.corrections.len();
+    let Some(runs) = runs else {
+        probes::change(project.layout(), name, |probe| {
+            probe.iter_mut().for_each(|probe| probe.corrections.clear());
+            Ok(())
+        })?;
+        return Ok(before);
+    };
+    let mut targets = Vec::new();
+    for looked_at in preview(project, &[name.to_owned()], runs)? {
+        let text = project.source(&looked_at.run, &looked_at.script)?.unwrap_or_default();
+        targets.push((looked_at.run, looked_at.script, history::hash(&text)));
+    }
+    let about = |one: &Correction| targets.iter().any(|(_, script, hash)| one.script == *script && one.target == *hash);
+    let taken_back = known.corrections.iter().filter(|one| about(one)).count();
+    probes::change(project.layout(), name, |probe| {
+        probe.iter_mut().for_each(|probe| probe.corrections.retain(|one| !about(one)));
+        Ok(())
+    })?;
+    let inherits = |reason: &String| reason.contains(" by you in ") || reason.starts_with("where you moved it in ");
+    let mut inherited = Vec::new();
+    for looked_at in preview(project, &[name.to_owned()], runs)? {
+        for (number, placement) in history::numbers(&looked_at.propagation.placements)
+            .into_iter()
+            .zip(&looked_at.propagation.placements)
+            .filter(|(_, placement)| placement.reasons.first().is_some_and(inherits))
+        {
+            let Some((run, script, target)) = targets.iter().find(|(run, ..)| *run == looked_at.run) else { continue };
+            let (run, script, target) = (run.clone(), script.clone(), target.clone());
+            debug_assert_eq!(placement.name, number.0);
+            inherited.push(Correction {
+                run,
+                script,
+                target,
+                statement: number.1,
+                choice: Choice::AsFound,
+                around: None,
+            });
+        }
+    }
+    keep(project, name, &inherited)?;
+    Ok(taken_back + inherited.len())
+}
+
+fn decide(
+    project: &Project,
+    name: &str,
+    runs: &[RunId],
+    statement: Option<usize>,
+    choice: Choice,
+) -> Result<(), Error> {
+    let mut made = Vec::new();
+    for run in runs {
+        let looked_at = look(project, name, run)?;
+        let statement = the_statement(&looked_at, name, statement)?;
+        let text = project.source(run, &looked_at.script)?.unwrap_or_default();
+        let placement = placement_of(&looked_at, name, statement);
+        let place =
+            placement.and_then(|placement| Some(Spot { after_line: placement.after_line?, column: placement.column? }));
+        let around = place.and_then(|place| around(&text, place));
+        let (script, target) = (looked_at.script, history::hash(&text));
+        made.push(Correction { run: run.clone(), script, target, statement, choice, around });
+    }
+    keep(project, name, &made)
+}
+
+fn look(project: &Project, name: &str, run: &RunId) -> Result<Preview, Error> {
+    let looked_at = preview(project, &[name.to_owned()], std::slice::from_ref(run))?;
+    let reason = "its script does not log that name today".to_owned();
+    looked_at.into_iter().next().ok_or_else(|| Error::NoPlace { name: name.to_owned(), run: run.clone(), reason })
+}
+
+/// Which of several statements of one name is meant.
+fn the_statement(preview: &Preview, name: &str, number: Option<usize>) -> Result<usize, Error> {
+    let lines: Vec<u32> = preview
+        .propagation
+        .placements
+        .iter()
+        .filter(|placement| placement.name == name)
+        .map(|placement| placement.source_line)
+        .collect();
+    match number {
+        None if lines.len() <= 1 => Ok(0),
+        Some(number) if (1..=lines.len()).contains(&number) => Ok(number - 1),
+        _ => Err(Error::WhichStatement { name: name.to_owned(), lines }),
+    }
+}
+
+fn one(probe: Probe) -> BTreeMap<String, Probe> {
+    BTreeMap::from([(probe.name.clone(), probe)])
+}
+
+/// What was decided before about the same statement in the same text is no longer wanted.
+fn take(probe: &mut Probe, made: &Correction) {
+    let same =
+        |one: &Correction| (&one.script, &one.target, one.statement) == (&made.script, &made.target, made.statement);
+    probe.corrections.retain(|one| !same(one));
+    probe.corrections.push(made.clone());
+}
+
+fn keep(project: &Project, name: &str, made: &[Correction]) -> Result<(), Error> {
+    if made.is_empty() {
+        return Ok(());
+    }
+    let as_added = probe_of(project, name)?;
+    probes::change(project.layout(), name, |probe| {
+        let probe = probe.get_or_insert(as_added);
+        made.iter().for_each(|one| take(probe, one));
+        Ok(())
+    })
+}

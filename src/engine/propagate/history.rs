@@ -1,0 +1,250 @@
+//! A statement's way through all versions of a script: straight from today's to each, and hop by hop from the newest to
+//! the oldest, with what the user corrected. Only the statements are carried along, nothing else of what changed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::OnceLock;
+
+use rayon::prelude::*;
+
+use crate::analysis::propagate::{Chosen, Way, agreed, around, composed, found_again};
+use crate::engine::propagate::cache::Cache;
+use crate::model::probe::{Choice, Correction, Placement, PlacementStatus, Probe, Propagation, Spot};
+
+/// The statements of one script to be placed.
+pub(super) struct Statements<'a> {
+    pub(super) script: &'a str,
+    /// The text that has them, and the names that they log.
+    pub(super) source: &'a str,
+    pub(super) names: &'a [String],
+    pub(super) probes: &'a BTreeMap<String, Probe>,
+}
+
+/// Straight from today's script, with what the user corrected.
+struct Direct {
+    propagation: Propagation,
+    /// Names and numbers of the statements that stand where the user wants them.
+    moved: Vec<(String, usize)>,
+}
+
+/// The version that the next hop starts from, for one name.
+#[derive(Clone, Copy)]
+struct Carried {
+    version: usize,
+    /// Whether the statement there is the version's own and not ours.
+    native: bool,
+}
+
+/// Places the statements into each text of `chain`, which holds all different texts of the script, newest first. The
+/// direct ways are found in parallel, while the hops follow them.
+pub(super) fn place(statements: &Statements<'_>, chain: &[String], cache: &Cache<'_>) -> Vec<Propagation> {
+    let directs: Vec<OnceLock<Direct>> = chain.iter().map(|_| OnceLock::new()).collect();
+    let direct = |at: usize| directs[at].get_or_init(|| statements.directly(&chain[at], cache));
+    let hops = || {
+        let mut walk = Walk { statements, cache, finals: Vec::new(), carried: HashMap::new() };
+        for (at, target) in chain.iter().enumerate() {
+            walk.step(target, direct(at));
+        }
+        walk.finals
+    };
+    let all = || (0..chain.len()).into_par_iter().with_max_len(1).for_each(|at| drop(direct(at)));
+    rayon::join(hops, all).0
+}
+
+impl Statements<'_> {
+    fn directly(&self, target: &str, cache: &Cache<'_>) -> Direct {
+        let mut chosen = self.chosen(target);
+        let mut doubts: Vec<(Chosen, String)> = Vec::new();
+        loop {
+            let wanted: Vec<Chosen> = chosen.iter().map(|(chosen, _)| chosen.clone()).collect();
+            let mut propagation = cache.place(self.source, self.names, target, &wanted);
+            let numbers = numbers(&propagation.placements);
+            let of = |chosen: &Chosen| numbers.iter().position(|n| *n == (chosen.name.clone(), chosen.statement));
+            // A decision made for another version gives way where it does not fit.
+            let misfit = chosen.iter().position(|(chosen, own)| {
+                let status = of(chosen).map(|at| propagation.placements[at].status);
+                !own && status == Some(PlacementStatus::NotApplicable)
+            });
+            if let Some(misfit) = misfit {
+                let (one, _) = chosen.remove(misfit);
+                let why = of(&one).and_then(|at| propagation.placements[at].reasons.first().cloned());
+                doubts.push((one, why.unwrap_or_default()));
+                continue;
+            }
+            for (one, why) in doubts {
+                let placement = of(&one).map(|at| &mut propagation.placements[at]);
+                if let Some(placement) = placement.filter(|placement| placement.status.is_placed()) {
+                    placement.status = PlacementStatus::Uncertain;
+                    placement.reasons.push(why);
+                }
+            }
+            let moved = wanted.into_iter().map(|chosen| (chosen.name, chosen.statement)).collect();
+            return Direct { propagation, moved };
+        }
+    }
+
+    /// Where the user wants statements in a version, and whether that was said of a version with this very text.
+    fn chosen(&self, target: &str) -> Vec<(Chosen, bool)> {
+        let hash = hash(target);
+        let mut made: BTreeMap<(&str, usize), Vec<&Correction>> = BTreeMap::new();
+        for (name, correction) in self.corrections() {
+            made.entry((name, correction.statement)).or_default().push(correction);
+        }
+        let decided = made.into_iter().filter_map(|((name, statement), made)| {
+            let own = made.iter().rev().find(|one| one.target == hash);
+            let elsewhere = |one: &&Correction| {
+                let around = one.around.as_ref().filter(|_| matches!(one.choice, Choice::Moved(_)))?;
+                Some((one.run.clone(), found_again(target, around)?))
+            };
+            let (run, spot) = match own {
+                Some(Correction { run, choice: Choice::Moved(spot), .. }) => (run.clone(), *spot),
+                Some(_) => return None,
+                None => made.iter().rev().find_map(elsewhere)?,
+            };
+            let same = if own.is_some() { "" } else { ", whose code around it is the same" };
+            let said = format!("where you moved it in {run}{same}");
+            Some((Chosen { name: name.to_owned(), statement, spot, said }, own.is_some()))
+        });
+        decided.collect()
+    }
+
+    /// The user's decisions about this script's statements, oldest first.
+    fn corrections(&self) -> impl Iterator<Item = (&str, &Correction)> {
+        let probes = self.names.iter().filter_map(|name| self.probes.get(name));
+        let all = probes.flat_map(|probe| probe.corrections.iter().map(move |one| (probe.name.as_str(), one)));
+        all.filter(|(_, correction)| correction.script == self.script)
+    }
+
+    /// The last decision about a statement in versions with this very text.
+    fn own(&self, name: &str, statement: usize, hash: &str) -> Option<&Correction> {
+        let about =
+            |(known, one): &(&str, &Correction)| *known == name && one.statement == statement && one.target == hash;
+        self.corrections().filter(about).last().map(|(_, correction)| correction)
+    }
+
+    /// Why the user does not want a statement where it was placed, if so.
+    fn excluded(&self, target: &str, (name, statement): &(String, usize), placement: &Placement) -> Option<String> {
+        if placement.status == PlacementStatus::AlreadyThere {
+            return None;
+        }
+        if let Some(own) = self.own(name, *statement, &hash(target)) {
+            return (own.choice == Choice::Excluded).then(|| format!("excluded by you in {}", own.run));
+        }
+        let spot = Spot { after_line: placement.after_line?, column: placement.column? };
+        let here = self.corrections().filter(|(known, one)| known == name && one.statement == *statement);
+        let here: Vec<&Correction> = here.map(|(_, one)| one).filter(|one| one.choice == Choice::Excluded).collect();
+        if here.is_empty() {
+            return None;
+        }
+        let around = around(target, spot)?;
+        let same = here.into_iter().rev().find(|one| one.around.as_ref() == Some(&around))?;
+        found_again(target, &around)?;
+        Some(format!("excluded by you in {}, whose code around it is the same", same.run))
+    }
+}
+
+/// The text's hash by which corrections know versions.
+pub(super) fn hash(text: &str) -> String {
+    blake3::hash(text.as_bytes()).to_hex().to_string()
+}
+
+/// The name of each placement, and its number among those of the name.
+pub(super) fn numbers(placements: &[Placement]) -> Vec<(String, usize)> {
+    let before = |at: usize| placements[..at].iter().filter(|placement| placement.name == placements[at].name).count();
+    (0..placements.len()).map(|at| (placements[at].name.clone(), before(at))).collect()
+}
+
+/// The way from the newest version to the oldest.
+struct Walk<'a> {
+    statements: &'a Statements<'a>,
+    cache: &'a Cache<'a>,
+    finals: Vec<Propagation>,
+    carried: HashMap<String, Carried>,
+}
+
+impl Walk<'_> {
+    fn step(&mut self, target: &str, direct: &Direct) {
+        let hops = self.hops(target);
+        let numbers = numbers(&direct.propagation.placements);
+        let mut placements = Vec::with_capacity(numbers.len());
+        // Names of which some statement is not where the next hop can start from.
+        let mut unsure: Vec<&str> = Vec::new();
+        for (placement, number) in direct.propagation.placements.iter().zip(&numbers) {
+            let (name, at) = (number.0.as_str(), number.1);
+            let moved = direct.moved.contains(number);
+            let hop = hops.get(name).filter(|_| !moved).and_then(|(found, way)| {
+                let same_number = found.len() == numbers.iter().filter(|(known, _)| known == name).count();
+                Some((found.get(at).filter(|_| same_number)?, *way))
+            });
+            let mut placement = match hop {
+                Some((hop, way)) => agreed(placement.clone(), hop, way),
+                None => placement.clone(),
+            };
+            let found_by_hop = hop.is_some_and(|(hop, _)| is_sure(hop.status) && hop.edits == placement.edits);
+            if let Some(reason) = self.statements.excluded(target, number, &placement) {
+                placement = Placement {
+                    status: PlacementStatus::Excluded,
+                    reasons: vec![reason],
+                    line: None,
+                    column: None,
+                    text: String::new(),
+                    changes: Vec::new(),
+                    edits: Vec::new(),
+                    ..placement
+                };
+            }
+            let there = placement.status == PlacementStatus::AlreadyThere;
+            let placed = placement.status.is_placed();
+            if !(there || is_sure(placement.status) || placed && (moved || found_by_hop)) {
+                unsure.push(name);
+            }
+            placements.push(placement);
+        }
+        let version = self.finals.len();
+        for (name, _) in numbers.iter().filter(|(name, _)| !unsure.contains(&name.as_str())) {
+            let is_native = |placement: &Placement| placement.status == PlacementStatus::AlreadyThere;
+            let native = placements.iter().any(|placement| placement.name == *name && is_native(placement));
+            self.carried.insert(name.clone(), Carried { version, native });
+        }
+        self.finals.push(joined(target, placements, &direct.propagation));
+    }
+
+    /// What the last hop gives for each name that has been placed before.
+    fn hops(&self, target: &str) -> HashMap<String, (Vec<Placement>, Way)> {
+        let mut by_version: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+        for name in self.statements.names {
+            if let Some(carried) = self.carried.get(name) {
+                by_version.entry(carried.version).or_default().push(name.clone());
+            }
+        }
+        let mut found: HashMap<String, (Vec<Placement>, Way)> = HashMap::new();
+        for (version, names) in by_version {
+            let hop = self.cache.place(&self.finals[version].text, &names, target, &[]);
+            for placement in hop.placements {
+                let native = self.carried.get(&placement.name).is_some_and(|carried| carried.native);
+                let way = Way { passed: version + 1, native };
+                found.entry(placement.name.clone()).or_insert_with(|| (Vec::new(), way)).0.push(placement);
+            }
+        }
+        found
+    }
+}
+
+/// The target with all placements in it. What hops found and does not go together with the rest gives way.
+fn joined(target: &str, placements: Vec<Placement>, direct: &Propagation) -> Propagation {
+    if placements.iter().zip(&direct.placements).all(|(a, b)| a.edits == b.edits) {
+        return Propagation { placements, ..direct.clone() };
+    }
+    let kept = |(decided, found): (&Placement, &Placement)| {
+        if decided.status == PlacementStatus::Excluded { decided.clone() } else { found.clone() }
+    };
+    let without_hops = placements.iter().zip(&direct.placements).map(kept).collect();
+    let problems = || direct.problems.clone();
+    let found = composed(target, placements, problems()).or_else(|| composed(target, without_hops, problems()));
+    let nothing =
+        || Propagation { placements: Vec::new(), text: target.to_owned(), inserted: Vec::new(), problems: problems() };
+    found.unwrap_or_else(nothing)
+}
+
+fn is_sure(status: PlacementStatus) -> bool {
+    matches!(status, PlacementStatus::Exact | PlacementStatus::Adapted)
+}
