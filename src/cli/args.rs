@@ -43,6 +43,7 @@ pub enum Command {
     Worker(crate::cli::replay::WorkerArgs),
     #[command(name = "__isolate")]
     Isolate(crate::cli::replay::IsolateArgs),
+    Probe(crate::cli::probe::ProbeArgs),
     Propagate(crate::cli::propagate::PropagateArgs),
     Diff(crate::cli::diff::DiffArgs),
     Explain(crate::cli::explain::ExplainArgs),

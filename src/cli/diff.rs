@@ -64,7 +64,8 @@ struct Row<'t> {
     new: usize,
 }
 
-fn one_file(names: &[String; 2], before: &str, after: &str, output: &mut Output) -> Result<(), Error> {
+/// The unified diff of one file; nothing where both texts are equal.
+pub(super) fn one_file(names: &[String; 2], before: &str, after: &str, output: &mut Output) -> Result<(), Error> {
     let rows = rows(before, after);
     let count = |sign: char| rows.iter().filter(|row| row.sign == sign).count();
     if count('+') + count('-') == 0 {

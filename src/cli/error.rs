@@ -38,6 +38,8 @@ pub enum Error {
     NoFile { path: PathBuf, near: Option<PathBuf> },
     #[error("{}:{line}: no statement starts here", path.display())]
     NoStatement { path: PathBuf, line: u32 },
+    #[error("{place}: nothing is logged here under a literal name")]
+    NothingLogged { place: String, lines: Vec<u32> },
     #[error("{} is not UTF-8, and names no encoding of one byte a character at its head", path.display())]
     NotUtf8 { path: PathBuf },
     #[error("{} is not in the encoding of the other file, and what is inserted is not ASCII", path.display())]
@@ -50,7 +52,9 @@ pub enum Error {
 }
 
 /// Tells the user about an error and returns the exit code.
-pub fn tell(error: &Error, output: &mut Output) -> ExitCode {
+///
+/// `command` is what was asked for: `afterlog checkpoint export`.
+pub fn tell(error: &Error, command: &str, output: &mut Output) -> ExitCode {
     let (heading, code) = match error {
         // Whoever read our output has seen enough (`afterlog runs | head`).
         Error::Output(source) if source.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
@@ -60,6 +64,7 @@ pub fn tell(error: &Error, output: &mut Output) -> ExitCode {
         | Error::Refused(_)
         | Error::NoFile { .. }
         | Error::NoStatement { .. }
+        | Error::NothingLogged { .. }
         | Error::NotUtf8 { .. }
         | Error::OtherEncoding { .. }
         | Error::NoSuchFile(_)
@@ -73,9 +78,16 @@ pub fn tell(error: &Error, output: &mut Output) -> ExitCode {
     };
     let hint = match error {
         Error::Engine(error) => error.hint(),
-        Error::Usage(_) => Some("see `afterlog --help`".into()),
+        Error::Usage(_) => Some(format!("see `{command} --help`")),
         Error::NoFile { near, .. } => near.as_ref().map(|near| format!("did you mean {}?", near.display())),
         Error::NoStatement { .. } => Some("give the line on which a statement begins".into()),
+        Error::NothingLogged { lines, .. } if lines.is_empty() => {
+            Some("add one to the script: afterlog.log(\"NAME\", …)".into())
+        }
+        Error::NothingLogged { lines, .. } => {
+            let lines: Vec<String> = lines.iter().map(u32::to_string).collect();
+            Some(format!("its log statements begin on lines {}", lines.join(", ")))
+        }
         Error::NotUtf8 { .. }
         | Error::OtherEncoding { .. }
         | Error::NoSuchFile(_)

@@ -20,7 +20,9 @@ use crate::engine::retention::{GcPlan, GcRequest};
 #[command(after_help = "Examples:
   afterlog gc --dry-run
   afterlog gc --budget 10GB
-  afterlog gc --runs ..6xk2 --keep 2     of these runs only the first and the last iteration's")]
+  afterlog gc --runs ..6xk2 --keep 2     of these runs only the first and the last iteration's
+
+Exit code 1 if more than the budget stays, with --dry-run too.")]
 pub struct GcArgs {
     /// What all checkpoints may take: 10GB, 500MiB.
     #[arg(long, value_name = "BYTES", conflicts_with = "keep")]
@@ -67,6 +69,7 @@ pub(super) fn run(args: &GcArgs, output: &mut Output) -> Result<ExitCode, Error>
                 "more than {} stays: what runs need that go on, first and last iterations",
                 bytes(budget)
             ));
+            return Ok(ExitCode::from(USER));
         }
         return Ok(ExitCode::SUCCESS);
     }

@@ -18,7 +18,7 @@ use crate::engine::project::GridQuery;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   afterlog grid loss
-  afterlog grid loss grad_norm --runs last:3 --format csv --verdicts
+  afterlog grid loss grad_norm --runs last:3 --format csv
   afterlog grid accuracy --runs 6xk2..last --format json
   afterlog grid --printed
   afterlog grid grad_norm --printed='val loss,acc'")]
@@ -36,15 +36,22 @@ pub struct GridArgs {
     /// How to write the grid.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-    /// Follow each name with a column NAME_verdict (csv and json; the table always marks them).
+    /// Follow each name with a column NAME_verdict (csv and json; the table always marks them). So it is wherever a
+    /// replayed value is shown.
     #[arg(long)]
     verdicts: bool,
+    /// No such columns, although replayed values are shown.
+    #[arg(long, conflicts_with = "verdicts")]
+    no_verdicts: bool,
 }
 
 /// Names over all runs as a table.
 pub(super) fn show_all(names: &[&str], output: &mut Output) -> Result<ExitCode, Error> {
     let names = names.iter().map(|name| (*name).to_owned()).collect();
-    run(GridArgs { names, runs: None, printed: None, format: Format::Table, verdicts: false }, output)
+    run(
+        GridArgs { names, runs: None, printed: None, format: Format::Table, verdicts: false, no_verdicts: false },
+        output,
+    )
 }
 
 pub(super) fn run(args: GridArgs, output: &mut Output) -> Result<ExitCode, Error> {
@@ -52,14 +59,15 @@ pub(super) fn run(args: GridArgs, output: &mut Output) -> Result<ExitCode, Error
     project.refresh()?;
     let runs = args.runs.as_deref().map(|selection| project.select(selection)).transpose()?;
     let grid = project.grid(&GridQuery { names: args.names, runs, printed: args.printed })?;
+    let verdicts = args.verdicts || !args.no_verdicts && export::has_replayed(&grid);
     let text = match args.format {
         Format::Table => export::to_table(&grid, output.width()),
-        Format::Csv => export::to_csv(&grid, args.verdicts),
-        Format::Json => export::to_json(&grid, args.verdicts),
+        Format::Csv => export::to_csv(&grid, verdicts),
+        Format::Json => export::to_json(&grid, verdicts),
     };
     output.text(&text)?;
     output.finish()?;
-    if args.format != Format::Table && !args.verdicts {
+    if args.format != Format::Table && !verdicts {
         let doubtful = export::doubtful(&grid);
         if doubtful > 0 {
             let are = if doubtful == 1 { "is" } else { "are" };

@@ -17,6 +17,7 @@ mod grid;
 mod install_runtime;
 mod interface;
 pub mod output;
+mod probe;
 mod propagate;
 mod rebuild;
 mod replay;
@@ -27,7 +28,7 @@ mod show;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 use crate::base::files::at;
 use crate::cli::args::{Args, Command};
@@ -37,8 +38,10 @@ use crate::engine::project::Project;
 
 /// Parses the process's arguments, runs the command, tells an error and returns the exit code.
 pub fn main() -> ExitCode {
-    let args = match Args::try_parse() {
-        Ok(args) => args,
+    let matches = Args::command().try_get_matches();
+    let parsed = matches.and_then(|matches| Ok((Args::from_arg_matches(&matches)?, words(&matches))));
+    let (args, command) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => return error::usage(&error),
     };
     let mut output = Output::of_process();
@@ -46,7 +49,13 @@ pub fn main() -> ExitCode {
         output.finish()?;
         Ok(code)
     });
-    result.unwrap_or_else(|error| error::tell(&error, &mut output))
+    result.unwrap_or_else(|error| error::tell(&error, &command, &mut output))
+}
+
+/// The program's name and those of the commands asked for.
+fn words(matches: &ArgMatches) -> String {
+    let commands = std::iter::successors(matches.subcommand(), |(_, inner)| inner.subcommand());
+    std::iter::once("afterlog").chain(commands.map(|(name, _)| name)).collect::<Vec<_>>().join(" ")
 }
 
 fn perform(args: Args, output: &mut Output) -> Result<ExitCode, Error> {
@@ -77,6 +86,7 @@ fn dispatch(command: Command, plain: bool, output: &mut Output) -> Result<ExitCo
         Command::Worker(args) => replay::work(&args),
         Command::Isolate(args) => replay::isolate(&args, output),
         Command::Propagate(args) => propagate::run(&args, output),
+        Command::Probe(args) => probe::run(&args, output),
         Command::Diff(args) => diff::run(&args, output),
         Command::Explain(args) => explain::run(&args, output),
         Command::Demo(args) => demo::run(&args, plain, output),

@@ -53,13 +53,14 @@ pub(super) fn run(args: &PropagateArgs, output: &mut Output) -> Result<ExitCode,
         return Err(Error::NoStatement { path: args.source.clone(), line: *line });
     }
     let started = Instant::now();
-    let found = if args.lines.is_empty() {
+    let mut found = if args.lines.is_empty() {
         propagate_missing(&source, &target)
     } else {
         let lines: Vec<(u32, u32)> = args.lines.iter().map(|line| (*line, *line)).collect();
         propagate(&source, &lines, &target)
     };
     let timing_ms = started.elapsed().as_secs_f64() * 1000.0;
+    found.placements.iter_mut().for_each(|placement| placement.edits.clear());
     let placed = found.placements.iter().any(|placement| placement.status.is_placed());
     // Beyond ASCII the characters of one encoding are not those of another.
     let beyond = |text: &str| text.chars().filter(|c| !c.is_ascii()).count();

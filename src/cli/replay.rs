@@ -20,6 +20,7 @@ use crate::engine::project::Project;
 use crate::engine::replay::{coordinator, isolation, worker};
 use crate::model::job::{JobStatus, SegmentState};
 use crate::model::plan::{ReplayPlan, RunPlan, RunPlanState, Stop};
+use crate::model::probe::PlacementStatus;
 use crate::model::verdict::Verdict;
 
 /// Compute the values of log statements of today's script for past runs, from their checkpoints.
@@ -30,10 +31,11 @@ use crate::model::verdict::Verdict;
   afterlog replay grad_norm                        plan, ask, replay over all runs
   afterlog replay grad_norm --dry-run              only the plan
   afterlog replay grad_norm --runs last:3 --yes    without asking
-  afterlog replay grad_norm --iters epoch=5..9,12  some iterations of the main loop
+  afterlog replay grad_norm --iters 5..9,12        some iterations of the main loop
 
 Runs: ids, their unique beginnings, names, last, last:5, a..b, comma lists.
-Iterations: all, last, 3, 2..5, 0,4 (counted from 0; ranges include both ends).")]
+Iterations: all, last, 3, 2..5, 0,4 (counted from 0; ranges include both ends), or epoch=2..5 where the main loop has
+that name.")]
 pub struct ReplayArgs {
     /// Names that a log statement of the working tree's script logs.
     #[arg(value_name = "NAME", required = true)]
@@ -42,7 +44,7 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "SEL")]
     runs: Option<String>,
     /// Only these iterations of the main loop.
-    #[arg(long, value_name = "LOOP=SPEC")]
+    #[arg(long, value_name = "SPEC|LOOP=SPEC")]
     iters: Vec<Iterations>,
     /// Worker processes at a time; as many as there are cores by default.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
@@ -135,7 +137,7 @@ pub(super) fn show_plan(plan: &ReplayPlan, output: &mut Output) -> Result<(), Er
             let line = placement.line.map(|line| format!(" line {line}")).unwrap_or_default();
             let changes: String = placement.changes.iter().map(|change| format!("; {change}")).collect();
             output.line(&format!("    {} {}{line}{changes}", placement.name, placement.status.word()))?;
-            if !placement.status.is_placed() {
+            if !matches!(placement.status, PlacementStatus::Exact | PlacementStatus::Adapted) {
                 placement.reasons.iter().try_for_each(|reason| output.line(&format!("      {reason}")))?;
             }
         }
@@ -159,6 +161,9 @@ pub(super) fn show_plan(plan: &ReplayPlan, output: &mut Output) -> Result<(), Er
 
 fn headline(plan: &ReplayPlan, run: &RunPlan) -> String {
     match run.state {
+        RunPlanState::Complete if run.placements.iter().all(|p| p.status == PlacementStatus::Excluded) => {
+            "not replayed: excluded".into()
+        }
         RunPlanState::Complete => "complete: nothing to replay".into(),
         RunPlanState::NotApplicable => "cannot be replayed".into(),
         RunPlanState::Replay => {

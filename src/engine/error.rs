@@ -47,6 +47,8 @@ pub enum Error {
     NoPython { looked_for: String },
     #[error("there is no script {}", path.display())]
     NoScript { path: PathBuf, near: Option<String> },
+    #[error("{} is no Python that can be parsed: {what}", script.display())]
+    Syntax { script: PathBuf, what: String },
     #[error("{} lies outside the project {}", path.display(), root.display())]
     OutsideProject { path: PathBuf, root: PathBuf },
     #[error("there is a file {} already", path.display())]
@@ -107,6 +109,7 @@ impl Error {
             | Self::NoIsolation { .. }
             | Self::NoPython { .. }
             | Self::NoScript { .. }
+            | Self::Syntax { .. }
             | Self::OutsideProject { .. }
             | Self::NoCheckpoint { .. }
             | Self::Unsupported { .. }
@@ -155,6 +158,9 @@ impl Error {
             }
             Self::NoPython { .. } => Some("put python3 on PATH or activate a virtual environment".into()),
             Self::NoScript { near, .. } => near.as_ref().map(|name| format!("did you mean {name}?")),
+            Self::Syntax { script, .. } => {
+                Some(format!("`python3 -m py_compile {}` says what Python makes of it", script.display()))
+            }
             Self::OutsideProject { .. } => Some("start afterlog in the folder that holds the script".into()),
             Self::FileExists { .. } => Some("`--force` replaces it".into()),
             Self::NoCheckpoint { nearest, .. } if nearest.is_empty() => {

@@ -35,7 +35,8 @@ pub struct ReplayRequest {
 /// A choice of iterations of one loop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Iterations {
-    pub loop_name: String,
+    /// `None`: the main loop, whatever its name.
+    pub loop_name: Option<String>,
     pub choice: Choice,
 }
 
@@ -56,13 +57,17 @@ pub struct BadIterations(String);
 impl FromStr for Iterations {
     type Err = BadIterations;
 
-    /// Reads `LOOP=SPEC`: `epoch=all`, `epoch=last`, `epoch=3`, `epoch=2..5`, `epoch=0,4`.
+    /// Reads `LOOP=SPEC`: `epoch=all`, `epoch=last`, `epoch=3`, `epoch=2..5`, `epoch=0,4`; or SPEC alone.
     fn from_str(text: &str) -> Result<Self, BadIterations> {
         let bad = |what: String| BadIterations(what);
-        let (loop_name, spec) =
-            text.split_once('=').ok_or_else(|| bad("write LOOP=SPEC, for example epoch=2..5".into()))?;
-        let number =
-            |text: &str| text.trim().parse::<u64>().map_err(|_| bad(format!("'{text}' is not an iteration's number")));
+        let (loop_name, spec) = match text.split_once('=') {
+            Some((name, spec)) => (Some(name.to_owned()), spec),
+            None => (None, text),
+        };
+        let number = |text: &str| {
+            let wrong = || bad(format!("'{text}' is not an iteration's number: write 2..5, 0,4, last, or epoch=2..5"));
+            text.trim().parse::<u64>().map_err(|_| wrong())
+        };
         let range = |part: &str| match part.split_once("..") {
             Some((first, last)) => {
                 let (first, last) = (number(first)?, number(last)?);
@@ -75,18 +80,21 @@ impl FromStr for Iterations {
             "last" => Choice::Last,
             _ => Choice::Ranges(spec.split(',').map(range).collect::<Result<_, _>>()?),
         };
-        Ok(Self { loop_name: loop_name.to_owned(), choice })
+        Ok(Self { loop_name, choice })
     }
 }
 
 impl Iterations {
     /// What of it a run with `count` iterations of its main loop cannot give, in words.
     fn not_there(&self, main_loop: &str, count: u64) -> Option<String> {
-        if self.loop_name != main_loop {
-            return Some(match main_loop {
-                "" => format!("it has no main loop, and so no iterations of {}", self.loop_name),
-                main => format!("its main loop is {main}, and so it has no iterations of {}", self.loop_name),
-            });
+        match (&self.loop_name, main_loop) {
+            (Some(name), main) if name == main => {}
+            (Some(name), "") => return Some(format!("it has no main loop, and so no iterations of {name}")),
+            (Some(name), main) => {
+                return Some(format!("its main loop is {main}, and so it has no iterations of {name}"));
+            }
+            (None, "") => return Some("it has no main loop, and so no iterations to choose from".to_owned()),
+            (None, _) => {}
         }
         let Choice::Ranges(ranges) = &self.choice else { return None };
         let beyond: Vec<String> = ranges
@@ -146,8 +154,8 @@ pub fn plan(project: &Project, request: &ReplayRequest) -> Result<ReplayPlan, Er
             plan.segments.push(segment);
         }
     }
-    if let Some(iterations) = &request.iterations {
-        loops.check(&iterations.loop_name)?;
+    if let Some(name) = request.iterations.as_ref().and_then(|iterations| iterations.loop_name.as_deref()) {
+        loops.check(name)?;
     }
     if !plan.segments.is_empty() {
         plan.isolation = isolation::choose(project.layout())?;
@@ -200,8 +208,8 @@ fn plan_one(
         notes: preview.propagation.problems.clone(),
     };
     if !placed {
-        let there = |status| plan.placements.iter().all(|placement| placement.status == status);
-        if there(PlacementStatus::AlreadyThere) && !plan.placements.is_empty() {
+        let settled = |status| matches!(status, PlacementStatus::AlreadyThere | PlacementStatus::Excluded);
+        if plan.placements.iter().all(|placement| settled(placement.status)) && !plan.placements.is_empty() {
             plan.state = RunPlanState::Complete;
         }
         return Ok((plan, Vec::new()));
@@ -267,7 +275,9 @@ fn ended_by_itself(run: &RunSummary) -> bool {
 fn wanted(detail: &RunDetail, request: &ReplayRequest, main_loop: &str) -> Vec<u64> {
     let count = detail.timings.iterations.len() as u64;
     let asked_for = |at: &u64| match &request.iterations {
-        Some(iterations) => iterations.loop_name == main_loop && iterations.choice.holds(*at, count),
+        Some(Iterations { loop_name, choice }) => {
+            loop_name.as_deref().is_none_or(|name| name == main_loop) && choice.holds(*at, count)
+        }
         None => true,
     };
     (0..count).filter(asked_for).collect()
@@ -358,7 +368,11 @@ mod tests {
         assert_eq!(parsed("epoch=all"), Ok(Choice::All));
         assert_eq!(parsed("epoch=last"), Ok(Choice::Last));
         assert_eq!(parsed("epoch=0,4,2..5"), Ok(Choice::Ranges(vec![(0, 0), (4, 4), (2, 5)])));
-        for bad in ["epoch", "epoch=", "epoch=x", "epoch=5..2", "epoch=-1"] {
+        let unnamed: Iterations = "50..60".parse().expect("iterations");
+        assert_eq!(unnamed, Iterations { loop_name: None, choice: Choice::Ranges(vec![(50, 60)]) });
+        assert_eq!(unnamed.not_there("step", 70), None);
+        assert!(unnamed.not_there("", 0).is_some_and(|text| text.contains("no main loop")));
+        for bad in ["epoch", "epoch=", "", "=", "epoch=x", "epoch=5..2", "epoch=-1"] {
             assert!(bad.parse::<Iterations>().is_err(), "{bad}");
         }
     }

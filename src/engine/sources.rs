@@ -29,13 +29,16 @@ pub fn relative_to(root: &Path, path: &Path) -> Result<String, Error> {
 /// What recording a script would do: its sources, itself first, and the plan.
 ///
 /// # Errors
-/// If it is not there, or lies outside the project that `start` lies in.
+/// If it is not there, cannot be parsed, or lies outside the project that `start` lies in.
 pub fn explain(start: &Path, script: &Path) -> Result<(Vec<SourceFile>, InstrumentationPlan), Error> {
     let root = root_of(start);
     let relative = relative_to(&root, &start.join(script))?;
     let files = of_worktree(&root, &relative);
     if files.is_empty() {
         return Err(Error::NoScript { path: script.to_owned(), near: None });
+    }
+    if let Some(what) = python::Source::parse(&files[0].text).problems.first() {
+        return Err(Error::Syntax { script: script.to_owned(), what: what.clone() });
     }
     let plan = python::instrument(&relative, &files, &[]);
     Ok((files, plan))

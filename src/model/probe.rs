@@ -83,6 +83,9 @@ pub struct Placement {
     /// Lines of its own text before the statement itself: of a guard that comes with it.
     #[serde(default)]
     pub within: u32,
+    /// The run in which the user decided this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided_in: Option<RunId>,
     /// Everything that is written into the target for its sake, its own text first. Empty once nobody will ask any more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub edits: Vec<TextEdit>,

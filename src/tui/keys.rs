@@ -133,7 +133,7 @@ pub const BINDINGS: &[Binding] = &[
     bind(Context::Replay, Command::Mark, &["Space"], "choose or drop this log statement", "choose"),
     bind(Context::Replay, Command::MoreWorkers, &["+", "="], "one worker more", "+ -|workers"),
     bind(Context::Replay, Command::FewerWorkers, &["-"], "one worker fewer", ""),
-    bind(Context::Replay, Command::Iterations, &["i"], "which iterations: epoch=last, epoch=0,4", "iterations"),
+    bind(Context::Replay, Command::Iterations, &["i"], "which iterations: last, 0,4, epoch=2..5", "iterations"),
     bind(Context::Replay, Command::CancelJob, &["x"], "cancel the replay; what is finished stays", "cancel"),
     bind(Context::Replay, Command::Replay, &["r", "a"], "choose log statements to replay", "new replay"),
     bind(Context::Everywhere, Command::ShowTimeline, &["1"], "timeline of runs", ""),

@@ -262,6 +262,8 @@ impl<'a> Session<'a> {
                 Alternative { after_line: self.line_before(&other), column, reason: other.reason }
             })
             .collect();
+        let mut known = HashSet::new();
+        placement.alternatives.retain(|other| known.insert((other.after_line, other.column)));
         placement.reasons.push(point.reason.clone());
         let mut doubts: Vec<String> =
             adapted.doubts.iter().chain(&adapted.others).chain(&adapted.context).cloned().collect();
@@ -303,6 +305,7 @@ impl<'a> Session<'a> {
             reasons: Vec::new(),
             alternatives: Vec::new(),
             within: 0,
+            decided_in: None,
             edits: Vec::new(),
         }
     }

@@ -81,6 +81,16 @@ fn verdict_word(cell: &Cell) -> &'static str {
     }
 }
 
+/// Whether a replayed value is among those shown.
+pub fn has_replayed(grid: &Grid) -> bool {
+    let is_replayed = |cell: &Cell| match cell {
+        Cell::Value { verdict, .. } => *verdict != Verdict::Recorded,
+        Cell::Differs { .. } => true,
+        Cell::Empty | Cell::Pending | Cell::Failed => false,
+    };
+    grid.names.iter().any(|name| name.cells.iter().any(is_replayed))
+}
+
 /// How many replayed values are not verified.
 pub fn doubtful(grid: &Grid) -> u64 {
     let is_doubtful =

@@ -6,7 +6,7 @@ use crate::base::files;
 use crate::base::ids::RunId;
 use crate::engine::checkpoint::StoredCheckpoint;
 use crate::engine::project::Project;
-use crate::engine::{Error, ingest, stored};
+use crate::engine::{Error, ingest, probes, stored};
 use crate::model::run::RunMeta;
 use crate::store::chunks::{ChunkStore, PacksLock};
 use crate::store::journal;
@@ -18,6 +18,7 @@ use crate::store::versions::Versions;
 pub struct FsckReport {
     pub runs: usize,
     pub journals: usize,
+    pub probes: usize,
     pub chunks: u64,
     pub problems: Vec<Problem>,
     /// What is no damage but worth knowing: a journal that ends in the middle of a frame.
@@ -65,6 +66,12 @@ impl Project {
                 self.check_journal(&segment.path().join(names::EVENTS), &mut report);
             }
         }
+        let (probes, damaged) = probes::all(self.layout())?;
+        report.probes = probes.len() + damaged.len();
+        damaged.iter().for_each(|error| {
+            report
+                .add(error, Some("what was moved and excluded in it is lost: removed by hand, it can be added again"));
+        });
         // Nothing is removed meanwhile, and what journals name is in the packs already.
         let _lock = PacksLock::shared(self.layout())?;
         let stored = self.stored_of_all(&mut report)?;

@@ -8,10 +8,11 @@ use crate::base::ids::{JobId, RunId};
 use crate::engine::Error;
 use crate::engine::ingest::printed_columns;
 use crate::engine::project::Project;
+use crate::engine::project::current::Current;
 use crate::model::grid::Grid;
 use crate::model::instrument::Reach;
 use crate::model::job::SegmentState;
-use crate::model::plan::ReplayPlan;
+use crate::model::plan::{ReplayPlan, RunPlan};
 use crate::model::verdict::Verdict;
 use crate::store::db::{Db, SegmentRow};
 use crate::store::layout::names;
@@ -33,14 +34,15 @@ impl Project {
     /// # Errors
     /// If a name was never logged nor asked for, or the database cannot be read.
     pub fn grid(&self, query: &GridQuery) -> Result<Grid, Error> {
+        let segments = self.query(|db| Ok(db.segments()?))?;
+        let current = Current::of(self, &query.names, &segments)?;
         let mut input = self.query(|db| {
-            let segments = db.segments()?;
             check_names(db, &segments, &query.names)?;
             let runs = match &query.runs {
                 Some(runs) => runs.clone(),
                 None => db.summaries()?.into_iter().map(|run| run.id).collect(),
             };
-            self.gather(db, runs, query.names.clone(), &segments)
+            self.gather(db, runs, query.names.clone(), &segments, &current)
         })?;
         if let Some(wanted) = &query.printed {
             self.gather_printed(&mut input, wanted)?;
@@ -77,6 +79,7 @@ impl Project {
         runs: Vec<RunId>,
         names: Vec<String>,
         segments: &[SegmentRow],
+        current: &Current,
     ) -> Result<PivotInput, Error> {
         let mut input = PivotInput { runs, names, ..PivotInput::default() };
         for (run, id) in input.runs.iter().enumerate() {
@@ -96,6 +99,9 @@ impl Project {
         for (order, segment) in (0..).zip(segments) {
             let Some(&run) = run_numbers.get(&segment.run) else { continue };
             for (name, text) in input.names.iter().enumerate() {
+                if current.is_outdated(segment, text, &mut plans) {
+                    continue;
+                }
                 for column in db.columns(&segment.source(), false, text)? {
                     let trust = self.trust(segment);
                     let origin = Origin::Replayed { probe: segment.probe_hash.clone(), order, trust };
@@ -128,7 +134,7 @@ impl Project {
 }
 
 /// Plans of the jobs that still owe values, each read once.
-struct Plans<'a> {
+pub(super) struct Plans<'a> {
     project: &'a Project,
     jobs: HashMap<JobId, Option<ReplayPlan>>,
 }
@@ -158,13 +164,17 @@ impl Plans<'_> {
 
     /// Where the statements of a segment's run can log.
     fn reach(&mut self, segment: &SegmentRow) -> Reach {
+        self.run(segment).map(|run| run.reach.clone()).unwrap_or_default()
+    }
+
+    /// What was planned for a segment's run.
+    pub(super) fn run(&mut self, segment: &SegmentRow) -> Option<&RunPlan> {
         let layout = self.project.layout();
         let plan = self.jobs.entry(segment.job.clone()).or_insert_with(|| {
             let json = files::read(&layout.job(&segment.job).join(names::PLAN)).ok()?;
             serde_json::from_slice(&json).ok()
         });
-        let run = plan.as_ref().and_then(|plan| plan.runs.iter().find(|run| run.run == segment.run));
-        run.map(|run| run.reach.clone()).unwrap_or_default()
+        plan.as_ref()?.runs.iter().find(|run| run.run == segment.run)
     }
 }
 

@@ -133,25 +133,13 @@ pub fn reset(project: &Project, name: &str, runs: Option<&[RunId]>) -> Result<us
         probe.iter_mut().for_each(|probe| probe.corrections.retain(|one| !about(one)));
         Ok(())
     })?;
-    let inherits = |reason: &String| reason.contains(" by you in ") || reason.starts_with("where you moved it in ");
     let mut inherited = Vec::new();
     for looked_at in preview(project, &[name.to_owned()], runs)? {
-        for (number, placement) in history::numbers(&looked_at.propagation.placements)
-            .into_iter()
-            .zip(&looked_at.propagation.placements)
-            .filter(|(_, placement)| placement.reasons.first().is_some_and(inherits))
-        {
-            let Some((run, script, target)) = targets.iter().find(|(run, ..)| *run == looked_at.run) else { continue };
-            let (run, script, target) = (run.clone(), script.clone(), target.clone());
-            debug_assert_eq!(placement.name, number.0);
-            inherited.push(Correction {
-                run,
-                script,
-                target,
-                statement: number.1,
-                choice: Choice::AsFound,
-                around: None,
-            });
+        let placements = &looked_at.propagation.placements;
+        for ((_, statement), placement) in history::numbers(placements).into_iter().zip(placements) {
+            let target = targets.iter().find(|(run, ..)| placement.decided_in.is_some() && *run == looked_at.run);
+            let Some((run, script, target)) = target.cloned() else { continue };
+            inherited.push(Correction { run, script, target, statement, choice: Choice::AsFound, around: None });
         }
     }
     keep(project, name, &inherited)?;

@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use rayon::prelude::*;
 
 use crate::analysis::propagate::{Chosen, Way, agreed, around, composed, found_again};
+use crate::base::ids::RunId;
 use crate::engine::propagate::cache::Cache;
 use crate::model::probe::{Choice, Correction, Placement, PlacementStatus, Probe, Propagation, Spot};
 
@@ -19,10 +20,18 @@ pub(super) struct Statements<'a> {
     pub(super) probes: &'a BTreeMap<String, Probe>,
 }
 
+/// A place that the user chose, in the version of `run`.
+struct Decided {
+    chosen: Chosen,
+    run: RunId,
+    /// Whether that version has this very text.
+    own: bool,
+}
+
 /// Straight from today's script, with what the user corrected.
 struct Direct {
     propagation: Propagation,
-    /// Names and numbers of the statements that stand where the user wants them.
+    /// Names and numbers of the statements that are to stand where the user wants them.
     moved: Vec<(String, usize)>,
 }
 
@@ -46,44 +55,52 @@ pub(super) fn place(statements: &Statements<'_>, chain: &[String], cache: &Cache
         }
         walk.finals
     };
-    let all = || (0..chain.len()).into_par_iter().with_max_len(1).for_each(|at| drop(direct(at)));
+    let all = || {
+        (0..chain.len()).into_par_iter().with_max_len(1).for_each(|at| {
+            direct(at);
+        })
+    };
     rayon::join(hops, all).0
 }
 
 impl Statements<'_> {
     fn directly(&self, target: &str, cache: &Cache<'_>) -> Direct {
-        let mut chosen = self.chosen(target);
-        let mut doubts: Vec<(Chosen, String)> = Vec::new();
+        let mut decided = self.chosen(target);
+        let mut misfits: Vec<(Decided, String)> = Vec::new();
         loop {
-            let wanted: Vec<Chosen> = chosen.iter().map(|(chosen, _)| chosen.clone()).collect();
-            let mut propagation = cache.place(self.source, self.names, target, &wanted);
+            let chosen: Vec<Chosen> = decided.iter().map(|one| one.chosen.clone()).collect();
+            let mut propagation = cache.place(self.source, self.names, target, &chosen);
             let numbers = numbers(&propagation.placements);
-            let of = |chosen: &Chosen| numbers.iter().position(|n| *n == (chosen.name.clone(), chosen.statement));
+            let of = |one: &Decided| {
+                let number = (one.chosen.name.clone(), one.chosen.statement);
+                numbers.iter().position(|known| *known == number)
+            };
             // A decision made for another version gives way where it does not fit.
-            let misfit = chosen.iter().position(|(chosen, own)| {
-                let status = of(chosen).map(|at| propagation.placements[at].status);
-                !own && status == Some(PlacementStatus::NotApplicable)
-            });
-            if let Some(misfit) = misfit {
-                let (one, _) = chosen.remove(misfit);
+            let refused = |at: usize| propagation.placements[at].status == PlacementStatus::NotApplicable;
+            if let Some(at) = decided.iter().position(|one| !one.own && of(one).is_some_and(refused)) {
+                let one = decided.remove(at);
                 let why = of(&one).and_then(|at| propagation.placements[at].reasons.first().cloned());
-                doubts.push((one, why.unwrap_or_default()));
+                misfits.push((one, why.unwrap_or_default()));
                 continue;
             }
-            for (one, why) in doubts {
-                let placement = of(&one).map(|at| &mut propagation.placements[at]);
-                if let Some(placement) = placement.filter(|placement| placement.status.is_placed()) {
-                    placement.status = PlacementStatus::Uncertain;
-                    placement.reasons.push(why);
+            for one in &decided {
+                if let Some(at) = of(one).filter(|at| propagation.placements[*at].status.is_placed()) {
+                    propagation.placements[at].decided_in = Some(one.run.clone());
                 }
             }
-            let moved = wanted.into_iter().map(|chosen| (chosen.name, chosen.statement)).collect();
+            for (one, why) in &misfits {
+                if let Some(at) = of(one).filter(|at| propagation.placements[*at].status.is_placed()) {
+                    propagation.placements[at].status = PlacementStatus::Uncertain;
+                    propagation.placements[at].reasons.push(why.clone());
+                }
+            }
+            let moved = chosen.into_iter().map(|chosen| (chosen.name, chosen.statement)).collect();
             return Direct { propagation, moved };
         }
     }
 
-    /// Where the user wants statements in a version, and whether that was said of a version with this very text.
-    fn chosen(&self, target: &str) -> Vec<(Chosen, bool)> {
+    /// Where the user wants statements in a version.
+    fn chosen(&self, target: &str) -> Vec<Decided> {
         let hash = hash(target);
         let mut made: BTreeMap<(&str, usize), Vec<&Correction>> = BTreeMap::new();
         for (name, correction) in self.corrections() {
@@ -102,7 +119,8 @@ impl Statements<'_> {
             };
             let same = if own.is_some() { "" } else { ", whose code around it is the same" };
             let said = format!("where you moved it in {run}{same}");
-            Some((Chosen { name: name.to_owned(), statement, spot, said }, own.is_some()))
+            let chosen = Chosen { name: name.to_owned(), statement, spot, said };
+            Some(Decided { chosen, run, own: own.is_some() })
         });
         decided.collect()
     }
@@ -122,12 +140,18 @@ impl Statements<'_> {
     }
 
     /// Why the user does not want a statement where it was placed, if so.
-    fn excluded(&self, target: &str, (name, statement): &(String, usize), placement: &Placement) -> Option<String> {
+    fn excluded(
+        &self,
+        target: &str,
+        (name, statement): &(String, usize),
+        placement: &Placement,
+    ) -> Option<(RunId, String)> {
         if placement.status == PlacementStatus::AlreadyThere {
             return None;
         }
         if let Some(own) = self.own(name, *statement, &hash(target)) {
-            return (own.choice == Choice::Excluded).then(|| format!("excluded by you in {}", own.run));
+            return (own.choice == Choice::Excluded)
+                .then(|| (own.run.clone(), format!("excluded by you in {}", own.run)));
         }
         let spot = Spot { after_line: placement.after_line?, column: placement.column? };
         let here = self.corrections().filter(|(known, one)| known == name && one.statement == *statement);
@@ -138,7 +162,7 @@ impl Statements<'_> {
         let around = around(target, spot)?;
         let same = here.into_iter().rev().find(|one| one.around.as_ref() == Some(&around))?;
         found_again(target, &around)?;
-        Some(format!("excluded by you in {}, whose code around it is the same", same.run))
+        Some((same.run.clone(), format!("excluded by you in {}, whose code around it is the same", same.run)))
     }
 }
 
@@ -180,10 +204,11 @@ impl Walk<'_> {
                 None => placement.clone(),
             };
             let found_by_hop = hop.is_some_and(|(hop, _)| is_sure(hop.status) && hop.edits == placement.edits);
-            if let Some(reason) = self.statements.excluded(target, number, &placement) {
+            if let Some((run, reason)) = self.statements.excluded(target, number, &placement) {
                 placement = Placement {
                     status: PlacementStatus::Excluded,
                     reasons: vec![reason],
+                    decided_in: Some(run),
                     line: None,
                     column: None,
                     text: String::new(),

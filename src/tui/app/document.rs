@@ -302,6 +302,7 @@ mod tests {
             reasons: Vec::new(),
             alternatives: Vec::new(),
             within: 0,
+            decided_in: None,
             edits: Vec::new(),
         };
         Propagation { placements: vec![placement], text: String::new(), inserted: Vec::new(), problems: Vec::new() }

@@ -112,6 +112,7 @@ pub(crate) fn placement(after_line: u32, status: PlacementStatus) -> Placement {
         reasons: vec!["after the assignment to loss, as in the source".into()],
         alternatives: Vec::new(),
         within: 0,
+        decided_in: None,
         edits: Vec::new(),
     }
 }

@@ -66,7 +66,7 @@ impl Purpose {
             Self::Search => "search: ",
             Self::Filter => "filter: ",
             Self::Export => "write CSV to: ",
-            Self::Iterations => "iterations (epoch=last, epoch=0,4; empty: all): ",
+            Self::Iterations => "iterations (last, 0,4, epoch=2..5; empty: all): ",
         }
     }
 }
