@@ -6,7 +6,8 @@ use crate::env::TestProject;
 
 /// Columns of these names, without the run's id and the mark of how the values are known.
 fn values(project: &TestProject, run: &str) -> Vec<String> {
-    let csv = project.afterlog(&["grid", "val_acc", "grad_norm", "--runs", run, "--format", "csv"]).ok();
+    let csv =
+        project.afterlog(&["grid", "val_acc", "grad_norm", "--runs", run, "--no-verdicts", "--format", "csv"]).ok();
     csv.lines().map(|line| line.split_once(',').expect("a run's column").1.to_owned()).collect()
 }
 

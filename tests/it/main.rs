@@ -25,6 +25,7 @@ mod oddities;
 mod picture;
 mod portable;
 mod printed;
+mod probes;
 mod propagate;
 mod pythons;
 mod ranks;
