@@ -71,6 +71,35 @@ pub fn agreed(direct: Placement, hop: &Placement, way: Way) -> Placement {
     }
 }
 
+/// Lines on either side of a place that tell it.
+const SIDE: usize = 8;
+
+/// Whether a place of one text is one of another for all that can be seen: the lines on either side are the same, and
+/// they stand together but once in either text. A hop then leads there, and needs not be made.
+pub fn is_same_place((ours, after): (&str, u32), (theirs, after_there): (&str, u32)) -> bool {
+    let window = |text: &str, after: u32| -> Option<(usize, std::ops::Range<usize>)> {
+        let after = usize::try_from(after).ok()?;
+        let ends: Vec<usize> = text
+            .split_inclusive('\n')
+            .scan(0, |end, line| {
+                *end += line.len();
+                Some(*end)
+            })
+            .collect();
+        let first = after.saturating_sub(SIDE);
+        let last = (after + SIDE).min(ends.len());
+        let start = first.checked_sub(1).map_or(Some(0), |at| ends.get(at).copied())?;
+        Some((after - first, start..*ends.get(last.checked_sub(1)?)?))
+    };
+    let (Some((above, a)), Some((above_there, b))) = (window(ours, after), window(theirs, after_there)) else {
+        return false;
+    };
+    let lines = &ours[a];
+    above == above_there
+        && lines == &theirs[b]
+        && [ours, theirs].iter().all(|text| text.match_indices(lines).take(2).count() == 1)
+}
+
 fn same_place(a: &Placement, b: &Placement) -> bool {
     let place = |placement: &Placement| placement.edits.first().map(|edit| (edit.offset, edit.depth));
     place(a) == place(b)
@@ -112,4 +141,69 @@ pub fn composed(target: &str, mut placements: Vec<Placement>, problems: Vec<Stri
         placement.line = at.map(|at| inserted[at].0 + placement.within);
     }
     Some(Propagation { placements, text, inserted, problems })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Way, agreed, composed, is_same_place};
+    use crate::analysis::propagate::propagate_names;
+    use crate::model::probe::{Placement, PlacementStatus};
+
+    const TARGET: &str = "import afterlog\na = 1\nb = 2\nc = 3\n";
+    const WAY: Way = Way { passed: 2, native: false };
+
+    /// The statement placed after a line.
+    fn placed(after: &str, status: PlacementStatus) -> Placement {
+        let source = TARGET.replace(after, &format!("{after}afterlog.log('n', a)\n"));
+        let found = propagate_names(&source, &["n".to_owned()], TARGET);
+        Placement { status, ..found.placements.into_iter().next().expect("a placement") }
+    }
+
+    fn refused() -> Placement {
+        let mut placement = placed("c = 3\n", PlacementStatus::NotApplicable);
+        placement.edits.clear();
+        placement.reasons = vec!["`a` is not defined".into()];
+        placement
+    }
+
+    #[test]
+    fn the_better_founded_of_two_places_comes_first_and_the_other_is_named() {
+        use PlacementStatus::{Adapted, Exact, NotApplicable, Uncertain};
+        let (here, there) = (|status| placed("a = 1\n", status), |status| placed("c = 3\n", status));
+        for (direct, hop, way, status, after_line, other) in [
+            (here(Exact), here(Exact), WAY, Exact, 2, None),
+            (here(Exact), there(Exact), WAY, Uncertain, 2, Some(4)),
+            (here(Exact), there(Uncertain), WAY, Exact, 2, Some(4)),
+            (here(Exact), refused(), WAY, Exact, 2, None),
+            (here(Adapted), refused(), WAY, Uncertain, 2, None),
+            (here(Uncertain), there(Exact), WAY, Uncertain, 4, Some(2)),
+            (here(Uncertain), there(Uncertain), WAY, Uncertain, 2, Some(4)),
+            (here(Uncertain), there(Exact), Way { native: true, ..WAY }, Uncertain, 2, Some(4)),
+            (refused(), there(Exact), WAY, Uncertain, 4, None),
+            (refused(), there(Exact), Way { native: true, ..WAY }, NotApplicable, 0, Some(4)),
+            (refused(), refused(), WAY, NotApplicable, 0, None),
+        ] {
+            let told = format!("{:?} and {:?}", direct.status, hop.status);
+            let found = agreed(direct, &hop, way);
+            let alternative = found.alternatives.first().map(|other| other.after_line).filter(|_| other.is_some());
+            assert_eq!((found.status, alternative), (status, other), "{told}: {found:?}");
+            let line = found.edits.first().and(found.after_line).unwrap_or(0);
+            assert_eq!(line, after_line, "{told}: {found:?}");
+            let text = composed(TARGET, vec![found.clone()], Vec::new()).expect("it parses").text;
+            assert_eq!(text != TARGET, status.is_placed(), "{told}");
+        }
+    }
+
+    #[test]
+    fn equal_lines_on_both_sides_make_one_place_unless_they_stand_there_twice() {
+        let text: String = (0..40).map(|line| format!("line {line}\n")).collect();
+        let moved = format!("new\n{}", text.replace("line 39", "other"));
+        assert!(is_same_place((&text, 20), (&moved, 21)));
+        assert!(!is_same_place((&text, 20), (&moved, 20)));
+        assert!(!is_same_place((&text, 20), (&text.replace("line 24", "other"), 20)));
+        assert!(!is_same_place((&text, 35), (&moved, 36)), "what follows differs");
+        let twice = text.repeat(2);
+        assert!(!is_same_place((&twice, 20), (&text, 20)));
+        assert!(is_same_place((&text, 40), (&text, 40)) && is_same_place((&text, 0), (&text, 0)));
+    }
 }

@@ -22,7 +22,7 @@ mod values;
 use std::collections::{HashMap, HashSet};
 
 pub use chosen::{Chosen, Wish, around, found_again, spot};
-pub use history::{Way, agreed, composed};
+pub use history::{Way, agreed, composed, is_same_place};
 
 use crate::analysis::propagate::adapt::Refusal;
 use crate::analysis::propagate::anchor::{Point, SURE, kind_word};
@@ -48,16 +48,40 @@ pub fn propagate_names(source: &str, names: &[String], target: &str) -> Propagat
 
 /// As [`propagate_names`], but with some statements where the user wants them.
 pub fn propagate_chosen(source: &str, names: &[String], target: &str, chosen: &[Chosen]) -> Propagation {
-    let ours = python::in_our_words(source, &|name| names.iter().any(|wanted| wanted == name));
-    let (source, target) = (Source::parse(ours.as_deref().unwrap_or(source)), Source::parse(target));
-    let logs = logging(&source);
-    let wanted = logs.iter().filter(|(_, name)| names.contains(name)).map(|(id, _)| *id).collect();
-    let mut session = Session::new(&source, &target, wanted);
-    for one in chosen {
-        let mut same = logs.iter().filter(|(_, name)| *name == one.name);
-        session.chosen.extend(same.nth(one.statement).map(|(id, _)| (*id, one.clone())));
+    let ours = in_our_words(source, names);
+    Prepared::new(ours.as_deref().unwrap_or(source), names).place(target, chosen)
+}
+
+/// A source with what it logs under these names through other libraries logged by calls of our own, if there is any.
+pub fn in_our_words(source: &str, names: &[String]) -> Option<String> {
+    python::in_our_words(source, &|name| names.iter().any(|wanted| wanted == name))
+}
+
+/// The statements of one source that log some names, read once for many targets.
+pub struct Prepared<'a> {
+    source: Source<'a>,
+    /// The statements, with the names.
+    wanted: Vec<(NodeId, String)>,
+}
+
+impl<'a> Prepared<'a> {
+    /// Of a text that says them in our words.
+    pub fn new(source: &'a str, names: &[String]) -> Self {
+        let source = Source::parse(source);
+        let wanted = logging(&source).into_iter().filter(|(_, name)| names.contains(name)).collect();
+        Self { source, wanted }
     }
-    session.run()
+
+    /// Places them, some where the user wants them.
+    pub fn place(&self, target: &str, chosen: &[Chosen]) -> Propagation {
+        let target = Source::parse(target);
+        let mut session = Session::new(&self.source, &target, self.wanted.iter().map(|(id, _)| *id).collect());
+        for one in chosen {
+            let mut same = self.wanted.iter().filter(|(_, name)| *name == one.name);
+            session.chosen.extend(same.nth(one.statement).map(|(id, _)| (*id, one.clone())));
+        }
+        session.run()
+    }
 }
 
 /// Places every log statement of `source` that `target` lacks.

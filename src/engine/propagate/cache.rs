@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::time::UNIX_EPOCH;
 
-use crate::analysis::propagate::{Chosen, propagate_chosen};
+use crate::analysis::propagate::Chosen;
 use crate::engine::project::Project;
 use crate::model::probe::Propagation;
 
@@ -20,14 +20,21 @@ impl<'p> Cache<'p> {
         Self { project, build: build(), found: Mutex::new(Vec::new()) }
     }
 
-    /// Places the statements that log `names` into a target, or gives what came of it before.
-    pub(super) fn place(&self, source: &str, names: &[String], target: &str, chosen: &[Chosen]) -> Propagation {
-        let Some(build) = &self.build else { return propagate_chosen(source, names, target, chosen) };
+    /// What came of placing the statements that log `names` into a target before; or what `place` makes of it.
+    pub(super) fn placed(
+        &self,
+        source: &str,
+        names: &[String],
+        target: &str,
+        chosen: &[Chosen],
+        place: impl FnOnce() -> Propagation,
+    ) -> Propagation {
+        let Some(build) = &self.build else { return place() };
         let key = key(build, &[source, &names.join("\0"), target, &format!("{chosen:?}")]);
         if let Some(known) = self.project.kept_placement(&key).and_then(|data| read(&data)) {
             return known;
         }
-        let placed = propagate_chosen(source, names, target, chosen);
+        let placed = place();
         let data = serde_json::to_vec(&placed).ok().and_then(|json| zstd::bulk::compress(&json, 1).ok());
         if let (Some(data), Ok(mut found)) = (data, self.found.lock()) {
             found.push((key, data));

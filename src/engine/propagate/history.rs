@@ -6,7 +6,9 @@ use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
-use crate::analysis::propagate::{Chosen, Way, agreed, around, composed, found_again};
+use crate::analysis::propagate::{
+    Chosen, Prepared, Way, agreed, around, composed, found_again, in_our_words, is_same_place, propagate_names,
+};
 use crate::base::ids::RunId;
 use crate::engine::propagate::cache::Cache;
 use crate::model::probe::{Choice, Correction, Placement, PlacementStatus, Probe, Propagation, Spot};
@@ -46,12 +48,19 @@ struct Carried {
 /// Places the statements into each text of `chain`, which holds all different texts of the script, newest first. The
 /// direct ways are found in parallel, while the hops follow them.
 pub(super) fn place(statements: &Statements<'_>, chain: &[String], cache: &Cache<'_>) -> Vec<Propagation> {
+    let ours = in_our_words(statements.source, statements.names);
+    let text = ours.as_deref().unwrap_or(statements.source);
+    let prepared = OnceLock::new();
+    let prepare = || prepared.get_or_init(|| Prepared::new(text, statements.names));
+    let place = |target: &str, chosen: &[Chosen]| {
+        cache.placed(text, statements.names, target, chosen, || prepare().place(target, chosen))
+    };
     let directs: Vec<OnceLock<Direct>> = chain.iter().map(|_| OnceLock::new()).collect();
-    let direct = |at: usize| directs[at].get_or_init(|| statements.directly(&chain[at], cache));
+    let direct = |at: usize| directs[at].get_or_init(|| statements.directly(&chain[at], &place));
     let hops = || {
-        let mut walk = Walk { statements, cache, finals: Vec::new(), carried: HashMap::new() };
-        for (at, target) in chain.iter().enumerate() {
-            walk.step(target, direct(at));
+        let mut walk = Walk { statements, chain, cache, finals: Vec::new(), carried: HashMap::new() };
+        for at in 0..chain.len() {
+            walk.step(direct(at));
         }
         walk.finals
     };
@@ -64,12 +73,12 @@ pub(super) fn place(statements: &Statements<'_>, chain: &[String], cache: &Cache
 }
 
 impl Statements<'_> {
-    fn directly(&self, target: &str, cache: &Cache<'_>) -> Direct {
+    fn directly(&self, target: &str, place: &dyn Fn(&str, &[Chosen]) -> Propagation) -> Direct {
         let mut decided = self.chosen(target);
         let mut misfits: Vec<(Decided, String)> = Vec::new();
         loop {
             let chosen: Vec<Chosen> = decided.iter().map(|one| one.chosen.clone()).collect();
-            let mut propagation = cache.place(self.source, self.names, target, &chosen);
+            let mut propagation = place(target, &chosen);
             let numbers = numbers(&propagation.placements);
             let of = |one: &Decided| {
                 let number = (one.chosen.name.clone(), one.chosen.statement);
@@ -180,14 +189,17 @@ pub(super) fn numbers(placements: &[Placement]) -> Vec<(String, usize)> {
 /// The way from the newest version to the oldest.
 struct Walk<'a> {
     statements: &'a Statements<'a>,
+    chain: &'a [String],
     cache: &'a Cache<'a>,
     finals: Vec<Propagation>,
     carried: HashMap<String, Carried>,
 }
 
 impl Walk<'_> {
-    fn step(&mut self, target: &str, direct: &Direct) {
-        let hops = self.hops(target);
+    fn step(&mut self, direct: &Direct) {
+        let version = self.finals.len();
+        let target = &self.chain[version];
+        let hops = self.hops(target, &direct.propagation);
         let numbers = numbers(&direct.propagation.placements);
         let mut placements = Vec::with_capacity(numbers.len());
         // Names of which some statement is not where the next hop can start from.
@@ -224,7 +236,6 @@ impl Walk<'_> {
             }
             placements.push(placement);
         }
-        let version = self.finals.len();
         for (name, _) in numbers.iter().filter(|(name, _)| !unsure.contains(&name.as_str())) {
             let is_native = |placement: &Placement| placement.status == PlacementStatus::AlreadyThere;
             let native = placements.iter().any(|placement| placement.name == *name && is_native(placement));
@@ -234,16 +245,18 @@ impl Walk<'_> {
     }
 
     /// What the last hop gives for each name that has been placed before.
-    fn hops(&self, target: &str) -> HashMap<String, (Vec<Placement>, Way)> {
+    fn hops(&self, target: &str, direct: &Propagation) -> HashMap<String, (Vec<Placement>, Way)> {
         let mut by_version: BTreeMap<usize, Vec<String>> = BTreeMap::new();
         for name in self.statements.names {
-            if let Some(carried) = self.carried.get(name) {
+            let carried = self.carried.get(name);
+            if let Some(carried) = carried.filter(|carried| !self.is_obvious(name, carried.version, target, direct)) {
                 by_version.entry(carried.version).or_default().push(name.clone());
             }
         }
         let mut found: HashMap<String, (Vec<Placement>, Way)> = HashMap::new();
         for (version, names) in by_version {
-            let hop = self.cache.place(&self.finals[version].text, &names, target, &[]);
+            let from = &self.finals[version].text;
+            let hop = self.cache.placed(from, &names, target, &[], || propagate_names(from, &names, target));
             for placement in hop.placements {
                 let native = self.carried.get(&placement.name).is_some_and(|carried| carried.native);
                 let way = Way { passed: version + 1, native };
@@ -251,6 +264,20 @@ impl Walk<'_> {
             }
         }
         found
+    }
+
+    /// Whether a name's statements stand directly where a hop would lead anyway: the same text in the same lines.
+    fn is_obvious(&self, name: &str, from: usize, target: &str, direct: &Propagation) -> bool {
+        let there = of_name(&self.finals[from].placements, name);
+        let here = of_name(&direct.placements, name);
+        let same = |(a, b): (&&Placement, &&Placement)| {
+            let (Some(before), Some(after)) = (a.after_line, b.after_line) else { return false };
+            a.status.is_placed()
+                && b.status.is_placed()
+                && a.text == b.text
+                && is_same_place((&self.chain[from], before), (target, after))
+        };
+        there.len() == here.len() && there.iter().zip(&here).all(same)
     }
 }
 
@@ -268,6 +295,10 @@ fn joined(target: &str, placements: Vec<Placement>, direct: &Propagation) -> Pro
     let nothing =
         || Propagation { placements: Vec::new(), text: target.to_owned(), inserted: Vec::new(), problems: problems() };
     found.unwrap_or_else(nothing)
+}
+
+fn of_name<'p>(placements: &'p [Placement], name: &str) -> Vec<&'p Placement> {
+    placements.iter().filter(|placement| placement.name == name).collect()
 }
 
 fn is_sure(status: PlacementStatus) -> bool {
