@@ -41,6 +41,8 @@ struct Direct {
 #[derive(Clone, Copy)]
 struct Carried {
     version: usize,
+    /// The last version in which it obviously stands at the same place.
+    seen: usize,
     /// Whether the statement there is the version's own and not ours.
     native: bool,
 }
@@ -199,7 +201,8 @@ impl Walk<'_> {
     fn step(&mut self, direct: &Direct) {
         let version = self.finals.len();
         let target = &self.chain[version];
-        let hops = self.hops(target, &direct.propagation);
+        let obvious = self.obvious(target, &direct.propagation);
+        let hops = self.hops(target, &obvious);
         let numbers = numbers(&direct.propagation.placements);
         let mut placements = Vec::with_capacity(numbers.len());
         // Names of which some statement is not where the next hop can start from.
@@ -239,17 +242,25 @@ impl Walk<'_> {
         for (name, _) in numbers.iter().filter(|(name, _)| !unsure.contains(&name.as_str())) {
             let is_native = |placement: &Placement| placement.status == PlacementStatus::AlreadyThere;
             let native = placements.iter().any(|placement| placement.name == *name && is_native(placement));
-            self.carried.insert(name.clone(), Carried { version, native });
+            self.carried.insert(name.clone(), Carried { version, seen: version, native });
+        }
+        for name in obvious {
+            self.carried.entry(name).and_modify(|carried| carried.seen = version);
         }
         self.finals.push(joined(target, placements, &direct.propagation));
     }
 
-    /// What the last hop gives for each name that has been placed before.
-    fn hops(&self, target: &str, direct: &Propagation) -> HashMap<String, (Vec<Placement>, Way)> {
+    /// Names that stand directly where a hop would lead anyway.
+    fn obvious(&self, target: &str, direct: &Propagation) -> Vec<String> {
+        let is_obvious = |(name, carried): &(&String, &Carried)| self.is_obvious(name, carried.seen, target, direct);
+        self.carried.iter().filter(is_obvious).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// What the last hop gives for each other name that has been placed before.
+    fn hops(&self, target: &str, obvious: &[String]) -> HashMap<String, (Vec<Placement>, Way)> {
         let mut by_version: BTreeMap<usize, Vec<String>> = BTreeMap::new();
-        for name in self.statements.names {
-            let carried = self.carried.get(name);
-            if let Some(carried) = carried.filter(|carried| !self.is_obvious(name, carried.version, target, direct)) {
+        for name in self.statements.names.iter().filter(|name| !obvious.contains(name)) {
+            if let Some(carried) = self.carried.get(name) {
                 by_version.entry(carried.version).or_default().push(name.clone());
             }
         }
@@ -266,7 +277,7 @@ impl Walk<'_> {
         found
     }
 
-    /// Whether a name's statements stand directly where a hop would lead anyway: the same text in the same lines.
+    /// Whether a name's statements stand directly where they do in another version: the same text in the same lines.
     fn is_obvious(&self, name: &str, from: usize, target: &str, direct: &Propagation) -> bool {
         let there = of_name(&self.finals[from].placements, name);
         let here = of_name(&direct.placements, name);
