@@ -238,7 +238,7 @@ fn a_database_of_an_earlier_schema_is_brought_up_and_filled_again() {
     let project = recorded(1);
     let before = shown(&project);
     let connection = rusqlite::Connection::open(project.path().join(".afterlog/db.sqlite")).expect("opens");
-    connection.execute_batch("DROP TABLE iteration; PRAGMA user_version = 1").expect("written");
+    connection.execute_batch("DROP TABLE iteration; DROP TABLE placement; PRAGMA user_version = 1").expect("written");
     drop(connection);
     assert_eq!(before, shown(&project));
 }

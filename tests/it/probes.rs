@@ -260,6 +260,9 @@ fn what_no_direct_way_finds_is_found_by_way_of_the_versions_in_between() {
     project.write("train.py", today);
     let placements = preview(&project, 0);
     assert_eq!(placements[0]["text"], "        afterlog.log('twice', total)\n", "{placements:?}");
+    assert_eq!(placements[0]["status"], "uncertain");
+    let why = placements[0]["reasons"][0].as_str().expect("a reason");
+    assert!(why.contains("found by way of the 2 versions") && why.contains("directly it has no place"), "{why}");
     assert_eq!(placements[1]["text"], "        afterlog.log('twice', total)\n", "{placements:?}");
 }
 
