@@ -244,7 +244,14 @@ impl Walk<'_> {
             let native = placements.iter().any(|placement| placement.name == *name && is_native(placement));
             self.carried.insert(name.clone(), Carried { version, seen: version, native });
         }
-        for name in obvious {
+        // Where a hop, however unsure, has led to the same place, the next one needs not be made from further away.
+        let led_here = |name: &&String| {
+            let found = hops.get(*name).map(|(found, _)| found.iter().map(|placement| &placement.edits));
+            found
+                .is_some_and(|found| found.eq(of_name(&placements, name).into_iter().map(|placement| &placement.edits)))
+        };
+        let same: Vec<String> = self.carried.keys().filter(led_here).cloned().collect();
+        for name in obvious.into_iter().chain(same) {
             self.carried.entry(name).and_modify(|carried| carried.seen = version);
         }
         self.finals.push(joined(target, placements, &direct.propagation));
