@@ -35,11 +35,13 @@ pub struct ProbeArgs {
 enum Command {
     Add(AddArgs),
     List(ListArgs),
+    /// Show a probe: its statement, and what was moved or excluded by hand.
     Show(NameArgs),
     Preview(PreviewArgs),
     Move(MoveArgs),
     Exclude(ExcludeArgs),
     Reset(ResetArgs),
+    /// Forget a probe and what was decided about it; values that it brought stay.
     Remove(NameArgs),
 }
 

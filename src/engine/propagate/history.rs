@@ -162,7 +162,7 @@ impl Statements<'_> {
         }
         if let Some(own) = self.own(name, *statement, &hash(target)) {
             return (own.choice == Choice::Excluded)
-                .then(|| (own.run.clone(), format!("excluded by you in {}", own.run)));
+                .then(|| (own.run.clone(), format!("by you in {}", own.run)));
         }
         let spot = Spot { after_line: placement.after_line?, column: placement.column? };
         let here = self.corrections().filter(|(known, one)| known == name && one.statement == *statement);
@@ -173,7 +173,7 @@ impl Statements<'_> {
         let around = around(target, spot)?;
         let same = here.into_iter().rev().find(|one| one.around.as_ref() == Some(&around))?;
         found_again(target, &around)?;
-        Some((same.run.clone(), format!("excluded by you in {}, whose code around it is the same", same.run)))
+        Some((same.run.clone(), format!("by you in {}, whose code around it is the same", same.run)))
     }
 }
 
