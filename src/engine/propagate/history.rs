@@ -161,8 +161,7 @@ impl Statements<'_> {
             return None;
         }
         if let Some(own) = self.own(name, *statement, &hash(target)) {
-            return (own.choice == Choice::Excluded)
-                .then(|| (own.run.clone(), format!("by you in {}", own.run)));
+            return (own.choice == Choice::Excluded).then(|| (own.run.clone(), format!("by you in {}", own.run)));
         }
         let spot = Spot { after_line: placement.after_line?, column: placement.column? };
         let here = self.corrections().filter(|(known, one)| known == name && one.statement == *statement);
