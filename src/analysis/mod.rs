@@ -7,6 +7,7 @@ pub mod planner;
 pub mod printed;
 pub mod propagate;
 pub mod python;
+pub mod query;
 pub mod retention;
 pub mod treediff;
 pub mod verify;

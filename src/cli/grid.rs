@@ -6,7 +6,7 @@ use crate::base::units::counted;
 use crate::cli::args::Format;
 use crate::cli::error::Error;
 use crate::cli::output::Output;
-use crate::cli::project;
+use crate::cli::{condition, project};
 use crate::engine::export;
 use crate::engine::project::GridQuery;
 
@@ -20,6 +20,7 @@ use crate::engine::project::GridQuery;
   afterlog grid loss
   afterlog grid loss grad_norm --runs last:3 --format csv
   afterlog grid accuracy --runs 6xk2..last --format json
+  afterlog grid loss --where 'epoch >= 3 and lr > 1e-3 and val_acc is not null'
   afterlog grid --printed
   afterlog grid grad_norm --printed='val loss,acc'")]
 pub struct GridArgs {
@@ -29,6 +30,10 @@ pub struct GridArgs {
     /// Only these runs: ids, unique prefixes, names, last, last:5, FIRST..LAST, or a comma list.
     #[arg(long, value_name = "SEL")]
     runs: Option<String>,
+    /// Only rows that fulfil this condition on names, loops, arguments, and `run`, `status`, `name`. A row sees what was
+    /// logged at its position and around it. What is missing is null.
+    #[arg(long = "where", value_name = "CONDITION")]
+    condition: Option<String>,
     /// Also the numbers in the lines that the runs printed, by the words before them: `val loss: 0.25` is `val loss`.
     /// All of them, or those named. Their columns are called `NAME (printed)`.
     #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, value_delimiter = ',')]
@@ -48,17 +53,25 @@ pub struct GridArgs {
 /// Names over all runs as a table.
 pub(super) fn show_all(names: &[&str], output: &mut Output) -> Result<ExitCode, Error> {
     let names = names.iter().map(|name| (*name).to_owned()).collect();
-    run(
-        GridArgs { names, runs: None, printed: None, format: Format::Table, verdicts: false, no_verdicts: false },
-        output,
-    )
+    let args = GridArgs {
+        names,
+        runs: None,
+        condition: None,
+        printed: None,
+        format: Format::Table,
+        verdicts: false,
+        no_verdicts: false,
+    };
+    run(args, output)
 }
 
 pub(super) fn run(args: GridArgs, output: &mut Output) -> Result<ExitCode, Error> {
     let project = project()?;
     project.refresh()?;
     let runs = args.runs.as_deref().map(|selection| project.select(selection)).transpose()?;
-    let grid = project.grid(&GridQuery { names: args.names, runs, printed: args.printed })?;
+    let condition = args.condition.as_deref().map(condition).transpose()?;
+    let filtered = condition.is_some();
+    let grid = project.grid(&GridQuery { names: args.names, runs, printed: args.printed, condition })?;
     let verdicts = args.verdicts || !args.no_verdicts && export::has_replayed(&grid);
     let text = match args.format {
         Format::Table => export::to_table(&grid, output.width()),
@@ -73,6 +86,10 @@ pub(super) fn run(args: GridArgs, output: &mut Output) -> Result<ExitCode, Error
             let are = if doubtful == 1 { "is" } else { "are" };
             output.note(&format!("{} {are} not verified: --verdicts tells which", counted(doubtful, "replayed value")));
         }
+    }
+    grid.notes.iter().for_each(|note| output.note(note));
+    if filtered && grid.is_empty() {
+        output.note("no row fulfils the condition");
     }
     for (name, types) in export::mixed_types(&grid) {
         output.note(&format!("'{name}' was logged with several types: {}", types.join(", ")));

@@ -30,10 +30,12 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
+use crate::analysis::query::Condition;
 use crate::base::files::at;
 use crate::cli::args::{Args, Command};
 use crate::cli::error::Error;
 use crate::cli::output::Output;
+use crate::engine;
 use crate::engine::project::Project;
 
 /// Parses the process's arguments, runs the command, tells an error and returns the exit code.
@@ -101,6 +103,11 @@ fn dispatch(command: Command, plain: bool, output: &mut Output) -> Result<ExitCo
 /// The current folder.
 fn here() -> Result<PathBuf, Error> {
     Ok(std::env::current_dir().map_err(at("find", Path::new(".")))?)
+}
+
+/// Reads what `--where` was given.
+fn condition(text: &str) -> Result<Condition, Error> {
+    Ok(Condition::parse(text).map_err(engine::Error::from)?)
 }
 
 /// The project of the current folder; an error if nothing was recorded in it.

@@ -14,7 +14,7 @@ use crate::base::ids::JobId;
 use crate::base::units::{counted, duration_ns};
 use crate::cli::error::{DIVERGED, Error, INTERRUPTED};
 use crate::cli::output::Output;
-use crate::cli::project;
+use crate::cli::{condition, project};
 use crate::engine::plan::{Iterations, ReplayRequest};
 use crate::engine::project::Project;
 use crate::engine::replay::{coordinator, isolation, worker};
@@ -32,10 +32,15 @@ use crate::model::verdict::Verdict;
   afterlog replay grad_norm --dry-run              only the plan
   afterlog replay grad_norm --runs last:3 --yes    without asking
   afterlog replay grad_norm --iters 5..9,12        some iterations of the main loop
+  afterlog replay grad_norm --where 'val_acc < 0.8 and lr > 1e-3 and epoch >= 3'
 
 Runs: ids, their unique beginnings, names, last, last:5, a..b, comma lists.
 Iterations: all, last, 3, 2..5, 0,4 (counted from 0; ranges include both ends), or epoch=2..5 where the main loop has
-that name.")]
+that name.
+Conditions: comparisons of names, loops, arguments, and run, status, name, with numbers, 'texts', true and false; in (…),
+  like 'a%', is null, and, or, not, ( ). Names that hold spaces stand in backticks. A name that is a logged value and an
+  argument is written log.NAME or arg.NAME. What a run did not log, or what was not replayed yet, is null, and what is
+  compared with it is not fulfilled.")]
 pub struct ReplayArgs {
     /// Names that a log statement of the working tree's script logs.
     #[arg(value_name = "NAME", required = true)]
@@ -46,6 +51,10 @@ pub struct ReplayArgs {
     /// Only these iterations of the main loop.
     #[arg(long, value_name = "SPEC|LOOP=SPEC")]
     iters: Vec<Iterations>,
+    /// Only runs and iterations of the main loop that fulfil this condition: an iteration does if anything logged in it
+    /// does, together with what was logged around it.
+    #[arg(long = "where", value_name = "CONDITION")]
+    condition: Option<String>,
     /// Worker processes at a time; as many as there are cores by default.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
@@ -72,6 +81,7 @@ pub(super) fn replay_all(name: &str, output: &mut Output) -> Result<ExitCode, Er
         names: vec![name.to_owned()],
         runs: None,
         iters: Vec::new(),
+        condition: None,
         jobs: None,
         dry_run: false,
         format: PlanFormat::Text,
@@ -90,6 +100,7 @@ pub(super) fn run(args: &ReplayArgs, output: &mut Output) -> Result<ExitCode, Er
         names: args.names.clone(),
         runs: args.runs.as_deref().map(|selection| project.select(selection)).transpose()?,
         iterations: args.iters.first().cloned(),
+        condition: args.condition.as_deref().map(condition).transpose()?,
         workers: args.jobs.map(usize::from),
     };
     let plan = project.plan(&request)?;
@@ -142,6 +153,9 @@ pub(super) fn show_plan(plan: &ReplayPlan, output: &mut Output) -> Result<(), Er
             }
         }
         run.notes.iter().try_for_each(|note| output.line(&format!("    note: {note}")))?;
+    }
+    for left_out in &plan.left_out {
+        output.line(&format!("{}  left out by --where: {}", left_out.run, left_out.why))?;
     }
     if plan.segments.is_empty() {
         return output.line("Nothing to replay.");

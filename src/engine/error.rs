@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::analysis::query::QueryError;
 use crate::base::files::FileError;
 use crate::base::ids::{BadId, RunId};
 use crate::engine::portable::Moment;
@@ -25,6 +26,8 @@ pub enum Error {
     BadSelection { text: String, reason: String },
     #[error("no run logged '{name}'")]
     UnknownName { name: String, similar: Vec<String> },
+    #[error(transparent)]
+    BadCondition(#[from] QueryError),
     #[error("no run printed a number as '{name}'")]
     NotPrinted { name: String, similar: Vec<String> },
     #[error("{} does not hold what it should: {what}", path.display())]
@@ -94,7 +97,7 @@ impl Error {
     /// The class of this error.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::BadSelection { .. } | Self::BadId(_) | Self::FileExists { .. } => Kind::Usage,
+            Self::BadSelection { .. } | Self::BadCondition(_) | Self::BadId(_) | Self::FileExists { .. } => Kind::Usage,
             Self::NoProject { .. }
             | Self::UnknownRun(_)
             | Self::AmbiguousRun { .. }
@@ -140,6 +143,7 @@ impl Error {
             Self::BadSelection { .. } => Some(
                 "runs are selected as ID, a unique prefix, a name, last, last:5, FIRST..LAST, or a comma list".into(),
             ),
+            Self::BadCondition(error) => error.hint.clone(),
             Self::UnknownStatement { name, similar } if similar.is_empty() => {
                 Some(format!("add it to the script as it is today: afterlog.log(\"{name}\", …)"))
             }

@@ -6,9 +6,10 @@ use std::time::SystemTime;
 
 use crate::analysis::planner::{self, Rates, RunInput};
 use crate::analysis::python;
+use crate::analysis::query::Condition;
 use crate::base::ids::{JobId, RunId};
 use crate::base::units::counted;
-use crate::engine::project::Project;
+use crate::engine::project::{Project, Selection};
 use crate::engine::propagate::{self, Preview};
 use crate::engine::replay::isolation;
 use crate::engine::{Error, sources, stored};
@@ -21,13 +22,15 @@ use crate::store::chunks::ChunkStore;
 use crate::store::layout::names;
 
 /// What a user asks to replay.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ReplayRequest {
     pub names: Vec<String>,
     /// `None`: all runs.
     pub runs: Option<Vec<RunId>>,
     /// Iterations of the main loop; `None`: all.
     pub iterations: Option<Iterations>,
+    /// Of these runs and iterations, those that fulfil it.
+    pub condition: Option<Condition>,
     /// Workers; `None`: as many as there are cores.
     pub workers: Option<usize>,
 }
@@ -129,10 +132,14 @@ impl Choice {
 /// # Errors
 /// If a name is logged by no script of the working tree, or the store cannot be read.
 pub fn plan(project: &Project, request: &ReplayRequest) -> Result<ReplayPlan, Error> {
-    let runs = match &request.runs {
+    let mut runs = match &request.runs {
         Some(runs) => runs.clone(),
         None => project.runs()?.into_iter().map(|run| run.id).collect(),
     };
+    let mut chosen = request.condition.as_ref().map(|condition| project.choose(&runs, condition)).transpose()?;
+    if let Some(chosen) = &mut chosen {
+        runs = std::mem::take(&mut chosen.runs);
+    }
     let workers = request.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
     let chunks = ChunkStore::open(project.layout())?;
     let mut plan = ReplayPlan {
@@ -144,10 +151,12 @@ pub fn plan(project: &Project, request: &ReplayRequest) -> Result<ReplayPlan, Er
         makespan_ns: (0, 0),
         isolation: Isolation::default(),
         training_ms: training(project)?,
+        left_out: chosen.as_mut().map(|chosen| std::mem::take(&mut chosen.left_out)).unwrap_or_default(),
     };
     let mut loops = Loops::default();
     for preview in propagate::preview(project, &request.names, &runs)? {
-        let (run_plan, segments) = plan_one(project, request, preview, workers, &chunks, &mut loops)?;
+        let selection = chosen.as_mut().and_then(|chosen| chosen.by_run.remove(&preview.run));
+        let (run_plan, segments) = plan_one(project, request, selection, preview, workers, &chunks, &mut loops)?;
         plan.runs.push(run_plan);
         for mut segment in segments {
             segment.id = u32::try_from(plan.segments.len()).unwrap_or(u32::MAX);
@@ -184,6 +193,7 @@ fn training(project: &Project) -> Result<Vec<(i64, i64)>, Error> {
 fn plan_one(
     project: &Project,
     request: &ReplayRequest,
+    selection: Option<Selection>,
     preview: Preview,
     workers: usize,
     chunks: &ChunkStore,
@@ -241,10 +251,24 @@ fn plan_one(
             return Ok((plan, Vec::new()));
         }
     }
+    let mut outside = (plan.reach.before || plan.reach.after) && request.iterations.is_none();
+    if let Some(selection) = selection {
+        plan.wanted.retain(|at| selection.iterations.contains(at));
+        plan.notes.extend(selection.notes);
+        if let Some(why) = selection.not_outside.filter(|_| outside) {
+            plan.notes.push(format!("left out by --where: what is logged outside the main loop: {why}"));
+            outside = false;
+        }
+        if plan.wanted.is_empty() && !outside {
+            plan.notes.push("--where leaves nothing of what was asked for".into());
+            plan.state = RunPlanState::Complete;
+            return Ok((plan, Vec::new()));
+        }
+    }
     let done = known(project, &plan, &detail)?;
     plan.known = plan.wanted.iter().copied().filter(|at| done.iterations.contains(at)).collect();
     let open: Vec<u64> = plan.wanted.iter().copied().filter(|at| !done.iterations.contains(at)).collect();
-    let outside = (plan.reach.before || plan.reach.after) && request.iterations.is_none() && !done.outside;
+    outside &= !done.outside;
     let checkpoints = readable(project, &detail, chunks)?;
     plan.notes.extend(thinned(project, &plan.run)?);
     let planned = planner::plan_run(&RunInput {

@@ -14,6 +14,8 @@ pub struct Grid {
     pub rows_run: Vec<u32>,
     pub loops: Vec<LoopColumn>,
     pub names: Vec<NameColumn>,
+    /// What a reader should know of a condition that left out rows.
+    pub notes: Vec<String>,
 }
 
 impl Grid {

@@ -25,6 +25,16 @@ pub struct ReplayPlan {
     /// When runs of this project trained, from and to, in milliseconds since 1970: what files were written then, they wrote.
     #[serde(default)]
     pub training_ms: Vec<(i64, i64)>,
+    /// Runs of which a condition left nothing.
+    #[serde(default)]
+    pub left_out: Vec<LeftOutRun>,
+}
+
+/// A run of which a condition left nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOutRun {
+    pub run: RunId,
+    pub why: String,
 }
 
 /// How a replay is kept away from the user's files.

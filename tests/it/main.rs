@@ -39,4 +39,5 @@ mod together;
 mod truth;
 mod tui;
 mod versions;
+mod where_;
 mod whiles;

@@ -167,6 +167,7 @@ impl<'a> Builder<'a> {
             rows_run: Vec::with_capacity(rows),
             loops: loops.collect(),
             names: names.collect(),
+            notes: Vec::new(),
         };
         Self { grid, loop_values }
     }

@@ -3,11 +3,13 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::analysis::pivot::{Awaited, LoopValues, Origin, PivotInput, Place, Series, Trust, pivot};
+use crate::analysis::query::Condition;
 use crate::base::files;
 use crate::base::ids::{JobId, RunId};
 use crate::engine::Error;
 use crate::engine::ingest::printed_columns;
 use crate::engine::project::Project;
+use crate::engine::project::condition::Question;
 use crate::engine::project::current::Current;
 use crate::model::grid::Grid;
 use crate::model::instrument::Reach;
@@ -18,7 +20,7 @@ use crate::store::db::{Db, SegmentRow};
 use crate::store::layout::names;
 
 /// What a grid shows.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct GridQuery {
     /// Columns, in this order.
     pub names: Vec<String>,
@@ -26,28 +28,41 @@ pub struct GridQuery {
     pub runs: Option<Vec<RunId>>,
     /// Further columns of numbers in the lines that the runs printed, under these names; all of them if there are none.
     pub printed: Option<Vec<String>>,
+    /// Rows: those that fulfil it.
+    pub condition: Option<Condition>,
 }
 
 impl Project {
     /// The values of some names over some runs.
     ///
     /// # Errors
-    /// If a name was never logged nor asked for, or the database cannot be read.
+    /// If a name was never logged nor asked for, one of the condition is not known, or the database cannot be read.
     pub fn grid(&self, query: &GridQuery) -> Result<Grid, Error> {
+        let printed: Vec<String> = query.printed.iter().flatten().map(|name| format!("{name} (printed)")).collect();
+        let question = query.condition.as_ref().map(|condition| Question::of(self, condition, &printed)).transpose()?;
+        let mut names = query.names.clone();
+        let read = question.iter().flat_map(Question::logged);
+        names.extend(read.filter(|name| !query.names.contains(name) && !printed.contains(name)).cloned());
+        // Columns that only the condition reads.
+        let hidden = query.names.len()..names.len();
         let segments = self.query(|db| Ok(db.segments()?))?;
-        let current = Current::of(self, &query.names, &segments)?;
+        let current = Current::of(self, &names, &segments)?;
         let mut input = self.query(|db| {
             check_names(db, &segments, &query.names)?;
             let runs = match &query.runs {
                 Some(runs) => runs.clone(),
                 None => db.summaries()?.into_iter().map(|run| run.id).collect(),
             };
-            self.gather(db, runs, query.names.clone(), &segments, &current)
+            self.gather(db, runs, names, &segments, &current)
         })?;
         if let Some(wanted) = &query.printed {
             self.gather_printed(&mut input, wanted)?;
         }
-        Ok(pivot(input))
+        let grid = pivot(input);
+        match question {
+            Some(question) => question.filter(self, grid, hidden),
+            None => Ok(grid),
+        }
     }
 
     /// Adds what the runs printed. Its columns say so: it is text that was rounded, and no log statement.
@@ -73,7 +88,7 @@ impl Project {
         Ok(())
     }
 
-    fn gather(
+    pub(super) fn gather(
         &self,
         db: &Db,
         runs: Vec<RunId>,
@@ -127,7 +142,7 @@ impl Project {
     }
 
     /// The name of a run's main loop.
-    fn main_loop(&self, run: &RunId) -> Option<String> {
+    pub(super) fn main_loop(&self, run: &RunId) -> Option<String> {
         let plan = self.instrumentation(run);
         Some(plan.find(plan.main.as_ref()?)?.name.clone())
     }

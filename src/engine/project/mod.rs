@@ -2,6 +2,7 @@
 //!
 //! Cheap to clone and safe to share; every call blocks, so an interface calls it from a thread of its own.
 
+mod condition;
 mod current;
 mod fsck;
 mod grid;
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub(in crate::engine) use condition::Selection;
 pub use fsck::{FsckReport, Problem};
 pub use grid::GridQuery;
 

@@ -1,5 +1,7 @@
 //! Runs, their columns and their checkpoints.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{OptionalExtension, params};
 
 use super::{Db, DbError, Writing, blob};
@@ -79,6 +81,22 @@ impl Db {
     /// If the database cannot be read.
     pub fn all_names(&self) -> Result<Vec<String>, DbError> {
         self.texts("SELECT DISTINCT name FROM chunk WHERE is_loop = 0 ORDER BY name", [])
+    }
+
+    /// Every loop around a logged value, as a grid names them: inside one of the same name, with a number.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub fn all_loops(&self) -> Result<BTreeSet<String>, DbError> {
+        let mut all = BTreeSet::new();
+        for path in self.texts("SELECT DISTINCT loops FROM chunk WHERE is_loop = 0", [])? {
+            let path: Vec<String> = self.parse(&path)?;
+            for (depth, name) in path.iter().enumerate() {
+                let around = path[..depth].iter().filter(|other| *other == name).count();
+                all.insert(if around == 0 { name.clone() } else { format!("{name}_{}", around + 1) });
+            }
+        }
+        Ok(all)
     }
 
     /// The columns of a name logged by a source (a run, or `job/segment`), one for each path of loops; with `is_loop`

@@ -188,6 +188,7 @@ pub(crate) fn plan() -> ReplayPlan {
     };
     ReplayPlan {
         training_ms: Vec::new(),
+        left_out: Vec::new(),
         job: "000000000a".parse().expect("an id"),
         names: vec!["norm".into()],
         workers: 2,

@@ -35,7 +35,8 @@ fn resolved(wanted: PlanRequest) -> Result<ReplayRequest, String> {
         [one] => Some(one.parse::<Iterations>().map_err(|error| error.to_string())?),
         _ => return Err("iterations of one loop only: epoch=0,4".into()),
     };
-    Ok(ReplayRequest { names: wanted.names, runs: wanted.runs, iterations, workers: Some(wanted.workers) })
+    let workers = Some(wanted.workers);
+    Ok(ReplayRequest { names: wanted.names, runs: wanted.runs, iterations, condition: None, workers })
 }
 
 /// Every hindsight log statement of the working tree, placed into two versions.

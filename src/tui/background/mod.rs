@@ -120,7 +120,7 @@ fn perform(project: &Project, request: Request, outdated: &dyn Fn() -> bool) -> 
             Ok(Answer::Highlight { file, colours: Arc::new(colours) })
         }
         Request::Grid { names, runs } => {
-            let grid = project.grid(&GridQuery { names, runs, printed: None }).map_err(told)?;
+            let grid = project.grid(&GridQuery { names, runs, ..GridQuery::default() }).map_err(told)?;
             Ok(Answer::Grid(Arc::new(grid)))
         }
         Request::Arrange { grid, arrangement } => Ok(Answer::Arranged(table::arrange(&grid, &arrangement))),

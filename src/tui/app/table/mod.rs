@@ -297,6 +297,7 @@ pub fn selection(grid: &Grid, order: Option<&Arc<Vec<u32>>>, columns: &[Column])
         names: names
             .map(|n| NameColumn { name: n.name.clone(), cells: rows.iter().map(|row| n.cells[*row].clone()).collect() })
             .collect(),
+        notes: grid.notes.clone(),
     }
 }
 

@@ -32,6 +32,7 @@ pub(crate) fn small() -> Grid {
                 ],
             },
         ],
+        notes: Vec::new(),
     }
 }
 
