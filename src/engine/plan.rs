@@ -15,7 +15,7 @@ use crate::engine::replay::isolation;
 use crate::engine::{Error, sources, stored};
 use crate::model::instrument::{InstrumentationPlan, Reach};
 use crate::model::job::SegmentState;
-use crate::model::plan::{Isolation, ReplayPlan, RunPlan, RunPlanState, Segment};
+use crate::model::plan::{Isolation, ReplayPlan, RunPlan, RunPlanState, Segment, Stop};
 use crate::model::probe::PlacementStatus;
 use crate::model::run::{Checkpoint, RunDetail, RunStatus, RunSummary};
 use crate::store::chunks::ChunkStore;
@@ -265,7 +265,8 @@ fn plan_one(
             return Ok((plan, Vec::new()));
         }
     }
-    let done = known(project, &plan, &detail)?;
+    let ended = ended_by_itself(&detail.summary);
+    let done = known(project, &plan, plan.reach.after && ended)?;
     plan.known = plan.wanted.iter().copied().filter(|at| done.iterations.contains(at)).collect();
     let open: Vec<u64> = plan.wanted.iter().copied().filter(|at| !done.iterations.contains(at)).collect();
     outside &= !done.outside;
@@ -277,7 +278,7 @@ fn plan_one(
         reach: &plan.reach,
         checkpoints: &checkpoints,
         timings: &detail.timings,
-        ended: ended_by_itself(&detail.summary),
+        ended,
         wanted: &open,
         outside,
         workers,
@@ -337,7 +338,8 @@ struct Known {
     outside: bool,
 }
 
-fn known(project: &Project, plan: &RunPlan, detail: &RunDetail) -> Result<Known, Error> {
+/// `after` says whether what comes after the main loop is to be known too.
+fn known(project: &Project, plan: &RunPlan, after: bool) -> Result<Known, Error> {
     let mut known = Known::default();
     for segment in project.segments_of(&plan.run)? {
         let same = segment.probe_hash == plan.probe_hash;
@@ -347,9 +349,8 @@ fn known(project: &Project, plan: &RunPlan, detail: &RunDetail) -> Result<Known,
             continue;
         }
         known.iterations.extend(&segment.wanted);
-        let last = detail.timings.iterations.len() as u64;
-        // A segment without iterations, or one that ran on to the end, has filled what lies outside the loop.
-        known.outside |= segment.wanted.is_empty() || segment.wanted.last().is_some_and(|at| at + 1 >= last);
+        // Every segment executes what comes before the loop; what comes after it only one that ran on to the end.
+        known.outside |= segment.status.stop == Stop::AtEnd || !after;
     }
     Ok(known)
 }

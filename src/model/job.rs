@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::ids::{JobId, RunId};
 use crate::base::units::counted;
-use crate::model::plan::{Isolation, ReplayPlan, Segment};
+use crate::model::plan::{Isolation, ReplayPlan, Segment, Stop};
 use crate::model::position::Position;
 use crate::model::value::Value;
 use crate::model::verdict::Verdict;
@@ -141,6 +141,8 @@ pub struct SegmentStatus {
     /// First and last iteration executed.
     pub span: Option<(u64, u64)>,
     pub steps: u64,
+    #[serde(default)]
+    pub stop: Stop,
     pub state: SegmentState,
     pub started_ms: Option<i64>,
     pub ended_ms: Option<i64>,
@@ -160,6 +162,7 @@ impl SegmentStatus {
             state: SegmentState::Queued,
             started_ms: None,
             ended_ms: None,
+            stop: segment.stop,
             estimated_ns: segment.cost.total_ns(),
             isolation: plan.isolation.clone(),
         }

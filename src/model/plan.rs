@@ -141,12 +141,13 @@ pub struct ExpectedState {
 }
 
 /// Where a segment's process ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stop {
     /// On entering the main loop.
     AtMainLoop,
     /// After the last step.
+    #[default]
     AfterLastStep,
     /// When the script ends.
     AtEnd,

@@ -339,3 +339,33 @@ for epoch in afterlog.loop("epoch", range(2)):
     let here = values(&project, &["here"]);
     assert!(here.iter().all(|line| line.contains("true, false")), "the version's own files, no later ones: {here:?}");
 }
+
+#[test]
+fn what_comes_after_the_loop_is_still_missing_when_the_last_iteration_is_known() {
+    let script = "\
+import random
+random.seed(0)
+w = 0.0
+for epoch in range(4):
+    for step in range(50):
+        w += random.random()
+    print('w', w)
+print('end', w)
+";
+    let project = TestProject::git();
+    project.write("train.py", script);
+    project.afterlog(&["run", "--checkpoints", "all", "train.py"]).ok();
+    let log = "afterlog.log('p', w)\n";
+    let with_statements = format!("import afterlog\n{script}{log}")
+        .replace("w = 0.0\n", &format!("w = 0.0\n{log}"))
+        .replace("print('w', w)\n", &format!("print('w', w)\n    {log}"));
+    project.write("train.py", &with_statements);
+    project.afterlog(&["replay", "p", "--iters", "last", "--yes"]).ok();
+    project.afterlog(&["replay", "p", "--yes"]).ok();
+    let replayed = crate::truth::values(&project, &["p"]);
+    assert!(project.afterlog(&["replay", "p", "--yes"]).ok().contains("Nothing to replay"));
+    let full = TestProject::git();
+    full.write("train.py", &with_statements);
+    full.afterlog(&["run", "train.py"]).ok();
+    assert_eq!(replayed, crate::truth::values(&full, &["p"]));
+}

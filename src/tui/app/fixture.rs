@@ -212,6 +212,7 @@ pub(crate) fn job(active: bool) -> JobStatus {
         state,
         started_ms: (number < 3).then_some(NOW - 4000),
         ended_ms: (number == 0).then_some(NOW - 1000),
+        stop: Default::default(),
         estimated_ns: 9_000_000_000,
         isolation: Default::default(),
     };
