@@ -2,9 +2,9 @@
 import gc
 import time
 
-#: Looking at the state and copying it may stall the training thread for this share of the time. What else recording costs
-#: (calls of the runtime, the recorder at work beside the training) makes up the rest of one per cent.
-_TOLERANCE = 0.006
+#: Looking at the state and copying it may stall the training thread for this share of the time. Training pays about as much
+#: again afterwards, since what it had in the caches is gone; the runtime's calls and threads make up the rest of one per cent.
+_TOLERANCE = 0.003
 #: Bytes a nanosecond that are copied, before it was measured: into memory that is touched for the first time.
 _FIRST_RATE = 1.5
 #: From so many bytes on the time that they took says how fast copying is.

@@ -44,7 +44,6 @@ class Journal:
         self._queue = deque()
         self._lock = threading.Lock()
         self._file_lock = threading.Lock()
-        self._wake = threading.Event()
         #: When the write that is under way began.
         self._writing = None
         self._start_ns = time.monotonic_ns()
@@ -180,7 +179,7 @@ class Journal:
 
     def _run(self):
         while True:
-            self._wake.wait(_FLUSH_SECONDS)
+            time.sleep(_FLUSH_SECONDS)
             try:
                 for chore in list(self.chores):
                     try:
