@@ -13,6 +13,7 @@ mod fits;
 mod history;
 mod insert;
 mod kept;
+mod mutation;
 mod reach;
 mod rename;
 mod scope;
