@@ -38,7 +38,7 @@ impl Work<'_, '_> {
         let reader = if tree.contains(self.statement, id) { Some(self.statement) } else { tree.statement_of(id) };
         let Some(place) = reader.and_then(|reader| tree.place(reader)) else { return };
         self.check_sum(path, theirs, place);
-        self.check_calls(path, theirs);
+        self.check_calls(path, theirs, id);
         let theirs = Reading { path: theirs, place: (self.point.block, self.point.index) };
         match self.session.another_value(Reading { path, place }, theirs) {
             Some(Difference::Certain(reason)) => self.adapted.others.push(reason),

@@ -14,8 +14,13 @@ type Calls<'t> = Vec<(&'t str, NodeId)>;
 impl Work<'_, '_> {
     /// Notes a method that is called on what the statement reads, or on what that belongs to, before the statement in the
     /// source and only after it in the target, or the other way round.
-    pub(super) fn check_calls(&mut self, path: &str, theirs: &str) {
+    pub(super) fn check_calls(&mut self, path: &str, theirs: &str, reader: NodeId) {
         let (ours, there) = (&self.session.source.tree, &self.session.target.tree);
+        let base = path.split('.').next().unwrap_or(path);
+        let is_import = |id: &NodeId| ours.statement_of(*id).is_some_and(|id| ours.node(id).kind == Kind::Import);
+        if ours.binders(base).iter().any(is_import) {
+            return;
+        }
         let block = there.node(self.point.block);
         let place = block.children.get(self.point.index).copied().unwrap_or(block.end);
         let (mut path, mut theirs, mut attribute) = (path, theirs, None);
@@ -30,7 +35,8 @@ impl Work<'_, '_> {
                 _ => !PURE.contains(&method) && !HARMLESS.contains(&method),
             };
             let mut was = calls(ours, ours.scope(self.unit), path);
-            was.retain(|(method, id)| !ours.contains(self.unit, *id) && changes(ours, path, method));
+            // Not the call that the statement itself makes.
+            was.retain(|(method, id)| !ours.contains(*id, reader) && changes(ours, path, method));
             let mut is = calls(there, there.scope(self.point.block), theirs);
             is.retain(|(method, _)| changes(there, theirs, method));
             let is_before = |list: &Calls<'_>, method: &str, place: NodeId| {
@@ -38,7 +44,7 @@ impl Work<'_, '_> {
             };
             let moved = is.iter().find_map(|(method, id)| {
                 let known = was.iter().any(|(name, _)| name == method);
-                let (before, now) = (is_before(&was, method, self.unit), is_before(&is, method, place));
+                let (before, now) = (is_before(&was, method, reader), is_before(&is, method, place));
                 (known && before != now).then_some((*method, *id, before))
             });
             if let Some((method, id, before)) = moved {
@@ -47,6 +53,20 @@ impl Work<'_, '_> {
                 self.adapted.others.push(format!(
                     "`{theirs}.{method}(…)` is called {was} the statement in the source, {is} it in the target, at line {line}"
                 ));
+                return;
+            }
+            // What the target alone does to the object next to the place may have to come first.
+            let gap = block.children.iter().skip(self.point.index);
+            let gap: Vec<NodeId> = gap.copied().take_while(|id| self.session.matching.source(*id).is_none()).collect();
+            let new = is.iter().find(|(method, id)| {
+                let known = was.iter().any(|(name, _)| name == method);
+                !known && there.statement_of(*id).is_some_and(|statement| gap.contains(&statement))
+            });
+            if let Some((method, id)) = new {
+                let line = self.session.target.lines.line(there.node(*id).range.start);
+                let doubt =
+                    format!("`{theirs}.{method}(…)`, which the source does not call, comes after it, at line {line}");
+                self.adapted.doubts.push(doubt);
                 return;
             }
             match (path.rsplit_once('.'), theirs.rsplit_once('.')) {
