@@ -54,6 +54,9 @@ pub enum Command {
     Fsck(crate::cli::fsck::FsckArgs),
     Rebuild(crate::cli::rebuild::RebuildArgs),
     InstallRuntime(crate::cli::install_runtime::InstallArgs),
+    Config(crate::cli::config::ConfigArgs),
+    Completions(crate::cli::completions::CompletionsArgs),
+    Man(crate::cli::man::ManArgs),
 }
 
 /// How a listing is written.

@@ -6,6 +6,8 @@
 
 pub mod args;
 mod checkpoint;
+mod completions;
+mod config;
 mod demo;
 mod diff;
 mod du;
@@ -16,6 +18,7 @@ mod gc;
 mod grid;
 mod install_runtime;
 mod interface;
+mod man;
 pub mod output;
 mod probe;
 mod propagate;
@@ -40,6 +43,9 @@ use crate::engine::project::Project;
 
 /// Parses the process's arguments, runs the command, tells an error and returns the exit code.
 pub fn main() -> ExitCode {
+    if let Some(code) = completions::answer() {
+        return code;
+    }
     let matches = Args::command().try_get_matches();
     let parsed = matches.and_then(|matches| Ok((Args::from_arg_matches(&matches)?, words(&matches))));
     let (args, command) = match parsed {
@@ -97,6 +103,9 @@ fn dispatch(command: Command, plain: bool, output: &mut Output) -> Result<ExitCo
         Command::Gc(args) => gc::run(&args, output),
         Command::Fsck(args) => fsck::run(&args, output),
         Command::Rebuild(args) => rebuild::run(&args, output),
+        Command::Config(args) => config::run(&args, output),
+        Command::Completions(args) => completions::run(&args, output),
+        Command::Man(args) => man::run(&args, output),
     }
 }
 

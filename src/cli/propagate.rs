@@ -8,6 +8,7 @@ use clap::ValueEnum;
 
 use crate::analysis::propagate::{propagate, propagate_missing, starts_statement};
 use crate::base::encoding::{Encoding, decode, encode};
+use crate::base::similar::distance;
 use crate::base::files::{read, write_atomic};
 use crate::cli::error::{DIVERGED, Error};
 use crate::cli::output::Output;
@@ -122,19 +123,4 @@ fn near(path: &Path) -> Option<PathBuf> {
     let names = std::fs::read_dir(folder).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let ranked = names.map(|name| (distance(wanted, &name), name)).min()?;
     (ranked.0 <= wanted.len() / 3).then(|| folder.strip_prefix(".").unwrap_or(folder).join(ranked.1))
-}
-
-/// Letters to be inserted, removed or replaced (Levenshtein 1966). O(n·m) time, O(m) space.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut corner = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.iter().enumerate() {
-            let replaced = corner + usize::from(x != *y);
-            corner = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(corner + 1);
-        }
-    }
-    row.last().copied().unwrap_or(0)
 }

@@ -17,6 +17,7 @@ pub mod record;
 pub mod replay;
 pub mod retention;
 pub mod runtime;
+pub mod settings;
 pub mod sources;
 pub mod spawn;
 pub mod stored;

@@ -1,9 +1,11 @@
-//! Keys as data: one table feeds dispatch, help and the palette.
+//! Keys as data: one table feeds dispatch, help, palette and the settings file. [`crate::tui::keymap`] has the user's
+//! changes to it.
 
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use serde::{Deserialize, Serialize};
 
-/// Everything a key or the palette can ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// Everything a key or the palette can ask for. In settings the names are written as `next-panel`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Command {
     ShowTimeline,
     ShowDiff,
@@ -67,7 +69,8 @@ pub enum Command {
 }
 
 /// Where a binding holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Context {
     Everywhere,
     Timeline,
@@ -170,15 +173,6 @@ pub const BINDINGS: &[Binding] = &[
     bind(Context::Everywhere, Command::Quit, &["Ctrl-c"], "quit", ""),
 ];
 
-/// The command bound to a key in a context.
-pub fn command(context: Context, key: KeyEvent) -> Option<Command> {
-    let name = name(key)?;
-    let bound_in = |wanted: Context| {
-        BINDINGS.iter().find(|b| b.context == wanted && b.keys.contains(&name.as_str())).map(|b| b.command)
-    };
-    bound_in(context).or_else(|| bound_in(Context::Everywhere))
-}
-
 /// Bindings that hold in a context, its own first.
 pub fn bindings(context: Context) -> impl Iterator<Item = &'static Binding> {
     let own = BINDINGS.iter().filter(move |b| b.context == context);
@@ -186,39 +180,12 @@ pub fn bindings(context: Context) -> impl Iterator<Item = &'static Binding> {
     own.chain(general)
 }
 
-/// A key as the table spells it.
-fn name(key: KeyEvent) -> Option<String> {
-    let control = key.modifiers.contains(KeyModifiers::CONTROL);
-    if key.modifiers.contains(KeyModifiers::ALT) {
-        return None;
-    }
-    let base = match key.code {
-        KeyCode::Char(' ') => "Space".to_owned(),
-        KeyCode::Char(c) if control => return Some(format!("Ctrl-{}", c.to_ascii_lowercase())),
-        KeyCode::Char(c) => c.to_string(),
-        KeyCode::F(n) => format!("F{n}"),
-        KeyCode::Enter => "Enter".into(),
-        KeyCode::Esc => "Esc".into(),
-        KeyCode::Tab => "Tab".into(),
-        KeyCode::BackTab => "BackTab".into(),
-        KeyCode::Up => "Up".into(),
-        KeyCode::Down => "Down".into(),
-        KeyCode::Left => "Left".into(),
-        KeyCode::Right => "Right".into(),
-        KeyCode::Home => "Home".into(),
-        KeyCode::End => "End".into(),
-        KeyCode::PageUp => "PageUp".into(),
-        KeyCode::PageDown => "PageDown".into(),
-        _ => return None,
-    };
-    Some(base)
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::tui::keymap::is_key;
 
     #[test]
     fn no_key_means_two_things_in_one_context() {
@@ -231,14 +198,13 @@ mod tests {
     }
 
     #[test]
-    fn a_panel_s_own_keys_win_over_the_general_ones() {
-        let key = |c| KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE);
-        assert_eq!(command(Context::Diff, key('J')), Some(Command::NextFile));
-        assert_eq!(command(Context::Timeline, key('J')), None);
-        assert_eq!(command(Context::Results, key('j')), Some(Command::Down));
-        assert_eq!(
-            command(Context::Results, KeyEvent::new(KeyCode::Char('s'), KeyModifiers::CONTROL)),
-            Some(Command::Export)
-        );
+    fn a_command_has_one_row_in_a_context_and_keys_are_spelled_as_they_arrive() {
+        let mut seen = HashSet::new();
+        for binding in BINDINGS {
+            assert!(seen.insert((binding.context, binding.command)), "{:?} twice", binding.command);
+            for key in binding.keys {
+                assert!(is_key(key), "{key}");
+            }
+        }
     }
 }

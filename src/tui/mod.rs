@@ -8,7 +8,9 @@ pub mod app;
 pub mod background;
 pub mod event;
 pub mod highlight;
+pub mod keymap;
 pub mod keys;
+pub mod settings;
 pub mod terminal;
 pub mod text;
 pub mod theme;
@@ -30,13 +32,10 @@ use crate::engine::project::Project;
 use crate::tui::app::{App, Place};
 use crate::tui::background::Background;
 use crate::tui::event::{Effect, Event};
+use crate::tui::settings::{Problem, Settings};
 use crate::tui::terminal::{Screen, give_back};
-use crate::tui::theme::{ASCII, Theme, UNICODE, background_of, depth_of};
 use crate::tui::views::Look;
 
-/// Frames are at least this far apart, here and over ssh.
-const FRAME: Duration = Duration::from_millis(16);
-const REMOTE_FRAME: Duration = Duration::from_millis(33);
 /// Within this time of a signal, crossterm has noticed it too.
 const A_RESIZE: Duration = Duration::from_millis(20);
 
@@ -84,9 +83,13 @@ pub fn run(project: Option<Project>, options: &Options) -> Result<Ending, TuiErr
     let (resized, resizes) = UnixStream::pair().map_err(TuiError::Terminal)?;
     watch_signals(&wakes, resized).map_err(TuiError::Terminal)?;
     restore_on_panic();
-    let screen = Screen::take(true).map_err(TuiError::Terminal)?;
+    let (mut settings, problems) = Settings::load(project.as_ref().map(|p| p.layout().config()).as_deref());
+    settings.plain |= options.plain;
+    let screen = Screen::take(settings.mouse).map_err(TuiError::Terminal)?;
     read_input(wakes.clone(), resizes);
-    Session::new(project, options, screen, wakes, woken).run().map_err(TuiError::Terminal)
+    let mut session = Session::new(project, settings, screen, wakes, woken);
+    session.tell(&problems);
+    session.run().map_err(TuiError::Terminal)
 }
 
 /// A panic of this thread gives the terminal back before it is told. One in the background is caught and shown as a
@@ -177,14 +180,12 @@ struct Session {
 impl Session {
     fn new(
         project: Option<Project>,
-        options: &Options,
+        settings: Settings,
         screen: Screen,
         wakes: Sender<Wake>,
         woken: Receiver<Wake>,
     ) -> Self {
-        let variable = |name: &str| std::env::var(name).ok();
-        let theme = Theme::bundled(background_of(variable), depth_of(variable));
-        let look = Look { theme, glyphs: if options.plain { ASCII } else { UNICODE } };
+        let look = Look { theme: settings.theme(|name| std::env::var(name).ok()), glyphs: settings.glyphs() };
         let place = project.as_ref().map_or(Place::Nothing, |project| {
             let name = project.root().file_name().map(|name| name.to_string_lossy().into_owned());
             Place::Project(name.unwrap_or_else(|| "/".into()))
@@ -193,8 +194,20 @@ impl Session {
         let size = crossterm::terminal::size().unwrap_or((80, 24));
         let background = project.map(|project| Background::new(project, forward(wakes)));
         let remote = ["SSH_TTY", "SSH_CONNECTION"].iter().any(|name| std::env::var_os(name).is_some());
-        let frame = if remote { REMOTE_FRAME } else { FRAME };
-        Self { app: App::new(size, place, workers), look, screen, background, woken, frame }
+        let frame = if remote { settings.remote_frame } else { settings.frame };
+        let mut app = App::new(size, place, workers);
+        app.keys = settings.keys;
+        Self { app, look, screen, background, woken, frame }
+    }
+
+    /// Says what is wrong with the settings, as far as one line goes.
+    fn tell(&mut self, problems: &[Problem]) {
+        let more = match problems.len() {
+            0 => return,
+            1 => String::new(),
+            n => format!(" (and {} more: afterlog config)", n - 1),
+        };
+        self.app.complain(format!("settings: {}{more}", problems[0]));
     }
 
     fn run(mut self) -> io::Result<Ending> {

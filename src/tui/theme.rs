@@ -6,7 +6,8 @@
 use std::collections::HashMap;
 
 use ratatui::style::{Color, Modifier, Style};
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 const DARK: &str = include_str!("../../assets/themes/dark.toml");
 const LIGHT: &str = include_str!("../../assets/themes/light.toml");
@@ -69,39 +70,49 @@ pub struct Theme {
     styles: HashMap<Role, Style>,
 }
 
+/// What a theme file says.
+pub type Looks = HashMap<Role, RoleLook>;
+
 /// A role as written in a theme file.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Look {
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RoleLook {
     /// `#rrggbb`.
-    fg: Option<String>,
-    bg: Option<String>,
+    #[serde(deserialize_with = "colour")]
+    fg: Option<Color>,
+    #[serde(deserialize_with = "colour")]
+    bg: Option<Color>,
     /// One of the sixteen, by name.
-    ansi: Option<String>,
-    ansi_bg: Option<String>,
-    #[serde(default)]
+    #[serde(deserialize_with = "colour")]
+    ansi: Option<Color>,
+    #[serde(deserialize_with = "colour")]
+    ansi_bg: Option<Color>,
     bold: bool,
-    #[serde(default)]
     dim: bool,
-    #[serde(default)]
     underline: bool,
-    #[serde(default)]
     reverse: bool,
     /// Reversed only where there is no colour.
-    #[serde(default)]
     mono_reverse: bool,
+}
+
+/// The text of the bundled theme for a background.
+pub fn bundled(background: Background) -> &'static str {
+    match background {
+        Background::Dark => DARK,
+        Background::Light => LIGHT,
+    }
 }
 
 impl Theme {
     /// The bundled theme for a background, at a depth.
     pub fn bundled(background: Background, depth: Depth) -> Self {
-        let text = match background {
-            Background::Dark => DARK,
-            Background::Light => LIGHT,
-        };
         // The bundled files are checked by a test; a broken one leaves plain text.
-        let looks: HashMap<Role, Look> = toml::from_str(text).unwrap_or_default();
-        Self { styles: looks.into_iter().map(|(role, look)| (role, look.at(depth))).collect() }
+        Self::new(&toml::from_str(bundled(background)).unwrap_or_default(), depth)
+    }
+
+    /// A theme at a depth.
+    pub fn new(looks: &Looks, depth: Depth) -> Self {
+        Self { styles: looks.iter().map(|(role, look)| (*role, look.at(depth))).collect() }
     }
 
     /// How a role looks.
@@ -110,13 +121,13 @@ impl Theme {
     }
 }
 
-impl Look {
+impl RoleLook {
     fn at(&self, depth: Depth) -> Style {
         let mut style = Style::new();
         let (fg, bg) = match depth {
-            Depth::True => (color(&self.fg), color(&self.bg)),
-            Depth::Indexed => (color(&self.fg).map(nearest_indexed), color(&self.bg).map(nearest_indexed)),
-            Depth::Sixteen => (color(&self.ansi), color(&self.ansi_bg)),
+            Depth::True => (self.fg, self.bg),
+            Depth::Indexed => (self.fg.map(nearest_indexed), self.bg.map(nearest_indexed)),
+            Depth::Sixteen => (self.ansi, self.ansi_bg),
             Depth::Mono => (None, None),
         };
         style.fg = fg;
@@ -136,8 +147,10 @@ impl Look {
     }
 }
 
-fn color(text: &Option<String>) -> Option<Color> {
-    text.as_deref().and_then(|text| text.parse().ok())
+fn colour<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Color>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let parsed = text.parse().map_err(|_| D::Error::custom(format!("'{text}' is no colour: #rrggbb, or a name as red")));
+    parsed.map(Some)
 }
 
 /// The closest of the 6×6×6 cube and the grey ramp.
@@ -289,7 +302,7 @@ mod tests {
     #[test]
     fn every_bundled_theme_parses_and_gives_every_role_a_look() {
         for text in [DARK, LIGHT] {
-            let looks: HashMap<Role, Look> = toml::from_str(text).expect("a theme");
+            let looks: Looks = toml::from_str(text).expect("a theme");
             assert_eq!(looks.len(), 30, "one entry a role");
         }
     }

@@ -6,6 +6,7 @@ use crate::analysis::pivot::{Awaited, LoopValues, Origin, PivotInput, Place, Ser
 use crate::analysis::query::Condition;
 use crate::base::files;
 use crate::base::ids::{JobId, RunId};
+use crate::base::similar::distance;
 use crate::engine::Error;
 use crate::engine::ingest::printed_columns;
 use crate::engine::project::Project;
@@ -206,36 +207,19 @@ fn check_names(db: &Db, segments: &[SegmentRow], names: &[String]) -> Result<(),
 pub(super) fn similar(name: &str, known: &BTreeSet<String>) -> Vec<String> {
     let mut near: Vec<(usize, &String)> = known
         .iter()
-        .map(|other| (edits(&name.to_lowercase(), &other.to_lowercase()), other))
-        .filter(|(distance, other)| *distance <= 1 + name.chars().count().min(other.chars().count()) / 3)
+        .map(|other| (distance(&name.to_lowercase(), &other.to_lowercase()), other))
+        .filter(|(edits, other)| *edits <= 1 + name.chars().count().min(other.chars().count()) / 3)
         .collect();
     near.sort();
     near.into_iter().take(3).map(|(_, other)| other.clone()).collect()
 }
 
-/// Levenshtein's distance: quadratic in time, linear in space.
-fn edits(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{edits, similar};
+    use super::similar;
 
     #[test]
     fn close_names_are_suggested() {
-        assert_eq!(edits("kitten", "sitting"), 3);
         let known = ["loss", "val_loss", "accuracy"].map(str::to_owned).into();
         assert_eq!(similar("los", &known), ["loss"]);
         assert_eq!(similar("acuracy", &known), ["accuracy"]);

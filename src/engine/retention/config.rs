@@ -1,19 +1,22 @@
-//! The user's settings: `config.toml` in the project's store, written by hand, never by this program.
+//! What the settings say about room.
 
 use serde::Deserialize;
 
 use crate::base::files;
 use crate::base::units::parse_bytes;
-use crate::engine::Error;
+use crate::engine::{Error, settings};
 use crate::store::layout::Layout;
 
 /// Without a budget checkpoints may take this part of the disk space that there would be without them.
 const DEFAULT_PART: u64 = 2;
 
+/// The settings of the interface stand in the same file.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 struct Config {
     budget: Option<String>,
+    #[serde(flatten)]
+    others: toml::Table,
 }
 
 /// The bytes that all checkpoints of the project may take; `None` without a limit. `taken` are the bytes that they take now.
@@ -28,6 +31,9 @@ pub(super) fn budget(layout: &Layout, taken: u64) -> Result<Option<u64>, Error> 
     } else {
         Config::default()
     };
+    if let Some(unknown) = config.others.keys().find(|name| settings::SETTINGS.iter().all(|s| s.name != **name)) {
+        return Err(Error::BadFile { path, what: settings::unknown(unknown) });
+    }
     match config.budget.as_deref() {
         None => Ok(free_bytes(layout).map(|free| (free + taken) / DEFAULT_PART)),
         Some("none") => Ok(None),

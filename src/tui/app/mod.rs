@@ -22,7 +22,8 @@ use crate::tui::app::replay::Replay;
 use crate::tui::app::results::Results;
 use crate::tui::app::timeline::Timeline;
 use crate::tui::event::{Answer, Ask, Effect, Event, Request, SLOTS, Slot, Survey};
-use crate::tui::keys::{self, Command, Context};
+use crate::tui::keymap::Keymap;
+use crate::tui::keys::{Command, Context};
 
 /// The four panels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +94,7 @@ pub struct App {
     pub now_ms: i64,
     /// Whether the first survey is there.
     pub surveyed: bool,
+    pub keys: Keymap,
     pub timeline: Timeline,
     pub diff: Diff,
     pub results: Results,
@@ -112,6 +114,7 @@ impl App {
             notice: None,
             now_ms: 0,
             surveyed: false,
+            keys: Keymap::default(),
             timeline: Timeline::default(),
             diff: Diff::default(),
             results: Results::default(),
@@ -193,7 +196,7 @@ impl App {
         if let Some(overlay) = self.overlay.take() {
             return self.overlay_key(overlay, key);
         }
-        match keys::command(self.panel.context(), key) {
+        match self.keys.command(self.panel.context(), key) {
             Some(command) => self.command(command),
             None => Vec::new(),
         }

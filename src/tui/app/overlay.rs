@@ -216,7 +216,7 @@ impl App {
 
     /// Overlays that are read or chosen from: movements move, Enter chooses, `q` closes.
     fn reading_key(&mut self, mut overlay: Overlay, key: KeyEvent) -> Vec<Effect> {
-        let command = keys::command(self.panel.context(), key);
+        let command = self.keys.command(self.panel.context(), key);
         let height = self.overlay_height();
         match (&mut overlay, command) {
             (_, Some(Command::Leave)) => return Vec::new(),

@@ -206,9 +206,8 @@ fn footer(app: &App, pen: &mut Pen<'_>, line: Rect) {
         return;
     }
     let mut at = x + 1;
-    for binding in keys::bindings(app.panel.context()).filter(|b| !b.hint.is_empty()) {
-        let (key, what) = binding.hint.split_once('|').unwrap_or((binding.keys[0], binding.hint));
-        let needed = u16::try_from(key.len() + what.len() + 3).unwrap_or(width);
+    for (key, what) in keys::bindings(app.panel.context()).filter_map(|binding| app.keys.hint(binding)) {
+        let needed = u16::try_from(text::width(key) + what.len() + 3).unwrap_or(width);
         if at + needed > line.right() {
             break;
         }

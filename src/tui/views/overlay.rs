@@ -7,6 +7,7 @@ use crate::tui::app::App;
 use crate::tui::app::list::LineEdit;
 use crate::tui::app::overlay::{Overlay, matching};
 use crate::tui::app::table::{Column, Statistics, text as cell_text, title};
+use crate::tui::keymap::Keymap;
 use crate::tui::keys::{self, Binding};
 use crate::tui::text;
 use crate::tui::theme::Role;
@@ -24,7 +25,7 @@ pub(super) fn draw(app: &App, overlay: &Overlay, pen: &mut Pen<'_>) {
         // Drawn in the footer, so that the list stays visible.
         Overlay::Prompt { .. } => {}
         Overlay::Help { offset } => {
-            let own = keys::bindings(app.panel.context()).map(|b| (key_line(b), Role::Text));
+            let own = keys::bindings(app.panel.context()).map(|b| (key_line(&app.keys, b), Role::Text));
             lines(app, pen, &format!("keys in {}", app.panel.title()), own.collect(), *offset);
         }
         Overlay::Palette { input, cursor } => {
@@ -34,7 +35,7 @@ pub(super) fn draw(app: &App, overlay: &Overlay, pen: &mut Pen<'_>) {
             let rows = found.iter().enumerate().skip(cursor.offset);
             for (y, (position, binding)) in (area.y + 1..area.bottom()).zip(rows) {
                 let role = if position == cursor.selected { Role::Selected } else { Role::Text };
-                pen.put(area.x, y, area.width, &key_line(binding), role);
+                pen.put(area.x, y, area.width, &key_line(&app.keys, binding), role);
             }
         }
         Overlay::Placement { placement, offset } => {
@@ -76,8 +77,8 @@ pub(super) fn draw(app: &App, overlay: &Overlay, pen: &mut Pen<'_>) {
     }
 }
 
-fn key_line(binding: &Binding) -> String {
-    format!("{:<16} {}", binding.keys.join(" "), binding.what)
+fn key_line(keymap: &Keymap, binding: &Binding) -> String {
+    format!("{:<16} {}", keymap.keys(binding).join(" "), binding.what)
 }
 
 /// A box with a title, for so many lines as far as there is room; gives what is inside.
