@@ -5,5 +5,5 @@
 pub mod encoding;
 pub mod files;
 pub mod ids;
-pub mod similar;
+pub mod likeness;
 pub mod units;

@@ -8,8 +8,8 @@ use clap::ValueEnum;
 
 use crate::analysis::propagate::{propagate, propagate_missing, starts_statement};
 use crate::base::encoding::{Encoding, decode, encode};
-use crate::base::similar::distance;
 use crate::base::files::{read, write_atomic};
+use crate::base::likeness::distance;
 use crate::cli::error::{DIVERGED, Error};
 use crate::cli::output::Output;
 use crate::model::probe::{Placement, PlacementStatus, Propagation};

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use crate::base::similar::nearest;
+use crate::base::likeness::nearest;
 
 /// A setting at the top level.
 #[derive(Debug, Clone, Copy)]
@@ -45,11 +45,19 @@ pub const SETTINGS: [Setting; 10] = [
         "How many the terminal shows: \"true\", \"256\", \"16\", \"none\", or \"auto\" (what NO_COLOR, COLORTERM and TERM say).",
     ),
     setting("glyphs", "\"unicode\"", "\"unicode\", or \"plain\" for signs of ASCII only, as --plain does."),
-    setting("mouse", "true", "Whether the mouse is the interface's; false leaves it to the terminal, for selecting text."),
+    setting(
+        "mouse",
+        "true",
+        "Whether the mouse is the interface's; false leaves it to the terminal, for selecting text.",
+    ),
     setting("frame-ms", "16", "Milliseconds between two frames, at least."),
     setting("frame-ms-ssh", "33", "The same over ssh."),
     setting("roles", "", "How single roles look, whatever the theme says of them."),
-    setting("keys", "", "Keys, by panel and command. What is written here replaces a command's keys; [] takes them away."),
+    setting(
+        "keys",
+        "",
+        "Keys, by panel and command. What is written here replaces a command's keys; [] takes them away.",
+    ),
 ];
 
 /// What to say of a name that is no setting.

@@ -202,12 +202,10 @@ impl Session {
 
     /// Says what is wrong with the settings, as far as one line goes.
     fn tell(&mut self, problems: &[Problem]) {
-        let more = match problems.len() {
-            0 => return,
-            1 => String::new(),
-            n => format!(" (and {} more: afterlog config)", n - 1),
-        };
-        self.app.complain(format!("settings: {}{more}", problems[0]));
+        let Some(first) = problems.first() else { return };
+        let more =
+            if problems.len() > 1 { format!(" (1 of {}: afterlog config)", problems.len()) } else { String::new() };
+        self.app.complain(format!("settings{more}: {}", first.short()));
     }
 
     fn run(mut self) -> io::Result<Ending> {

@@ -149,7 +149,8 @@ impl RoleLook {
 
 fn colour<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Color>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    let parsed = text.parse().map_err(|_| D::Error::custom(format!("'{text}' is no colour: #rrggbb, or a name as red")));
+    let parsed =
+        text.parse().map_err(|_| D::Error::custom(format!("'{text}' is no colour: #rrggbb, or a name as red")));
     parsed.map(Some)
 }
 

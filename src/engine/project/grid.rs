@@ -6,7 +6,7 @@ use crate::analysis::pivot::{Awaited, LoopValues, Origin, PivotInput, Place, Ser
 use crate::analysis::query::Condition;
 use crate::base::files;
 use crate::base::ids::{JobId, RunId};
-use crate::base::similar::distance;
+use crate::base::likeness::distance;
 use crate::engine::Error;
 use crate::engine::ingest::printed_columns;
 use crate::engine::project::Project;

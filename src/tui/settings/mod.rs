@@ -66,12 +66,23 @@ pub struct Problem {
     pub what: String,
 }
 
+impl Problem {
+    /// For one line on the screen: without the folder.
+    pub fn short(&self) -> String {
+        self.told(Path::new(self.path.file_name().unwrap_or_default()))
+    }
+
+    fn told(&self, path: &Path) -> String {
+        match self.line {
+            0 => format!("{}: {}", path.display(), self.what),
+            _ => format!("{}:{}:{}: {}", path.display(), self.line, self.column, self.what),
+        }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.line {
-            0 => write!(f, "{}: {}", self.path.display(), self.what),
-            _ => write!(f, "{}:{}:{}: {}", self.path.display(), self.line, self.column, self.what),
-        }
+        f.write_str(&self.told(&self.path))
     }
 }
 
@@ -87,7 +98,13 @@ impl Settings {
         let mut problems = Vec::new();
         for path in files(project).iter().filter(|path| path.exists()) {
             match read_text(path) {
-                Ok(text) => read::apply(&text, path, project == Some(path), &mut settings, &mut problems),
+                Ok(text) => {
+                    let mut found = Vec::new();
+                    read::apply(&text, path, project == Some(path), &mut settings, &mut found);
+                    // As they stand in the file.
+                    found.sort_by_key(|problem| (problem.line, problem.column));
+                    problems.extend(found);
+                }
                 Err(error) => {
                     problems.push(Problem { path: path.clone(), line: 0, column: 0, what: error.source.to_string() });
                 }

@@ -12,7 +12,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::base::files::read_text;
-use crate::base::similar::nearest;
+use crate::base::likeness::nearest;
 use crate::engine::settings::{SETTINGS, unknown};
 use crate::tui::keymap::{Keymap, is_key};
 use crate::tui::keys::{BINDINGS, Command, Context};
@@ -147,7 +147,12 @@ impl<'a> Reader<'a> {
         self.bind(rows, keymap);
     }
 
-    fn row(&mut self, context: Context, name: &Spanned<std::borrow::Cow<'a, str>>, value: &Spanned<DeValue<'a>>) -> Option<Row> {
+    fn row(
+        &mut self,
+        context: Context,
+        name: &Spanned<std::borrow::Cow<'a, str>>,
+        value: &Spanned<DeValue<'a>>,
+    ) -> Option<Row> {
         let here = || BINDINGS.iter().filter(move |b| b.context == context).map(|b| b.command);
         let Some(command) = named(name.get_ref()).ok().filter(|command| here().any(|c| c == *command)) else {
             let names: Vec<String> = here().map(spelled).collect();
@@ -164,7 +169,10 @@ impl<'a> Reader<'a> {
         for value in values {
             let key = self.string(value)?;
             if !is_key(key) {
-                self.note(value.span(), format!("'{key}' is no key: write x, Ctrl-x, Alt-x, F1, Enter, Space, PageUp …"));
+                self.note(
+                    value.span(),
+                    format!("'{key}' is no key: write x, Ctrl-x, Alt-x, F1, Enter, Space, PageUp …"),
+                );
                 return None;
             }
             keys.push((key.to_owned(), value.span()));
@@ -181,7 +189,8 @@ impl<'a> Reader<'a> {
         // The later of two stands corrected.
         rows.sort_by_key(|(_, _, keys)| std::cmp::Reverse(keys.first().map(|(_, span)| span.start)));
         let clash = |keymap: &Keymap, (context, command, keys): &Row| {
-            keys.iter().find_map(|(key, span)| Some((keymap.holder(*context, *command, key)?, key.clone(), span.clone())))
+            keys.iter()
+                .find_map(|(key, span)| Some((keymap.holder(*context, *command, key)?, key.clone(), span.clone())))
         };
         while let Some(at) = rows.iter().position(|row| clash(keymap, row).is_some()) {
             let row = rows.remove(at);

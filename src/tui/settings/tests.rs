@@ -1,3 +1,5 @@
+//! Settings as people write them, and as they are printed.
+
 use std::path::Path;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -65,7 +67,9 @@ fn what_is_wrong_is_said_with_its_place_and_the_rest_counts() {
     expected.sort_unstable();
     assert_eq!(found, expected, "{problems:#?}");
     let said = problems.join("\n");
-    for part in ["did you mean 'theme'?", "'asci' is none of unicode, plain", "did you mean 'open'?", "'r' is replay in"] {
+    for part in
+        ["did you mean 'theme'?", "'asci' is none of unicode, plain", "did you mean 'open'?", "'r' is replay in"]
+    {
         assert!(said.contains(part), "{part} in\n{said}");
     }
 }

@@ -12,9 +12,6 @@ const HEAD: &str = "\
 # which counts more. `afterlog config` checks both.
 ";
 
-const CONTEXTS: [Context; 5] =
-    [Context::Everywhere, Context::Timeline, Context::Diff, Context::Results, Context::Replay];
-
 /// All settings with their defaults: `#name = value`, prose after `# `.
 pub fn defaults() -> String {
     let mut text = HEAD.to_owned();
@@ -40,7 +37,13 @@ fn roles(text: &mut String) {
 }
 
 fn keys(text: &mut String) {
-    for context in CONTEXTS {
+    let mut contexts = vec![Context::Everywhere];
+    for binding in BINDINGS {
+        if !contexts.contains(&binding.context) {
+            contexts.push(binding.context);
+        }
+    }
+    for context in contexts {
         text.push_str(&format!("\n[keys.{}]\n", spelled(context)));
         for binding in BINDINGS.iter().filter(|binding| binding.context == context) {
             let line = format!("#{} = {:?}", spelled(binding.command), binding.keys);
