@@ -33,6 +33,7 @@ const FILES: &[(&str, &str)] = &[
     ("afterlog/_memory.py", include_str!("../../assets/runtime/afterlog/_memory.py")),
     ("afterlog/_output.py", include_str!("../../assets/runtime/afterlog/_output.py")),
     ("afterlog/_parameters.py", include_str!("../../assets/runtime/afterlog/_parameters.py")),
+    ("afterlog/_process.py", include_str!("../../assets/runtime/afterlog/_process.py")),
     ("afterlog/_ranks.py", include_str!("../../assets/runtime/afterlog/_ranks.py")),
     ("afterlog/_reads.py", include_str!("../../assets/runtime/afterlog/_reads.py")),
     ("afterlog/_replay.py", include_str!("../../assets/runtime/afterlog/_replay.py")),

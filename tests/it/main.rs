@@ -33,6 +33,7 @@ mod ranks;
 mod record;
 mod replay;
 mod retention;
+mod settings;
 mod shared;
 mod terminal;
 mod tidy;

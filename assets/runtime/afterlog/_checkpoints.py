@@ -1,7 +1,7 @@
 """When the state of a recorded run is captured, and what of it: starts of iterations of the main loop, and ends of blocks."""
 import time
 
-from . import _audit, _beside, _entries, _snapshot
+from . import _audit, _beside, _entries, _process, _snapshot
 from ._adaptive import Adaptive
 
 #: To execute a block again that takes less than this costs less than to restore its end.
@@ -185,7 +185,7 @@ class Checkpoints:
             "position": position,
         }
         try:
-            all_roots = roots() + _snapshot.generators()
+            all_roots = roots() + _process.roots()
             taken = self._snapshots.take(message, all_roots, tables, self._adaptive.always, self._adaptive.affords, held)
             if taken:
                 self._adaptive.copied(message["bytes"], message["stall_ns"])

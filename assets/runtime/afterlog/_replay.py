@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 
-from . import _arguments, _beside, _entries, _handsfree, _journal, _reads, _snapshot
+from . import _arguments, _beside, _entries, _handsfree, _journal, _process, _reads, _snapshot
 from ._kinds import BESIDE
 from ._session import SKIP, Session, _how, _length, _scalar
 
@@ -145,7 +145,7 @@ class Replay(Session):
 
     def _compare(self, expect, roots, tables):
         message = {"t": "compare", "checkpoint": expect["checkpoint"]}
-        answer = self._snapshots.compare(message, roots + _snapshot.generators(), tables)
+        answer = self._snapshots.compare(message, roots + _process.roots(), tables)
         self._journal.state(
             json.dumps(
                 {

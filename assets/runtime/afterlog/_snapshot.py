@@ -3,14 +3,13 @@ import collections
 import json
 import marshal
 import os
-import random
 import select
 import socket
 import sys
 import threading
 import time
 
-from . import _buffers, _frames, _kinds
+from . import _buffers, _frames, _kinds, _process
 from ._capture import Capture
 from ._kinds import NotCapturable
 from ._restore import Restore
@@ -88,32 +87,6 @@ class Control:
             self._received += data
         line, _, self._received = self._received.partition(b"\n")
         return json.loads(line)
-
-
-def generators():
-    """The states of the process's own random number generators, as variables."""
-    roots = [("rng:random", random.getstate())]
-    numpy = _kinds.numpy()
-    if numpy is not None:
-        roots.append(("rng:numpy", numpy.random.get_state()))
-    torch = _kinds.torch()
-    if torch is not None:
-        roots.append(("rng:torch", torch.get_rng_state()))
-        if torch.cuda.is_available() and torch.cuda.is_initialized():
-            for device in range(torch.cuda.device_count()):
-                roots.append(("rng:cuda:%d" % device, torch.cuda.get_rng_state(device)))
-    return roots
-
-
-def _set_generator(key, state):
-    if key == "rng:random":
-        random.setstate(state)
-    elif key == "rng:numpy":
-        _kinds.numpy().random.set_state(state)
-    elif key == "rng:torch":
-        _kinds.torch().set_rng_state(state)
-    else:
-        _kinds.torch().cuda.set_rng_state(state, int(key.rpartition(":")[2]))
 
 
 def variables(plan, frame, prefix=""):
@@ -289,18 +262,18 @@ class Snapshots:
         shared = {key: part[3] for key, part in index.items()}
         restore = Restore(tables, entries, shared, buffers, fail)
         bound = {prefix: {} for prefix in frames}
-        generators_last = []
+        process_last = []
         for key, (data, uses, _, _) in index.items():
             value = restore.variable(key, marshal.loads(data), uses)
             prefix, (scope, name) = _variable(key)
-            if scope == "rng":
-                generators_last.append((key, value))
+            if _process.is_process_state(scope):
+                process_last.append((key, value))
             elif scope != "object":
                 bound[prefix][scope, name] = value
         for prefix, values in bound.items():
             _frames.bind(frames[prefix], values)
-        for key, value in generators_last:
-            _set_generator(key, value)
+        for key, value in process_last:
+            _process.restore(key, value)
 
 
 def _variable(key):

@@ -232,7 +232,7 @@ impl<'a> Planner<'a> {
 fn uncovered(checkpoint: &Checkpoint, plan: &LoopPlan, prefix: &str) -> Option<String> {
     let missing = checkpoint.missing.iter().find(|(key, _)| {
         let own = key.strip_prefix(prefix).unwrap_or(key);
-        own.split_once(':').is_some_and(|(scope, name)| scope != "rng" && is_live(plan, own, name))
+        own.split_once(':').is_some_and(|(scope, name)| !matches!(scope, "rng" | "process") && is_live(plan, own, name))
     });
     missing.map(|(key, reason)| format!("'{}' was not captured: {reason}", plain_name(key)))
 }

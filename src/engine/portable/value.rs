@@ -84,7 +84,8 @@ impl Reader {
     pub(super) fn variables(&mut self) -> Vec<(String, Value)> {
         let mut found: Vec<(String, Value)> = Vec::new();
         let mut generators = Vec::new();
-        let mut keys: Vec<String> = self.trees.keys().cloned().collect();
+        // How libraries were set is of use to a replay alone.
+        let mut keys: Vec<String> = self.trees.keys().filter(|key| !key.starts_with("process:")).cloned().collect();
         // What the script named comes first, then the main loop's variables, then those of a block's own frame.
         keys.sort_by_key(|key| (key.starts_with("block/"), !key.starts_with("object:"), key.clone()));
         for key in keys {

@@ -1,0 +1,145 @@
+"""State of the process that no variable holds: random number generators, and the settings of libraries that decide how
+they compute. It belongs to every snapshot."""
+import random
+import sys
+
+from . import _kinds
+
+_SETTINGS = "process:settings"
+_DECIMAL = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")
+#: Of torch.backends: module and flag.
+_BACKENDS = (("cudnn", "enabled"), ("cudnn", "benchmark"), ("cudnn", "deterministic"), ("mkldnn", "enabled"))
+
+
+def roots():
+    """As variables: [(key, value)]."""
+    return _generators() + [(_SETTINGS, tuple(_read()))]
+
+
+def is_process_state(scope):
+    """Whether a variable of this scope is one of `roots`."""
+    return scope in ("rng", "process")
+
+
+def restore(key, state):
+    """The inverse of `roots`, for one of them."""
+    if key == "rng:random":
+        random.setstate(state)
+    elif key == "rng:numpy":
+        _kinds.numpy().random.set_state(state)
+    elif key == "rng:torch":
+        _kinds.torch().set_rng_state(state)
+    elif key == _SETTINGS:
+        _write(state)
+    else:
+        _kinds.torch().cuda.set_rng_state(state, int(key.rpartition(":")[2]))
+
+
+def _generators():
+    found = [("rng:random", random.getstate())]
+    numpy = _kinds.numpy()
+    if numpy is not None:
+        found.append(("rng:numpy", numpy.random.get_state()))
+    torch = _kinds.torch()
+    if torch is not None:
+        found.append(("rng:torch", torch.get_rng_state()))
+        if torch.cuda.is_available() and torch.cuda.is_initialized():
+            for device in range(torch.cuda.device_count()):
+                found.append(("rng:cuda:%d" % device, torch.cuda.get_rng_state(device)))
+    return found
+
+
+def _read():
+    """Each setting as (name, plain value); those that a library's version does not have, or refuses to tell, are left out."""
+    found = []
+    for name, get, _ in _settings():
+        try:
+            found.append((name, get()))
+        except Exception:  # noqa: BLE001 - of another version, or set by a newer way that excludes this one
+            pass
+    return found
+
+
+def _write(wanted):
+    known = {name: (get, put) for name, get, put in _settings()}
+    for name, value in wanted:
+        if name in known:
+            get, put = known[name]
+            if get() != value:
+                put(value)
+
+
+def _settings():
+    """Name, getter and setter of each, of the libraries that are loaded."""
+    settings = []
+    decimal = sys.modules.get("decimal")
+    if decimal is not None:
+        settings.append(("decimal", lambda: _decimal(decimal), lambda value: _set_decimal(decimal, value)))
+    numpy = _kinds.numpy()
+    if numpy is not None:
+        errors = (
+            "numpy.errors",
+            lambda: tuple(sorted(numpy.geterr().items())),
+            lambda value: numpy.seterr(**dict(value)),
+        )
+        printing = (
+            "numpy.printing",
+            lambda: _plain(numpy.get_printoptions()),
+            lambda value: numpy.set_printoptions(**dict(value)),
+        )
+        settings += [errors, printing]
+    torch = _kinds.torch()
+    if torch is not None:
+        settings += _of_torch(torch)
+    return settings
+
+
+def _of_torch(torch):
+    deterministic = torch.are_deterministic_algorithms_enabled
+    settings = [
+        (
+            "torch.dtype",
+            lambda: str(torch.get_default_dtype()).rpartition(".")[2],
+            lambda value: torch.set_default_dtype(getattr(torch, value)),
+        ),
+        ("torch.grad", torch.is_grad_enabled, torch.set_grad_enabled),
+        (
+            "torch.deterministic",
+            lambda: (deterministic(), torch.is_deterministic_algorithms_warn_only_enabled()),
+            lambda value: torch.use_deterministic_algorithms(value[0], warn_only=value[1]),
+        ),
+        (
+            "torch.matmul",
+            lambda: torch.get_float32_matmul_precision(),
+            lambda value: torch.set_float32_matmul_precision(value),
+        ),
+        ("torch.device", lambda: str(torch.get_default_device()), lambda value: torch.set_default_device(value)),
+    ]
+    for backend, flag in _BACKENDS:
+        module = getattr(torch.backends, backend, None)
+        if module is not None:
+            settings.append(_flag(module, "torch.%s.%s" % (backend, flag), flag))
+    return settings
+
+
+def _flag(module, name, flag):
+    return (name, lambda: getattr(module, flag), lambda value: setattr(module, flag, value))
+
+
+def _decimal(decimal):
+    context = decimal.getcontext()
+    traps = tuple(sorted(signal.__name__ for signal, is_on in context.traps.items() if is_on))
+    return tuple(getattr(context, name) for name in _DECIMAL) + (traps,)
+
+
+def _set_decimal(decimal, value):
+    context = decimal.getcontext()
+    for name, part in zip(_DECIMAL, value):
+        setattr(context, name, part)
+    for signal in context.traps:
+        context.traps[signal] = signal.__name__ in value[-1]
+
+
+def _plain(options):
+    """Those that are plain values: a script's own formatting functions are not."""
+    return tuple(sorted((name, value) for name, value in options.items() if type(value) in _kinds.ATOMS))
