@@ -1,10 +1,11 @@
-//! Settings of libraries that a run changes on its way are as they were where a replay enters it.
+//! Where a replay enters a run, libraries are set as they were, objects hold all that they held, and what depends on files
+//! that skipped iterations may have made is not called verified.
 
-use crate::truth::{Added, Case};
+use crate::env::TestProject;
+use crate::truth::{Added, Case, values};
 
-/// `change` is done in the second iteration; `seen` is logged by the added statement, and computed anew.
-#[track_caller]
-fn check(torch: bool, what: &str, before: &str, change: &str, seen: &str) {
+/// The script in whose second iteration `change` is done, and the same with a statement that logs `seen`, computed anew.
+fn scripts(before: &str, change: &str, seen: &str) -> (String, String) {
     let script = format!(
         "import random, afterlog\nrandom.seed(1)\n{before}\ntotal = 0.0\nfor epoch in afterlog.loop('epoch', range(6)):\n    \
          if epoch == 1:\n        {change}\n    for step in afterlog.loop('step', range(3)):\n        total += \
@@ -12,6 +13,12 @@ fn check(torch: bool, what: &str, before: &str, change: &str, seen: &str) {
     );
     let statement = format!("afterlog.log('seen', {seen})");
     let with_statement = Added { after: "afterlog.log('total'", statement: &statement, deeper: 0 }.to(&script);
+    (script, with_statement)
+}
+
+#[track_caller]
+fn check(torch: bool, what: &str, before: &str, change: &str, seen: &str) {
+    let (script, with_statement) = scripts(before, change, seen);
     Case { torch, others: &[], script: &script, with_statement: &with_statement }.check_entered(what, "seen");
 }
 
@@ -30,4 +37,69 @@ fn default_type_gradients_and_error_handling_of_torch_and_numpy_are_what_the_run
     let seen = "f'{torch.ones(1).div(3).item()} {(p * 2).requires_grad} {division()} {np.ones(1) / 3} \
                 {torch.are_deterministic_algorithms_enabled()}'";
     check(true, "torch and NumPy", before, change, seen);
+}
+
+#[test]
+fn the_folder_that_a_script_has_gone_to_is_where_a_replay_goes() {
+    let before = "import os\nos.makedirs('inner', exist_ok=True)";
+    check(false, "folder", before, "os.chdir('inner')", "os.path.basename(os.getcwd()) == 'inner'");
+}
+
+#[test]
+fn what_a_class_does_not_pickle_of_itself_and_methods_bound_by_hand_are_restored() {
+    let before = "class Box:\n    def __init__(self):\n        self.hits = 0\n    def __reduce__(self):\n        return Box, ()\n    \
+                  def add(self):\n        self.hits += 1\nbox = Box()\ndef add(self):\n    self.hits += 10\ndef adds(box):\n    \
+                  was = box.hits\n    box.add()\n    added, box.hits = box.hits - was, was\n    return added";
+    check(false, "what is not pickled", before, "box.add()", "box.hits");
+    let change = "import types; box.add = types.MethodType(add, box)";
+    check(false, "a method bound by hand", before, change, "adds(box)");
+    let renamed = before.replace("def add(self):\n    self.hits += 10", "def other(self):\n    self.hits += 10");
+    check(false, "of another name", &renamed, &change.replace("(add,", "(other,"), "adds(box)");
+}
+
+/// What is logged after entering the main loop, with its verdict.
+fn entered(before: &str, change: &str, seen: &str) -> (Vec<String>, Vec<String>, String) {
+    let (script, with_statement) = scripts(before, change, seen);
+    let full = TestProject::git();
+    full.write("train.py", &with_statement);
+    full.afterlog(&["run", "train.py"]).ok();
+    let project = TestProject::git();
+    project.write("train.py", &script);
+    project.afterlog(&["run", "--checkpoints", "all", "train.py"]).ok();
+    project.write("train.py", &with_statement);
+    let replayed = project.afterlog(&["replay", "seen", "--iters", "3", "--yes"]);
+    assert_eq!(replayed.code, Some(0), "{seen}: {replayed:?}");
+    (values(&project, &["seen"]), values(&full, &["seen"]), replayed.stderr)
+}
+
+#[test]
+fn a_value_that_depends_on_a_file_which_skipped_iterations_made_is_never_verified() {
+    let before = "import glob, json, os, pathlib\ndef best():\n    try:\n        return json.load(open('best.json'))\n    \
+                  except OSError:\n        return 0.0";
+    let change = "json.dump(7.5, open('best.json', 'w'))";
+    for seen in [
+        "os.path.exists('best.json')",
+        "os.path.isfile('best.json')",
+        "pathlib.Path('best.json').exists()",
+        "os.access('best.json', os.R_OK)",
+        "'best.json' in os.listdir('.')",
+        "len(glob.glob('*.json'))",
+        "len(list(pathlib.Path('.').glob('*.json')))",
+        "best()",
+    ] {
+        let (replayed, full, said) = entered(before, change, seen);
+        assert_ne!(replayed, full, "{seen}: or else there is nothing to tell of");
+        assert!(said.contains("unverified") && said.contains("rely on"), "{seen}: {said}");
+    }
+}
+
+#[test]
+fn folders_that_a_script_makes_for_itself_and_libraries_that_look_around_raise_no_doubt() {
+    let before = "import os, pathlib, tempfile, traceback, warnings\ndef folders():\n    os.makedirs('out/a', exist_ok=True)\n    \
+                  pathlib.Path('out/b').mkdir(exist_ok=True)\n    if not os.path.exists('out/c'):\n        os.mkdir('out/c')\n    \
+                  open('out/c/x', 'w').write('1')\n    traceback.format_stack()\n    warnings.warn('look')\n    \
+                  with tempfile.TemporaryDirectory() as folder:\n        return os.path.exists('out/c/x') + len(os.listdir(folder))";
+    let (replayed, full, said) = entered(before, "folders()", "folders()");
+    assert!(replayed.iter().filter(|row| row.starts_with("3,")).all(|row| full.contains(row)), "{replayed:?}");
+    assert!(said.contains(" verified") && !said.contains("unverified"), "{said}");
 }

@@ -232,7 +232,10 @@ class Capture:
         number, entry = self._number(value)
         if entry is None and (isinstance(value, types.MethodType) or is_bound_builtin(value)):
             # Bound to the same object again, not to a copy of it.
-            return ("bound", number, self._node(value.__self__), value.__name__)
+            name = _name_of_method(value)
+            if name is None:
+                return ("rebound", number, self._node(value.__self__), self._node(value.__func__))
+            return ("bound", number, self._node(value.__self__), name)
         if entry is None:
             return ("pickle", number, self._pickle(value))
         begun = self._begin()
@@ -316,7 +319,9 @@ class Capture:
         if value.dtype.hasobject:
             items = [self._node(item) for item in value.ravel().tolist()]
             return ("array", number, None, list(value.shape), None, items, None)
-        if type(value) is not _kinds.numpy().ndarray and (entry is None or hasattr(value, "mask")):
+        if type(value) is not _kinds.numpy().ndarray and (
+            entry is None or hasattr(value, "mask") or getattr(value, "__dict__", None)
+        ):
             raise NotCapturable("a %s cannot be captured" % type(value).__name__)
         if entry is None and id(value) in self._apart:
             raise NotCapturable("an array that shares its memory with a tensor")
@@ -388,6 +393,14 @@ def _owner(value):
     while _kinds.is_array(value.base):
         value = value.base
     return value
+
+
+def _name_of_method(value):
+    """The name by which its object gives this method; None for a function that was bound to an object by hand."""
+    if not isinstance(value, types.MethodType) or isinstance(value.__self__, type):
+        return value.__name__
+    attributes = (entry for base in type(value.__self__).__mro__ for entry in base.__dict__.items())
+    return next((name for name, held in attributes if held is value.__func__), None)
 
 
 def _lies_in_tensor(value):

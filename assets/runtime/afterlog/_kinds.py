@@ -171,13 +171,28 @@ def items_of(value, kind):
 def is_plain_object(value):
     """Whether all of an object's state is in its attributes: a class written in Python without hidden C state."""
     cls = type(value)
-    if isinstance(value, enum.Enum) or cls.__reduce__ not in (object.__reduce__, types.SimpleNamespace.__reduce__):
+    if isinstance(value, enum.Enum) or not (hasattr(value, "__dict__") or hasattr(cls, "__slots__")):
         return False
-    if cls.__reduce_ex__ is not object.__reduce_ex__:
+    if not all(base in (object, types.SimpleNamespace) or _is_written_in_python(base) for base in cls.__mro__):
         return False
-    if not (hasattr(value, "__dict__") or hasattr(cls, "__slots__")):
+    if cls.__reduce_ex__ is object.__reduce_ex__ and cls.__reduce__ in _USUAL:
+        return True
+    return _is_more_than_pickled(value, cls)
+
+
+_USUAL = (object.__reduce__, types.SimpleNamespace.__reduce__)
+
+
+def _is_more_than_pickled(value, cls):
+    """Whether an object that is pickled in a way of its own may hold more than that tells. Not what is compared by value,
+    as a path is, nor what is found by its name.
+    """
+    if cls.__hash__ is not object.__hash__:
         return False
-    return all(base in (object, types.SimpleNamespace) or _is_written_in_python(base) for base in cls.__mro__)
+    try:
+        return type(value.__reduce_ex__(4)) is not str
+    except Exception:  # noqa: BLE001 - it is not to be pickled: that is said where it is tried
+        return False
 
 
 #: Py_TPFLAGS_HEAPTYPE, and Py_TPFLAGS_IMMUTABLETYPE, which types made in C carry since Python 3.10.

@@ -1,11 +1,14 @@
 """State of the process that no variable holds: random number generators, and the settings of libraries that decide how
 they compute. It belongs to every snapshot."""
+import os
 import random
 import sys
 
 from . import _kinds
 
 _SETTINGS = "process:settings"
+#: Where the process began: a replay may do so at another path.
+_HOME = os.getcwd()
 _DECIMAL = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")
 #: Of torch.backends: module and flag.
 _BACKENDS = (("cudnn", "enabled"), ("cudnn", "benchmark"), ("cudnn", "deterministic"), ("mkldnn", "enabled"))
@@ -71,7 +74,7 @@ def _write(wanted):
 
 def _settings():
     """Name, getter and setter of each, of the libraries that are loaded."""
-    settings = []
+    settings = [("folder", lambda: os.path.relpath(os.getcwd(), _HOME), lambda value: os.chdir(os.path.join(_HOME, value)))]
     decimal = sys.modules.get("decimal")
     if decimal is not None:
         settings.append(("decimal", lambda: _decimal(decimal), lambda value: _set_decimal(decimal, value)))

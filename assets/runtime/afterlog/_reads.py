@@ -1,4 +1,5 @@
-"""Notices when a replay reads a file that is not what the run read: one that a run has written since, and not the replay.
+"""Notices when a replay reads a file that is not what the run read: one that a run has written since, and not the replay;
+or one that is not there, since the iterations that made it were not executed.
 
 A script that keeps its best weights in a file finds there what the run, or a later one, left at its end. Files that were
 changed while nothing trained are the user's: whether they are what they were, the values must tell.
@@ -9,9 +10,12 @@ import stat
 import sys
 import time
 
+from . import _lookups
 from ._guard import _TorchFinder
 
 
+#: As it is before it is watched.
+_stat = os.stat
 #: The mode of what may be written without being opened for it.
 _DATABASE = "a database"
 
@@ -21,6 +25,7 @@ def watch(started_ms, training_ms, tell):
     reads = Reads(started_ms, training_ms, tell)
     sys.meta_path.insert(0, _TorchFinder(reads))
     sys.addaudithook(reads)
+    _lookups.watch(reads.asked)
     return reads
 
 
@@ -36,6 +41,8 @@ class Reads:
         self._stale = set()
         #: Files that this replay has made or written anew.
         self._anew = set()
+        #: Whether anything that the run executed has been left out, and what has been looked for in vain since then.
+        self._entered, self._missed = False, set()
         home = os.path.expanduser("~")
         # Installed code and its caches; the runtime itself.
         places = [sys.prefix, sys.base_prefix, sys.exec_prefix, os.path.dirname(__file__), "/proc", "/sys", "/dev", "/etc"]
@@ -55,11 +62,36 @@ class Reads:
             self._renamed(*arguments[:2])
         elif event == "sqlite3.connect":
             self._opened(arguments[0], _DATABASE, 0)
+        elif event == "os.mkdir":
+            self._made(arguments[0])
+        elif self._entered and event in ("os.listdir", "os.scandir"):
+            self._listed(arguments[0])
 
     def restored(self):
         """What was not executed may have gone on writing to the files that this replay has written anew."""
         self._own -= self._anew
         self._stale |= self._anew
+        self._entered = True
+
+    def settle(self):
+        """Tells of what was looked for in vain, unless the replay has made a folder there: that is what it asked for."""
+        for place in sorted(self._missed - self._told):
+            self._told.add(place)
+            self._tell("rely on %s, which is not here: what was not executed may have made it" % place)
+        self._missed.clear()
+
+    def asked(self, path, is_there):
+        """Somebody asks whether a file is there."""
+        if isinstance(path, int) or not (is_there or self._entered):
+            return
+        try:
+            place = os.path.realpath(os.fsdecode(path))
+            if is_there:
+                self._found(place)
+            else:
+                self._missing(place)
+        except (OSError, ValueError, TypeError):
+            pass
 
     def perform(self, check, *arguments):
         check(*arguments)
@@ -75,11 +107,13 @@ class Reads:
     def _check(self, place, flags, mode):
         writes = flags & (os.O_WRONLY | os.O_RDWR) or any(letter in mode for letter in "wax+")
         try:
-            status = os.stat(place)
+            status = _stat(place)
         except OSError:
             if writes:
                 self._own.add(place)
                 self._anew.add(place)
+            elif self._entered:
+                self._missing(place)
             return
         if flags & os.O_TRUNC or "w" in mode and not flags:
             self._stale.discard(place)
@@ -93,17 +127,55 @@ class Reads:
         if stale and flags & os.O_WRONLY:
             # What is there stays there, but looks new from now on.
             self._stale.add(place)
-        elif stale and place not in self._told:
+        elif stale:
+            self._tell_of(place)
+
+    def _tell_of(self, place):
+        if place not in self._told:
             self._told.add(place)
             why = "it holds what this replay wrote, and not all that the run did"
             written = "it was written by a run, after this one began"
             self._tell("rely on %s: %s" % (place, why if place in self._stale else written))
 
+    def _found(self, place):
+        if place not in self._own and self._is_stale(place, _stat(place)) and _lookups.is_for_script():
+            self._tell_of(place)
+
+    def _missing(self, place):
+        if place not in self._own and not self._is_ignored(place) and _lookups.is_for_script():
+            self._missed.add(place)
+
+    def _made(self, path):
+        try:
+            place = os.path.realpath(os.fsdecode(path))
+            _stat(place)
+        except FileNotFoundError:
+            self._missed.discard(place)
+            self._own.add(place)
+            self._anew.add(place)
+        except (OSError, TypeError, ValueError):
+            pass
+
+    def _listed(self, path):
+        try:
+            place = os.path.realpath("." if path is None else os.fsdecode(path))
+            changed = _stat(place).st_mtime * 1000 > self._started
+        except (OSError, TypeError, ValueError):
+            return
+        if changed and not (place in self._own or self._is_ignored(place)) and _lookups.is_for_script(lists=True):
+            if place not in self._told:
+                self._told.add(place)
+                self._tell("rely on what lies in %s: what was not executed may have put more there" % place)
+
+    def _is_ignored(self, place):
+        # As the standard library looks for the source of code that has none.
+        nameless = os.path.basename(place).startswith("<")
+        return nameless or place.endswith(".pyc") or place.startswith(self._elsewhere)
+
     def _is_stale(self, place, status):
         if place in self._stale:
             return True
-        ignored = place.endswith(".pyc") or place.startswith(self._elsewhere)
-        return not ignored and stat.S_ISREG(status.st_mode) and self._is_of_a_run(status.st_mtime * 1000)
+        return not self._is_ignored(place) and stat.S_ISREG(status.st_mode) and self._is_of_a_run(status.st_mtime * 1000)
 
     def _is_of_a_run(self, written):
         if not self._started < written < self._ours_from:

@@ -73,6 +73,7 @@ class Replay(Session):
                     self._stack[:] = [(name, index)]
                     self._journal.iterate(index, _scalar(value, index))
                 yield value
+                self._reads.settle()
                 self._snapshots.report({"t": "step", "iteration": index})
             if stop == "after_last_step":
                 # Not a `break` of the script's: what follows is not executed.
@@ -126,6 +127,7 @@ class Replay(Session):
             return None
         except Exception as error:  # noqa: BLE001 - as in `_load`
             self._fail("checkpoint %d cannot be restored: %s: %s" % (skip["checkpoint"], type(error).__name__, error))
+        self._reads.restored()
         self._journal.restored(skip["checkpoint"])
         self._journal.enter(str(plan["name"]), key, -1)
         self._journal.exit(_journal.SKIPPED)
@@ -158,6 +160,10 @@ class Replay(Session):
             )
         )
 
+    def end(self, code, error, trace):
+        self._reads.settle()
+        super().end(code, error, trace)
+
     def refused(self, what):
         """Notes what the guard did not allow; the script may go on without it."""
         self._journal.state(json.dumps({"refused": what}))
@@ -175,6 +181,7 @@ class Replay(Session):
         self._leave(70)
 
     def _finish(self):
+        self._reads.settle()
         facts = _snapshot.environment_facts()
         facts["t_ns"] = self._journal.now()
         facts["exit_code"] = 0

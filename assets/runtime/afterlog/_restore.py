@@ -3,6 +3,7 @@ import array
 import collections
 import functools
 import pickle
+import types
 import weakref
 
 from . import _kinds
@@ -116,6 +117,11 @@ class Restore:
     def _bound(self, number, owner, name):
         owner = self._value(owner)
         value = getattr(owner, name)
+        self._memo[self._key, number] = value
+        return value
+
+    def _rebound(self, number, owner, function):
+        value = types.MethodType(self._value(function), self._value(owner))
         self._memo[self._key, number] = value
         return value
 

@@ -1,0 +1,74 @@
+"""Notices when a replay asks for a file's existence: one that iterations which were not executed may have made, or removed.
+
+Opening a file and listing a folder raise audit events. To ask whether there is a file raises none: those calls of ``os``
+are replaced here, as long as the replay lasts.
+"""
+import functools
+import os
+import pathlib
+import sys
+import sysconfig
+
+#: Where code of these modules asks, their caller wants to know.
+_HELPERS = frozenset(["genericpath", "posixpath", "ntpath", "glob", "fnmatch", "pathlib"])
+_LISTERS = _HELPERS | {"os"}
+
+
+def watch(asked):
+    """Calls ``asked(path, is_there)`` where a file is asked for by its path."""
+    stat, access = os.stat, os.access
+
+    def watched_stat(path, *arguments, **named):
+        try:
+            status = stat(path, *arguments, **named)
+        except (FileNotFoundError, NotADirectoryError):
+            if not named.get("dir_fd"):
+                asked(path, False)
+            raise
+        if not named.get("dir_fd"):
+            asked(path, True)
+        return status
+
+    def watched_access(path, *arguments, **named):
+        is_allowed = access(path, *arguments, **named)
+        if not named.get("dir_fd"):
+            asked(path, is_allowed)
+        return is_allowed
+
+    os.stat, os.access = _stands_for(stat, watched_stat), _stands_for(access, watched_access)
+    # Up to Python 3.10 paths keep this function.
+    keeper = getattr(pathlib, "_NormalAccessor", None)
+    if keeper is not None:
+        keeper.stat = staticmethod(os.stat)
+
+
+def _stands_for(original, replacement):
+    functools.update_wrapper(replacement, original)
+    for able in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks, os.supports_effective_ids):
+        if original in able:
+            able.add(replacement)
+    return replacement
+
+
+def is_for_script(lists=False):
+    """Whether the call at hand is the script's or a library's, and not one that we, or Python's own library, make ourselves."""
+    helpers = _LISTERS if lists else _HELPERS
+    frame = sys._getframe(1)
+    while frame is not None and _module(frame) in _WATCHERS:
+        frame = frame.f_back
+    while frame is not None and _module(frame).partition(".")[0] in helpers:
+        frame = frame.f_back
+    if frame is None or _module(frame).partition(".")[0] == __package__:
+        return False
+    file = frame.f_code.co_filename
+    return not file.startswith((_STANDARD, "<frozen ")) or file.startswith(_INSTALLED)
+
+
+def _module(frame):
+    name = frame.f_globals.get("__name__")
+    return name if type(name) is str else ""
+
+
+_WATCHERS = (__name__, __package__ + "._reads")
+_STANDARD = sysconfig.get_path("stdlib") + os.sep
+_INSTALLED = tuple(sysconfig.get_path(name) + os.sep for name in ("purelib", "platlib"))
