@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::analysis::propagate::anchor::Point;
+use crate::analysis::propagate::bring;
 use crate::analysis::propagate::insert::{self, Edit, Unit};
 use crate::analysis::propagate::reach::reaching;
 use crate::analysis::propagate::scope::{Bound, Visible, owner};
@@ -26,6 +27,8 @@ pub(super) struct Adapted {
     pub(super) others: Vec<String>,
     /// Conditions, loops and callers that the source's statement has not.
     pub(super) context: Vec<String>,
+    /// What makes a value that the statement reads, where that is only after the place.
+    pub(super) made_at: Option<NodeId>,
 }
 
 impl Adapted {
@@ -90,7 +93,7 @@ impl Session<'_> {
         Err(Refusal("what it reads is never defined together".to_owned()))
     }
 
-    fn adapt_here(
+    pub(super) fn adapt_here(
         &self,
         whole: &Whole,
         point: &Point,
@@ -121,12 +124,18 @@ impl Session<'_> {
         if !is_definition && depth == 0 {
             work.check_context();
             work.check_order();
+            let call = self.costly_beside(whole);
+            work.adapted.doubts.extend(call.map(|name| bring::called_once_more(&name)));
         }
         let unit =
             Unit { guards: whole.guards.clone(), statement: whole.statement, replaced: &work.replaced, text: None };
         let edit = insert::edit(self.source, self.target, &unit, point.block, point.index)
             .map_err(|reason| Unbound { name: String::new(), reason })?;
         let mut adapted = work.adapted;
+        if adapted.edits.iter().any(|other| self.is_out_of_order(other, &edit)) {
+            let reason = "what it needs would come after it".to_owned();
+            return Err(Unbound { name: String::new(), reason });
+        }
         adapted.edits.insert(0, edit);
         adapted.changes.dedup();
         adapted.others.dedup();
@@ -185,6 +194,13 @@ impl Session<'_> {
             at = tree.node(at).parent?;
         }
         None
+    }
+
+    /// The nodes that bind what `name` means at a node of the source.
+    pub(super) fn binders(&self, at: NodeId, name: &str) -> Vec<NodeId> {
+        let tree = &self.source.tree;
+        let scope = owner(tree, tree.scope(at), name);
+        tree.binders(name).iter().copied().filter(|id| tree.scope(*id) == scope).collect()
     }
 
     pub(super) fn target_line(&self, point: &Point) -> u32 {
@@ -313,11 +329,8 @@ impl Work<'_, '_> {
             })
     }
 
-    /// The nodes that bind what `name` means at a node of the source.
     pub(super) fn binders(&self, at: NodeId, name: &str) -> Vec<NodeId> {
-        let tree = &self.session.source.tree;
-        let scope = owner(tree, tree.scope(at), name);
-        tree.binders(name).iter().copied().filter(|id| tree.scope(*id) == scope).collect()
+        self.session.binders(at, name)
     }
 
     /// One variable with its attributes, as the target calls it.
@@ -452,26 +465,6 @@ impl Work<'_, '_> {
         let class = tree.ancestors(self.point.block).find(|id| tree.node(*id).kind == Kind::Class)?;
         let member = |id: NodeId| tree.path(id).is_some_and(|p| p.strip_prefix("self.") == Some(base));
         (self.is_visible("self") && tree.subtree(class).any(member)).then(|| (base.to_owned(), format!("self.{base}")))
-    }
-}
-
-impl Session<'_> {
-    /// As [`Session::adapt`], exactly at the place and with what is brought already.
-    pub(super) fn adapt_at(
-        &self,
-        whole: &Whole,
-        point: Point,
-        depth: usize,
-        provided: &mut Provided,
-    ) -> Result<(Point, Adapted), Refusal> {
-        let before = provided.clone();
-        match self.adapt_here(whole, &point, depth, provided) {
-            Ok(adapted) => Ok((point, adapted)),
-            Err(unbound) => {
-                *provided = before;
-                Err(Refusal(unbound.reason))
-            }
-        }
     }
 }
 

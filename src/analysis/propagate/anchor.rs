@@ -210,7 +210,7 @@ impl Session<'_> {
     }
 
     /// The node before which a place is.
-    fn start_of(&self, point: &Point) -> NodeId {
+    pub(super) fn start_of(&self, point: &Point) -> NodeId {
         let tree = &self.target.tree;
         let children = &tree.node(point.block).children;
         children.get(point.index).copied().unwrap_or(tree.node(point.block).end)

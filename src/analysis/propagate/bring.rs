@@ -1,10 +1,11 @@
 //! What a statement needs and the target lacks: imports, definitions, constants, values computed only for it.
 
-use crate::analysis::propagate::adapt::{Unbound, Work};
+use crate::analysis::propagate::adapt::{Adapted, Refusal, Unbound, Work};
 use crate::analysis::propagate::anchor::Point;
-use crate::analysis::propagate::insert::{self, Unit};
+use crate::analysis::propagate::insert::{self, Edit, Unit};
 use crate::analysis::propagate::scope::owner;
-use crate::analysis::propagate::unit::{has_no_effect, is_pure, only_logged, wholes};
+use crate::analysis::propagate::unit::{Whole, feeds, has_no_effect, is_pure, only_logged, wholes};
+use crate::analysis::propagate::{Provided, Session, sort_key};
 use crate::analysis::treediff::{Kind, NodeId};
 
 /// How deep what is brought may need more to be brought.
@@ -49,10 +50,12 @@ impl Work<'_, '_> {
             let harmless = is_pure(self.session, statement)
                 || (has_no_effect(self.session, statement) && only_logged(self.session, statement, 4));
             let appends =
-                simple && binders.iter().all(|id| !tree.contains(statement, *id)) && self.only_appends(statement);
+                simple && binders.iter().all(|id| !tree.contains(statement, *id)) && feeds(self.session, statement, &[name]);
             if !(definition || simple && harmless || appends) {
                 return Err(missing());
             }
+            let call = self.session.costly_call(statement).filter(|_| !definition && !appends);
+            self.adapted.doubts.extend(call.map(|name| called_once_more(&name)));
             self.bring_statement(statement, at, &missing)?;
         }
         if self.in_order() { Ok(()) } else { Err(missing()) }
@@ -141,17 +144,6 @@ impl Work<'_, '_> {
         tree.subtree(scope).filter(simple).filter(|id| !own(id) && starts(*id)).collect()
     }
 
-    /// Whether a statement does nothing but add to a collection.
-    fn only_appends(&self, statement: NodeId) -> bool {
-        let tree = &self.session.source.tree;
-        let call = tree.node(statement).children.first().filter(|call| tree.node(**call).kind == Kind::Call);
-        let Some((callee, arguments)) = call.and_then(|call| tree.node(*call).children.split_first()) else {
-            return false;
-        };
-        let adds = ["append", "add"].contains(&tree.node(*callee).text.as_str());
-        adds && arguments.iter().all(|argument| is_pure(self.session, *argument))
-    }
-
     /// The outermost statement around a binding that does not hold the reader and has no counterpart: a loop that
     /// sums moves as a whole.
     fn lifted(&self, statement: NodeId, reader: NodeId) -> NodeId {
@@ -215,11 +207,7 @@ impl Work<'_, '_> {
             let index = self.import_index(top);
             points.push(Point { block: top, index, score: 0.0, reason: "after the imports".to_owned(), anchor: 0 });
         }
-        let limit = |point: &Point| {
-            let child = tree.child_towards(point.block, self.point.block).and_then(|child| tree.place(child));
-            if point.block == self.point.block { Some(self.point.index) } else { child.map(|(_, index)| index) }
-        };
-        points.retain(|point| limit(point).is_none_or(|limit| point.index <= limit));
+        points.retain(|point| self.session.comes_before(point, self.point));
         points
     }
 
@@ -265,4 +253,51 @@ impl Work<'_, '_> {
         self.adapted.changes.push(format!("`{text}` added"));
         Ok(())
     }
+}
+
+impl Session<'_> {
+    /// As [`Session::adapt`], exactly at the place and with what is brought already.
+    pub(super) fn adapt_at(
+        &self,
+        whole: &Whole,
+        point: Point,
+        depth: usize,
+        provided: &mut Provided,
+    ) -> Result<(Point, Adapted), Refusal> {
+        let before = provided.clone();
+        match self.adapt_here(whole, &point, depth, provided) {
+            Ok(adapted) => Ok((point, adapted)),
+            Err(unbound) => {
+                *provided = before;
+                Err(Refusal(unbound.reason))
+            }
+        }
+    }
+
+    /// Whether a place is reached before another one of the same function, in one pass.
+    fn comes_before(&self, first: &Point, then: &Point) -> bool {
+        let tree = &self.target.tree;
+        if tree.scope(first.block) != tree.scope(then.block) || first.block == then.block {
+            return first.block != then.block || first.index <= then.index;
+        }
+        if let Some((_, index)) = tree.child_towards(first.block, then.block).and_then(|child| tree.place(child)) {
+            return first.index <= index;
+        }
+        match tree.child_towards(then.block, first.block).and_then(|child| tree.place(child)) {
+            Some((_, index)) => index < then.index,
+            None => self.start_of(first) <= self.start_of(then),
+        }
+    }
+
+    /// Whether a statement that is brought for another one would be written after it.
+    pub(super) fn is_out_of_order(&self, brought: &Edit, edit: &Edit) -> bool {
+        let kind = self.source.tree.node(brought.order).kind;
+        let runs = !matches!(kind, Kind::Function | Kind::Class | Kind::Import);
+        runs && brought.order < edit.order && sort_key(brought) > sort_key(edit)
+    }
+}
+
+/// What is told of a call that comes along.
+pub(super) fn called_once_more(name: &str) -> String {
+    format!("it brings a call of `{name}` along, which may change something or take long")
 }

@@ -10,22 +10,6 @@ use crate::analysis::propagate::values::{Difference, Reading};
 use crate::analysis::python::Source;
 use crate::analysis::treediff::{Access, Kind, NodeId, Tree};
 
-/// Libraries whose attributes are there whether a script uses them or not.
-const LIBRARIES: &[&str] = &[
-    "torch",
-    "numpy",
-    "math",
-    "time",
-    "statistics",
-    "random",
-    "os",
-    "json",
-    "itertools",
-    "jax",
-    "tensorflow",
-    "scipy",
-];
-
 impl Work<'_, '_> {
     /// Notes a variable that has a value, but another one than the statement reads in the source.
     pub(super) fn check_value(&mut self, path: &str, theirs: &str, id: NodeId) {
@@ -39,6 +23,7 @@ impl Work<'_, '_> {
         let Some(place) = reader.and_then(|reader| tree.place(reader)) else { return };
         self.check_sum(path, theirs, place);
         self.check_calls(path, theirs, id);
+        self.check_made(path, theirs, id);
         let theirs = Reading { path: theirs, place: (self.point.block, self.point.index) };
         match self.session.another_value(Reading { path, place }, theirs) {
             Some(Difference::Certain(reason)) => self.adapted.others.push(reason),
@@ -47,18 +32,33 @@ impl Work<'_, '_> {
         }
     }
 
-    /// Notes an assignment that adds to a variable where its counterpart gives it a new value, or the other way round.
+    /// Notes an assignment that adds to a variable where its counterpart gives it a new value, or the other way round; of
+    /// a variable with another name also one that adds something else, or takes another kind of value.
     fn check_sum(&mut self, path: &str, theirs: &str, place: Place) {
         let (ours, there) = (self.source(), &self.session.target.tree);
         let reached = reaching(there, theirs, (self.point.block, self.point.index), &|_| false);
         for id in self.session.definitions_at(path, place) {
             let counterpart = self.session.counterpart(carrier(ours, id));
-            let other = reached.iter().copied().find(|other| Some(carrier(there, *other)) == counterpart);
-            let adds = |tree: &Tree, id: NodeId| tree.node(id).access == Access::Update;
-            if let Some(other) = other.filter(|other| adds(ours, id) != adds(there, *other)) {
-                let line = self.session.target.lines.line(there.node(other).range.start);
-                let (is, was) = if adds(there, other) { ("adds to", "sets") } else { ("sets", "adds to") };
+            let Some(other) = reached.iter().copied().find(|other| Some(carrier(there, *other)) == counterpart) else {
+                continue;
+            };
+            let line = self.session.target.lines.line(there.node(other).range.start);
+            let (a, b) = (adds(ours, id), adds(there, other));
+            if a.is_some() != b.is_some() {
+                let (is, was) = if b.is_some() { ("adds to", "sets") } else { ("sets", "adds to") };
                 self.adapted.others.push(format!("line {line} {is} `{theirs}`, which the source {was} there"));
+                return;
+            }
+            let (was, is) = (carrier(ours, id), carrier(there, other));
+            let same = match a {
+                Some(_) => a == b && is_same_value(ours, was, there, is),
+                None => is_same_kind(ours, was, there, is),
+            };
+            if path != theirs && !same {
+                let other = self.session.source.lines.line(ours.node(id).range.start);
+                self.adapted.others.push(format!(
+                    "line {line} computes `{theirs}` otherwise than line {other} of the source computes `{path}`"
+                ));
                 return;
             }
         }
@@ -152,6 +152,9 @@ impl Work<'_, '_> {
     /// Attributes that the source gives its objects and the target does not.
     pub(super) fn attributes(&mut self, id: NodeId, path: &str) {
         let (ours, theirs) = (&self.session.source.tree, &self.session.target.tree);
+        if self.provided.names.contains(path.split('.').next().unwrap_or(path)) {
+            return;
+        }
         // What was renamed is the target's own.
         let node = ours.node(id);
         let renamed =
@@ -174,23 +177,12 @@ impl Work<'_, '_> {
                     .any(|at| ours.node(*at).access.binds() && ours.node(ours.scope(*at)).kind == Kind::Class)
             };
             let reason = format!("`{attribute}` occurs nowhere in the target");
-            let common = || PURE.contains(&attribute) || self.is_of_library(id);
+            let common = || PURE.contains(&attribute) || self.session.is_of_library(id);
             if !known && (defined() || !common() && used_elsewhere()) {
                 self.adapted.doubts.retain(|doubt| *doubt != reason);
                 self.adapted.doubts.push(reason);
             }
         }
-    }
-
-    fn is_of_library(&self, id: NodeId) -> bool {
-        let tree = self.source();
-        let base = base_node(tree, id);
-        self.binders(base, &tree.node(base).name).into_iter().any(|id| {
-            let import = tree.node(carrier(tree, id));
-            let module = if import.text.is_empty() { &tree.node(id).text } else { &import.text };
-            let module = module.split([' ', '.']).next().unwrap_or_default();
-            import.kind == Kind::Import && LIBRARIES.contains(&module)
-        })
     }
 
     /// A new name must not be one that the statement binds for itself: in `[v * y for v in …]` no `y` can become `v`.
@@ -269,4 +261,35 @@ fn stars(tree: &Tree) -> Vec<&str> {
     let imports = tree.statements().filter(|id| tree.node(*id).kind == Kind::Import);
     let all = |id: &NodeId| tree.node(*id).children.iter().any(|alias| tree.node(*alias).name == "*");
     imports.filter(all).map(|id| tree.node(id).text.as_str()).collect()
+}
+
+/// The operator of an assignment like `+=` that gives a node its value.
+fn adds(tree: &Tree, id: NodeId) -> Option<&str> {
+    let statement = tree.node(carrier(tree, id));
+    let changes = statement.kind == Kind::Simple && statement.children.len() == 2 && !statement.text.is_empty();
+    (changes && statement.text != "assert").then_some(statement.text.as_str())
+}
+
+/// What a simple assignment assigns.
+fn assigned(tree: &Tree, statement: NodeId) -> Option<NodeId> {
+    let node = tree.node(statement);
+    node.children.last().copied().filter(|_| node.kind == Kind::Simple && node.children.len() > 1)
+}
+
+/// Whether two assignments assign the same, but for the names of variables.
+fn is_same_value(ours: &Tree, a: NodeId, theirs: &Tree, b: NodeId) -> bool {
+    let (Some(a), Some(b)) = (assigned(ours, a), assigned(theirs, b)) else { return false };
+    let alike = |(x, y): (NodeId, NodeId)| {
+        let (x, y) = (ours.node(x), theirs.node(y));
+        x.label == y.label && (x.text == y.text || x.kind == Kind::Name)
+    };
+    ours.node(a).shape == theirs.node(b).shape && ours.subtree(a).zip(theirs.subtree(b)).all(alike)
+}
+
+/// Whether the values of two assignments are computed in one manner: both by a call, both by a sum.
+fn is_same_kind(ours: &Tree, a: NodeId, theirs: &Tree, b: NodeId) -> bool {
+    match (assigned(ours, a), assigned(theirs, b)) {
+        (Some(a), Some(b)) => ours.node(a).label == theirs.node(b).label,
+        _ => true,
+    }
 }

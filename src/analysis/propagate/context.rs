@@ -5,6 +5,7 @@ use crate::analysis::propagate::Session;
 use crate::analysis::propagate::adapt::Work;
 use crate::analysis::propagate::anchor::{Point, kind_word};
 use crate::analysis::propagate::callers::calls_of;
+use crate::analysis::propagate::live::never_runs;
 use crate::analysis::propagate::reach::defined_by;
 use crate::analysis::propagate::unit::has_no_effect;
 use crate::analysis::python::Source;
@@ -24,6 +25,7 @@ impl Work<'_, '_> {
         }
         self.check_support(home);
         self.check_recomputed();
+        self.check_live(home);
         self.adapted.context.extend(self.session.loops_apart(self.unit, self.point));
         let (way, way_there) = (way(ours, home), way(theirs, self.point.block));
         let added: Vec<NodeId> = (way_there.iter())
@@ -45,6 +47,10 @@ impl Work<'_, '_> {
                 let line = self.session.target.lines.line(theirs.node(*innermost).range.start);
                 let word = kind_word(theirs, *innermost);
                 self.adapted.context.push(format!("the {word} at line {line} is not around it in the source"));
+            }
+            if let Some(lost) = old.iter().find(|id| !is_loop && new.is_empty() && !went && asks_when(ours, **id)) {
+                let line = self.session.source.lines.line(ours.node(*lost).range.start);
+                self.adapted.context.push(format!("the condition at line {line} of the source is not around it here"));
             }
         }
         let function = theirs.scope(self.point.block);
@@ -85,6 +91,17 @@ impl Work<'_, '_> {
             let name = &ours.node(was).text;
             let reason = format!("little of function `{name}` at line {line} of the source is here");
             self.adapted.context.push(reason);
+        }
+    }
+
+    /// Notes a place that is never executed.
+    fn check_live(&mut self, home: NodeId) {
+        let (ours, theirs) = (&self.session.source.tree, &self.session.target.tree);
+        let index = ours.place(self.unit).map_or(0, |(_, index)| index);
+        let dead = never_runs(theirs, self.point.block, self.point.index);
+        if let Some(dead) = dead.filter(|_| never_runs(ours, home, index).is_none()) {
+            let line = self.session.target.lines.line(theirs.node(dead).range.start);
+            self.adapted.context.push(format!("because of line {line} of the target it is never executed"));
         }
     }
 
@@ -232,4 +249,21 @@ fn controlling(tree: &Tree, block: NodeId) -> Option<NodeId> {
     let owner = tree.node(block).parent?;
     let is_main = || tree.header(owner).into_iter().any(|id| tree.node(id).name == "__name__");
     (matches!(tree.node(owner).kind, Kind::Loop | Kind::Branch | Kind::Arm) && !is_main()).then_some(owner)
+}
+
+/// Whether a branch asks how far a loop around it is: every hundredth step, after the first epoch.
+fn asks_when(tree: &Tree, branch: NodeId) -> bool {
+    let counts = |id: NodeId| tree.node(id).kind == Kind::Other && tree.node(id).text == "%";
+    let compares = |id: NodeId| {
+        let operators = ["<", ">", "<=", ">=", "==", "!="];
+        tree.node(id).kind == Kind::Other && tree.node(id).text.split(' ').any(|one| operators.contains(&one))
+    };
+    let advances = |id: NodeId| {
+        let loops = || tree.ancestors(branch).filter(|outer| tree.node(*outer).kind == Kind::Loop);
+        tree.node(id).access.reads()
+            && tree.binders(&tree.node(id).name).iter().any(|binder| loops().any(|outer| tree.contains(outer, *binder)))
+    };
+    let test = tree.header(branch);
+    let any = |holds: &dyn Fn(NodeId) -> bool| test.iter().any(|id| holds(*id));
+    any(&counts) || any(&compares) && any(&advances)
 }

@@ -9,14 +9,18 @@ mod callers;
 mod checks;
 mod chosen;
 mod context;
+mod costly;
 mod fits;
 mod history;
 mod insert;
 mod kept;
+mod live;
+mod made;
 mod mutation;
 mod reach;
 mod rename;
 mod scope;
+mod sound;
 mod unit;
 mod values;
 
@@ -30,6 +34,7 @@ use crate::analysis::propagate::anchor::{Point, SURE, kind_word};
 use crate::analysis::propagate::insert::Edit;
 use crate::analysis::propagate::kept::is_kept;
 use crate::analysis::propagate::rename::Renames;
+use crate::analysis::propagate::sound::{Lacking, lacking};
 use crate::analysis::propagate::unit::Whole;
 use crate::analysis::python::{self, Source};
 use crate::analysis::treediff::{Kind, Matching, NodeId, match_trees};
@@ -155,6 +160,16 @@ struct Outcome {
     edits: Vec<Edit>,
 }
 
+impl Outcome {
+    /// Notes what one of its edits may lack.
+    fn doubt(&mut self, perhaps: &[(Edit, String)]) {
+        for (_, reason) in perhaps.iter().filter(|(edit, _)| self.edits.contains(edit)) {
+            self.placement.reasons.push(reason.clone());
+            self.placement.status = PlacementStatus::Uncertain;
+        }
+    }
+}
+
 impl<'a> Session<'a> {
     fn new(source: &'a Source<'a>, target: &'a Source<'a>, mut wanted: Vec<NodeId>) -> Self {
         wanted.sort_unstable();
@@ -177,21 +192,7 @@ impl<'a> Session<'a> {
             let outcome = self.along_with(*node, &outcomes).unwrap_or_else(|| self.place(*node));
             outcomes.push(outcome);
         }
-        // One parse for all where nothing is wrong, else one for each to tell which it is.
-        let mut edits: Vec<Edit> = Vec::new();
-        if let Some(all) = self.with_edits(&edits, &outcomes) {
-            edits = all;
-        } else {
-            for outcome in &mut outcomes {
-                if let Some(with) = self.with_edits(&edits, std::slice::from_ref(outcome)) {
-                    edits = with;
-                } else {
-                    let blank = self.blank(outcome.node);
-                    outcome.placement = refused(blank, "the target would not parse with it, or as other code");
-                    outcome.edits.clear();
-                }
-            }
-        }
+        let edits = self.sound_edits(&mut outcomes);
         let text = applied(self.target.text, &edits);
         let spans = spans(self.target.text, &edits);
         let mut placements = Vec::new();
@@ -215,17 +216,59 @@ impl<'a> Session<'a> {
         Propagation { placements, text, inserted: spans, problems }
     }
 
-    /// The edits with those of further outcomes, in order; `None` if the target would not stay what it is.
-    fn with_edits(&self, edits: &[Edit], further: &[Outcome]) -> Option<Vec<Edit>> {
+    /// The edits of all outcomes, in order. What would damage the target or read a name without a value is refused.
+    fn sound_edits(&self, outcomes: &mut [Outcome]) -> Vec<Edit> {
+        // One parse for all where nothing is wrong, else one for each to tell which it is.
+        let mut edits: Vec<Edit> = Vec::new();
+        match self.with_edits(&edits, outcomes) {
+            Ok((all, perhaps)) => {
+                edits = all;
+                outcomes.iter_mut().for_each(|outcome| outcome.doubt(&perhaps));
+            }
+            Err(_) => {
+                for outcome in outcomes {
+                    match self.with_edits(&edits, std::slice::from_ref(outcome)) {
+                        Ok((with, perhaps)) => {
+                            edits = with;
+                            outcome.doubt(&perhaps);
+                        }
+                        Err(reason) => {
+                            outcome.placement = refused(self.blank(outcome.node), &reason);
+                            outcome.edits.clear();
+                        }
+                    }
+                }
+            }
+        }
+        edits
+    }
+
+    /// The edits with those of further outcomes, in order, and those that may read a name without a value, with the
+    /// reason.
+    ///
+    /// # Errors
+    /// Why not: the target would not stay what it is, or a name has no value.
+    fn with_edits(&self, edits: &[Edit], further: &[Outcome]) -> Result<(Vec<Edit>, Vec<(Edit, String)>), String> {
         let mut with = edits.to_vec();
         let mut known: HashSet<&Edit> = edits.iter().collect();
         with.extend(further.iter().flat_map(|outcome| &outcome.edits).filter(|edit| known.insert(edit)).cloned());
         sort(&mut with);
         if with.len() == edits.len() {
-            return Some(with);
+            return Ok((with, Vec::new()));
         }
         let text = applied(self.target.text, &with);
-        is_kept(self.target, &Source::parse(&text), &with).then_some(with)
+        let result = Source::parse(&text);
+        if !is_kept(self.target, &result, &with) {
+            return Err("the target would not parse with it, or as other code".to_owned());
+        }
+        let (perhaps, never): (Vec<Lacking>, Vec<Lacking>) =
+            lacking(self.source, self.target, &result, &with).into_iter().partition(|one| one.perhaps);
+        if let Some(one) = never.first() {
+            return Err(format!("`{}` has no value there", one.name));
+        }
+        let told = |one: Lacking| (with[one.edit].clone(), format!("`{}` may have no value there", one.name));
+        let perhaps = perhaps.into_iter().map(told).collect();
+        Ok((with, perhaps))
     }
 
     /// A statement within one that is placed already.
@@ -261,7 +304,11 @@ impl<'a> Session<'a> {
         for whole in self.wholes(node) {
             for point in self.points(whole.outermost()) {
                 match self.adapt(&whole, point, 0) {
-                    Ok(adapted) => found.push(adapted),
+                    Ok((point, adapted)) => {
+                        let later = adapted.made_at.and_then(|maker| self.after_maker(&point, maker));
+                        found.extend(later.and_then(|later| self.adapt(&whole, later, 0).ok()));
+                        found.push((point, adapted));
+                    }
                     Err(Refusal(reason)) => refusals.push(reason),
                 }
             }
@@ -400,7 +447,11 @@ fn line_of(target: &Source<'_>, edit: &Edit) -> u32 {
 
 /// The order in which edits stand.
 fn sort(edits: &mut [Edit]) {
-    edits.sort_by_key(|edit| (edit.offset, std::cmp::Reverse(edit.depth), edit.order));
+    edits.sort_by_key(sort_key);
+}
+
+fn sort_key(edit: &Edit) -> (usize, std::cmp::Reverse<usize>, NodeId) {
+    (edit.offset, std::cmp::Reverse(edit.depth), edit.order)
 }
 
 /// The target with all edits, which stand in order.

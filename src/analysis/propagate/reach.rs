@@ -58,7 +58,7 @@ fn definitions<'t>(tree: &'t Tree, scope: NodeId, path: &'t str) -> impl Iterato
 }
 
 /// A node, and the members that start with it: `a`, `a.b` and `a.b.c` of `a.b.c`.
-fn with_members(tree: &Tree, id: NodeId) -> impl Iterator<Item = NodeId> + '_ {
+pub(super) fn with_members(tree: &Tree, id: NodeId) -> impl Iterator<Item = NodeId> + '_ {
     let further = move |id: &NodeId| {
         let parent = tree.node(*id).parent?;
         (tree.node(parent).kind == Kind::Member).then_some(parent)
@@ -66,7 +66,7 @@ fn with_members(tree: &Tree, id: NodeId) -> impl Iterator<Item = NodeId> + '_ {
     std::iter::successors(Some(id), further)
 }
 
-fn defines(tree: &Tree, id: NodeId, path: &str) -> bool {
+pub(super) fn defines(tree: &Tree, id: NodeId, path: &str) -> bool {
     let node = tree.node(id);
     if node.access.binds() {
         return path.strip_prefix(node.name.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));

@@ -69,7 +69,7 @@ impl<'a> Visible<'a> {
             }
         }
         let declared = || self.tree.uses(name).iter().any(|id| self.tree.node(*id).access == Access::Outer);
-        if BUILTINS.split(' ').any(|builtin| builtin == name) || (self.scope != 0 && declared()) {
+        if is_builtin(name) || (self.scope != 0 && declared()) {
             return Bound::Yes;
         }
         // What the scope reads without our seeing its definition is there as surely for us; somebody's
@@ -98,6 +98,16 @@ impl<'a> Visible<'a> {
     pub(super) fn owns(&self, name: &str) -> bool {
         self.tree.binds(self.scope, name)
     }
+}
+
+/// Whether every Python module sees a name.
+pub(super) fn is_builtin(name: &str) -> bool {
+    BUILTINS.split(' ').any(|builtin| builtin == name)
+}
+
+/// Whether what follows a statement is ever reached.
+pub(super) fn ends(tree: &Tree, id: NodeId) -> bool {
+    execute(tree, id, &mut State::new(), &mut vec![Vec::new()])
 }
 
 /// The scope that a name belongs to when it is used in `scope`.

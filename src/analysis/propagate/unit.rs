@@ -5,7 +5,7 @@ use crate::analysis::propagate::reach::is_stored;
 use crate::analysis::treediff::{Kind, NodeId};
 
 /// Calls that change something a training depends on, or that cost much.
-const EFFECTS: &[&str] = &[
+pub(super) const EFFECTS: &[&str] = &[
     "step",
     "zero_grad",
     "backward",
@@ -125,6 +125,9 @@ pub(super) const PURE: &[&str] = &[
     "is_available",
 ];
 
+/// Methods that give something to the object that they are called on, or make it empty.
+pub(super) const FEEDS: &[&str] = &["append", "add", "update", "extend", "push", "insert", "record", "reset", "clear"];
+
 /// A statement and the headers to be written around it, outermost first.
 #[derive(Debug, Clone)]
 pub(super) struct Whole {
@@ -224,7 +227,7 @@ fn no_effect(session: &Session<'_>, node: NodeId, seen: &mut Vec<String>) -> boo
 }
 
 /// The source's functions and methods of a name, and the constructors of its classes.
-fn called(session: &Session<'_>, name: &str) -> Vec<NodeId> {
+pub(super) fn called(session: &Session<'_>, name: &str) -> Vec<NodeId> {
     let tree = &session.source.tree;
     let defined = |name: &str, kind: Kind| {
         let nodes = tree.binders(name).iter().copied().filter(move |id| tree.node(*id).kind == kind);
@@ -240,7 +243,7 @@ fn called(session: &Session<'_>, name: &str) -> Vec<NodeId> {
 }
 
 /// Whether a function assigns to what is not its own: an attribute of anything but the object that it constructs.
-fn stores(session: &Session<'_>, function: NodeId) -> bool {
+pub(super) fn stores(session: &Session<'_>, function: NodeId) -> bool {
     let tree = &session.source.tree;
     let constructs = tree.node(function).name == "__init__";
     tree.subtree(function).any(|id| {
@@ -283,9 +286,23 @@ pub(super) fn only_logged(session: &Session<'_>, node: NodeId, depth: usize) -> 
                 .iter()
                 .any(|id| tree.node(*id).access.binds() && bound.contains(&tree.node(*id).name.as_str()));
             logs || wanted
+                || session.counterpart(statement).is_none() && feeds(session, statement, &bound)
                 || (session.counterpart(statement).is_none()
                     && statement != scope
                     && ((binds_it && has_no_effect(session, statement)) || only_logged(session, statement, depth - 1)))
         },
     )
+}
+
+/// Whether a statement does nothing but give something to one of these variables: `meter.update(loss)`.
+pub(super) fn feeds(session: &Session<'_>, statement: NodeId, names: &[&str]) -> bool {
+    let tree = &session.source.tree;
+    let node = tree.node(statement);
+    let call = node.children.first().filter(|id| node.kind == Kind::Simple && tree.node(**id).kind == Kind::Call);
+    let Some((callee, arguments)) = call.and_then(|call| tree.node(*call).children.split_first()) else { return false };
+    let object = tree.path(*callee).and_then(|path| path.rsplit_once('.').map(|(object, _)| object.to_owned()));
+    object.is_some_and(|object| names.contains(&object.as_str()))
+        && node.children.len() == 1
+        && FEEDS.contains(&tree.node(*callee).text.as_str())
+        && arguments.iter().all(|argument| is_pure(session, *argument))
 }
