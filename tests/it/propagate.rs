@@ -211,6 +211,18 @@ proptest! {
 }
 
 #[test]
+fn a_statement_that_the_target_has_under_a_condition_is_told() {
+    let source = "import afterlog\nfor x in range(9):\n    y = x * 2\n    afterlog.log('y', y)\n    print(y)\n";
+    let guarded = "import afterlog\nfor x in range(9):\n    y = x * 2\n    if x % 3 == 0:\n        afterlog.log('y', y)\n    print(y)\n";
+    for (target, told) in [(guarded, true), (source, false)] {
+        let found = propagate_names(source, &["y".to_owned()], target);
+        assert_eq!((found.placements[0].status, &*found.text), (PlacementStatus::AlreadyThere, target));
+        let reason = &found.placements[0].reasons[0];
+        assert_eq!(reason.contains("under the condition at line 4 only"), told, "{reason}");
+    }
+}
+
+#[test]
 fn the_command_writes_the_result_and_tells_what_applies() {
     let project = TestProject::plain();
     project.write("new.py", "import flor\nfor x in range(3):\n    y = x * 2\n    flor.log('y', y)\n    z = y\n");

@@ -45,6 +45,7 @@ impl Session<'_> {
             }
         }
         self.agree(&mut points);
+        self.beside_twin(&mut points, node);
         if let Some(home) = home {
             let last = index + 1 >= siblings.len();
             let end = self.end_of(home);
@@ -165,6 +166,26 @@ impl Session<'_> {
             reason,
             anchor: ours,
         });
+    }
+
+    /// The place after a statement that is just like the one before `node`, though it corresponds to another one or to
+    /// none: never a sure one.
+    fn beside_twin(&self, points: &mut Vec<Point>, node: NodeId) {
+        let Some((block, index)) = self.source.tree.place(node) else { return };
+        let before = self.source.tree.node(block).children[..index].iter().rev().copied();
+        let Some(last) = before.into_iter().find(|id| !self.is_moving(*id)) else { return };
+        let reads = self.paths_read(node);
+        if self.counterpart(last).is_some() || !reads.iter().any(|path| defined_by(&self.source.tree, last, path).is_some())
+        {
+            return;
+        }
+        let tree = &self.target.tree;
+        let mut same = tree.statements().filter(|id| tree.node(*id).hash == self.source.tree.node(last).hash);
+        if let (Some((block, index)), None) = (same.next().and_then(|id| tree.place(id)), same.next()) {
+            let line = self.target.lines.line(tree.node(tree.node(block).children[index]).range.start);
+            let reason = format!("after line {line}, which is like the line before it in the source, but elsewhere");
+            points.push(Point { block, index: index + 1, score: 0.95, reason, anchor: last });
+        }
     }
 
     /// The variables, with their attributes, that a statement of the source reads.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::analysis::propagate::adapt::{Unbound, Work, base_node};
-use crate::analysis::propagate::reach::{Place, carrier, reaching};
+use crate::analysis::propagate::reach::{Definitions, Place, carrier, reaching};
 use crate::analysis::propagate::scope::{Bound, Visible, owner};
 use crate::analysis::propagate::unit::PURE;
 use crate::analysis::propagate::values::{Difference, Reading};
@@ -35,9 +35,11 @@ impl Work<'_, '_> {
     /// Notes an assignment that adds to a variable where its counterpart gives it a new value, or the other way round; of
     /// a variable with another name also one that adds something else, or takes another kind of value.
     fn check_sum(&mut self, path: &str, theirs: &str, place: Place) {
-        let (ours, there) = (self.source(), &self.session.target.tree);
+        let (ours, there) = (&self.session.source.tree, &self.session.target.tree);
         let reached = reaching(there, theirs, (self.point.block, self.point.index), &|_| false);
-        for id in self.session.definitions_at(path, place) {
+        let read = self.session.definitions_at(path, place);
+        self.check_kinds(path, theirs, &read, &reached);
+        for id in read {
             let counterpart = self.session.counterpart(carrier(ours, id));
             let Some(other) = reached.iter().copied().find(|other| Some(carrier(there, *other)) == counterpart) else {
                 continue;
@@ -61,6 +63,22 @@ impl Work<'_, '_> {
                 ));
                 return;
             }
+        }
+    }
+
+    /// Notes a variable that has another name by how it is used alone, where it gets another kind of value.
+    fn check_kinds(&mut self, path: &str, theirs: &str, read: &Definitions, reached: &Definitions) {
+        let (ours, there) = (self.source(), &self.session.target.tree);
+        let known = |id: &NodeId| self.session.counterpart(carrier(ours, *id)).is_some();
+        let alike = |(a, b): (&NodeId, &NodeId)| is_same_kind(ours, carrier(ours, *a), there, carrier(there, *b));
+        let mut pairs = read.iter().flat_map(|a| reached.iter().map(move |b| (a, b)));
+        let (Some(a), Some(b)) = (read.first(), reached.first()) else { return };
+        if path != theirs && !read.iter().any(known) && !pairs.any(alike) {
+            let line = self.session.target.lines.line(there.node(*b).range.start);
+            let other = self.session.source.lines.line(ours.node(*a).range.start);
+            self.adapted.others.push(format!(
+                "line {line} computes `{theirs}` otherwise than line {other} of the source computes `{path}`"
+            ));
         }
     }
 

@@ -267,3 +267,16 @@ fn asks_when(tree: &Tree, branch: NodeId) -> bool {
     let any = |holds: &dyn Fn(NodeId) -> bool| test.iter().any(|id| holds(*id));
     any(&counts) || any(&compares) && any(&advances)
 }
+
+/// A condition around a statement of the target that the source's statement does not stand under.
+pub(super) fn further_condition(session: &Session<'_>, node: NodeId, there: NodeId) -> Option<NodeId> {
+    let (ours, theirs) = (&session.source.tree, &session.target.tree);
+    let conditions = |tree: &Tree, id: NodeId| -> Vec<NodeId> {
+        let outer = tree.ancestors(id).take_while(|id| !tree.node(*id).kind.is_scope());
+        outer.filter(|id| tree.node(*id).kind == Kind::Branch).collect()
+    };
+    let (was, is) = (conditions(ours, node), conditions(theirs, there));
+    is.first().copied().filter(|innermost| {
+        is.len() > was.len() && session.matching.source(*innermost).is_none_or(|other| !was.contains(&other))
+    })
+}

@@ -394,7 +394,9 @@ impl<'a> Session<'a> {
         let ours = self.source_logs.iter().filter(|(_, n)| n == name).count();
         let theirs: Vec<NodeId> = self.target_logs.iter().filter(|(_, n)| n == name).map(|(id, _)| *id).collect();
         if let Some(there) = self.counterpart(node).filter(|id| theirs.contains(id)) {
-            return Some((line(there), format!("the target logs '{name}' here")));
+            let condition = context::further_condition(self, node, there);
+            let rest = condition.map(|at| format!(", under the condition at line {} only", line(at))).unwrap_or_default();
+            return Some((line(there), format!("the target logs '{name}' here{rest}")));
         }
         let same = |id: &NodeId| self.target.tree.node(*id).hash == self.source.tree.node(node).hash;
         let words = if theirs.iter().any(same) { "" } else { ", elsewhere or with another expression" };
