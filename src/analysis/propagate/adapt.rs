@@ -242,7 +242,7 @@ impl Work<'_, '_> {
                 && !bound_later_in(tree, whole.statement, base)
             {
                 self.path(id, &path)?;
-                self.attributes(id, &path);
+                self.attributes(id, &path)?;
             }
         }
         Ok(())
@@ -391,6 +391,7 @@ impl Work<'_, '_> {
             if prefix.contains('.') && base != "self" {
                 self.adapted.doubts.push(format!("`{prefix}` taken for `{to}`"));
             }
+            self.check_made(path, &format!("{to}{}", &path[prefix.len()..]), id);
             self.replace(id, path, &prefix, &to);
             return Ok(());
         }

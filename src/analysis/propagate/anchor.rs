@@ -175,7 +175,8 @@ impl Session<'_> {
         let before = self.source.tree.node(block).children[..index].iter().rev().copied();
         let Some(last) = before.into_iter().find(|id| !self.is_moving(*id)) else { return };
         let reads = self.paths_read(node);
-        if self.counterpart(last).is_some() || !reads.iter().any(|path| defined_by(&self.source.tree, last, path).is_some())
+        if self.counterpart(last).is_some()
+            || !reads.iter().any(|path| defined_by(&self.source.tree, last, path).is_some())
         {
             return;
         }

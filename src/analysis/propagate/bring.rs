@@ -49,8 +49,9 @@ impl Work<'_, '_> {
                 matches!(tree.node(statement).kind, Kind::Simple | Kind::Loop | Kind::With | Kind::Branch) && gone();
             let harmless = is_pure(self.session, statement)
                 || (has_no_effect(self.session, statement) && only_logged(self.session, statement, 4));
-            let appends =
-                simple && binders.iter().all(|id| !tree.contains(statement, *id)) && feeds(self.session, statement, &[name]);
+            let appends = simple
+                && binders.iter().all(|id| !tree.contains(statement, *id))
+                && feeds(self.session, statement, &[name]);
             if !(definition || simple && harmless || appends) {
                 return Err(missing());
             }

@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use crate::analysis::propagate::adapt::{Unbound, Work, base_node};
-use crate::analysis::propagate::reach::{Definitions, Place, carrier, reaching};
+use crate::analysis::propagate::made::is_nothing;
+use crate::analysis::propagate::reach::{Definitions, Place, carrier, is_stored, reaching};
 use crate::analysis::propagate::scope::{Bound, Visible, owner};
 use crate::analysis::propagate::unit::PURE;
 use crate::analysis::propagate::values::{Difference, Reading};
@@ -56,6 +57,13 @@ impl Work<'_, '_> {
                 Some(_) => a == b && is_same_value(ours, was, there, is),
                 None => is_same_kind(ours, was, there, is),
             };
+            if is_nothing(ours, was) != is_nothing(there, is) {
+                let (a, b) = (self.session.source.lines.line(ours.node(id).range.start), line);
+                self.adapted
+                    .others
+                    .push(format!("only one of line {a} of the source and line {b} computes `{theirs}`"));
+                return;
+            }
             if path != theirs && !same {
                 let other = self.session.source.lines.line(ours.node(id).range.start);
                 self.adapted.others.push(format!(
@@ -168,10 +176,13 @@ impl Work<'_, '_> {
     }
 
     /// Attributes that the source gives its objects and the target does not.
-    pub(super) fn attributes(&mut self, id: NodeId, path: &str) {
+    ///
+    /// # Errors
+    /// What `self` is given by the source alone: it has no such attribute in the target.
+    pub(super) fn attributes(&mut self, id: NodeId, path: &str) -> Result<(), Unbound> {
         let (ours, theirs) = (&self.session.source.tree, &self.session.target.tree);
         if self.provided.names.contains(path.split('.').next().unwrap_or(path)) {
-            return;
+            return Ok(());
         }
         // What was renamed is the target's own.
         let node = ours.node(id);
@@ -196,11 +207,26 @@ impl Work<'_, '_> {
             };
             let reason = format!("`{attribute}` occurs nowhere in the target");
             let common = || PURE.contains(&attribute) || self.session.is_of_library(id);
+            let given = || {
+                let own = |at: NodeId| ours.path(at).is_some_and(|path| path == format!("self.{attribute}"));
+                renamed.is_none()
+                    && path.strip_prefix("self.").is_some_and(|rest| rest.split('.').next() == Some(attribute))
+                    && ours
+                        .uses("self")
+                        .iter()
+                        .filter_map(|id| ours.node(*id).parent)
+                        .any(|at| own(at) && is_stored(ours, at))
+            };
+            if !known && given() {
+                let reason = format!("the target gives `self` no `{attribute}`");
+                return Err(Unbound { name: String::new(), reason });
+            }
             if !known && (defined() || !common() && used_elsewhere()) {
                 self.adapted.doubts.retain(|doubt| *doubt != reason);
                 self.adapted.doubts.push(reason);
             }
         }
+        Ok(())
     }
 
     /// A new name must not be one that the statement binds for itself: in `[v * y for v in …]` no `y` can become `v`.

@@ -7,7 +7,7 @@ use crate::analysis::propagate::anchor::{Point, kind_word};
 use crate::analysis::propagate::callers::calls_of;
 use crate::analysis::propagate::live::never_runs;
 use crate::analysis::propagate::reach::defined_by;
-use crate::analysis::propagate::unit::has_no_effect;
+use crate::analysis::propagate::unit::{has_no_effect, is_pure};
 use crate::analysis::python::Source;
 use crate::analysis::treediff::{Kind, NodeId, Tree};
 
@@ -42,7 +42,10 @@ impl Work<'_, '_> {
             };
             let (new, old) = (of_kind(theirs, &added), of_kind(ours, &gone));
             // Where the code on either side has gone into a branch, the statement has, too.
-            let went = !is_loop && self.session.enclosing(self.unit) == Some(self.point.block);
+            let went = match is_loop {
+                false => self.session.enclosing(self.unit) == Some(self.point.block),
+                true => self.is_called_elsewhere(home),
+            };
             if let Some(innermost) = new.first().filter(|_| new.len() > old.len() && !went) {
                 let line = self.session.target.lines.line(theirs.node(*innermost).range.start);
                 let word = kind_word(theirs, *innermost);
@@ -94,6 +97,20 @@ impl Work<'_, '_> {
         }
     }
 
+    /// Whether nothing in the source says how often a statement runs, and what stands beside it is at the place.
+    fn is_called_elsewhere(&self, home: NodeId) -> bool {
+        let (ours, theirs) = (&self.session.source.tree, &self.session.target.tree);
+        let function = ours.scope(home);
+        let here = |id: &&NodeId| {
+            let there = self.session.counterpart(**id);
+            there.is_some_and(|at| theirs.node(at).parent == Some(self.point.block))
+        };
+        ours.node(function).kind == Kind::Function
+            && ours.node(home).parent == Some(function)
+            && calls_of(ours, function).next().is_none()
+            && ours.node(home).children.iter().filter(here).count() >= 2
+    }
+
     /// Notes a place that is never executed.
     fn check_live(&mut self, home: NodeId) {
         let (ours, theirs) = (&self.session.source.tree, &self.session.target.tree);
@@ -101,7 +118,7 @@ impl Work<'_, '_> {
         let dead = never_runs(theirs, self.point.block, self.point.index);
         if let Some(dead) = dead.filter(|_| never_runs(ours, home, index).is_none()) {
             let line = self.session.target.lines.line(theirs.node(dead).range.start);
-            self.adapted.context.push(format!("because of line {line} of the target it is never executed"));
+            self.adapted.others.push(format!("because of line {line} of the target it is never executed"));
         }
     }
 
@@ -152,9 +169,12 @@ impl Work<'_, '_> {
         if session.matching.target(home) != Some(there) {
             return;
         }
+        // What says nothing of gradients and calls nothing unknown does not see them change.
+        let blind =
+            !ours.subtree(self.unit).any(|id| ours.node(id).text.contains("grad")) && is_pure(session, self.unit);
         let in_loop = ours.node(home).parent.is_some_and(|owner| ours.node(owner).kind == Kind::Loop);
         let pairs: Vec<(usize, usize)> = (ours.node(home).children.iter().enumerate())
-            .filter(|(_, id)| !has_no_effect(session, **id))
+            .filter(|(_, id)| !has_no_effect(session, **id) && !(blind && only_gradients(ours, **id)))
             .filter_map(|(at, id)| {
                 let (block, other) = theirs.place(session.counterpart(*id)?)?;
                 (block == there).then_some((at, other))
@@ -249,6 +269,16 @@ fn controlling(tree: &Tree, block: NodeId) -> Option<NodeId> {
     let owner = tree.node(block).parent?;
     let is_main = || tree.header(owner).into_iter().any(|id| tree.node(id).name == "__name__");
     (matches!(tree.node(owner).kind, Kind::Loop | Kind::Branch | Kind::Arm) && !is_main()).then_some(owner)
+}
+
+/// Whether a statement changes nothing but gradients.
+fn only_gradients(tree: &Tree, statement: NodeId) -> bool {
+    let mut calls = tree.subtree(statement).filter(|id| tree.node(*id).kind == Kind::Call);
+    let callee = |call: NodeId| tree.node(call).children.first().map(|callee| tree.node(*callee).text.as_str());
+    let node = tree.node(statement);
+    node.kind == Kind::Simple
+        && node.children.len() == 1
+        && calls.all(|call| matches!(callee(call), Some("zero_grad" | "backward")))
 }
 
 /// Whether a branch asks how far a loop around it is: every hundredth step, after the first epoch.

@@ -10,7 +10,8 @@ use crate::analysis::treediff::{Kind, NodeId, Tree};
 /// Methods that fill what they are called on.
 const FILLS: &[&str] = &["append", "add", "update", "extend", "insert", "setdefault", "push"];
 /// Calls that make something empty.
-const EMPTY: &[&str] = &["dict", "list", "set", "tuple", "OrderedDict", "defaultdict", "Counter", "deque", "float", "int"];
+const EMPTY: &[&str] =
+    &["dict", "list", "set", "tuple", "OrderedDict", "defaultdict", "Counter", "deque", "float", "int"];
 /// How many calls deep a method is followed.
 const MAX_DEPTH: usize = 3;
 
@@ -103,11 +104,13 @@ fn makes(tree: &Tree, id: NodeId, wanted: Wanted<'_>) -> bool {
 
 /// Whether `self` is used to call a method that gives an attribute its value.
 fn calls_maker(tree: &Tree, id: NodeId, path: &str, depth: usize) -> bool {
-    let Some(method) = tree.node(id).parent.filter(|parent| path.starts_with("self.") && is_callee(tree, *parent)) else {
+    let Some(method) = tree.node(id).parent.filter(|parent| path.starts_with("self.") && is_callee(tree, *parent))
+    else {
         return false;
     };
     let named = tree.binders(&tree.node(method).text).iter().copied();
-    let mut methods = named.filter(|id| tree.node(*id).kind == Kind::Function && tree.node(tree.scope(*id)).kind == Kind::Class);
+    let mut methods =
+        named.filter(|id| tree.node(*id).kind == Kind::Function && tree.node(tree.scope(*id)).kind == Kind::Class);
     methods.any(|function| {
         let mut uses = tree.uses("self").iter().copied().filter(|id| tree.scope(*id) == function);
         let wanted = Wanted { path, key: None };
@@ -127,10 +130,24 @@ fn is_begun(tree: &Tree, statement: NodeId) -> bool {
         return false;
     }
     let value = node.children[node.children.len() - 1];
-    let empty = |id: NodeId| {
-        let callee = tree.node(id).children.first().map(|callee| tree.node(*callee));
-        let made = callee.is_some_and(|callee| callee.kind == Kind::Name && EMPTY.contains(&callee.text.as_str()));
-        tree.node(id).kind == Kind::Call && made
-    };
-    empty(value) || tree.subtree(value).all(|id| matches!(tree.node(id).kind, Kind::Literal | Kind::Other))
+    is_empty_call(tree, value)
+        || tree.subtree(value).all(|id| matches!(tree.node(id).kind, Kind::Literal | Kind::Other))
+}
+
+/// Whether an assignment gives a variable `None` or something empty.
+pub(super) fn is_nothing(tree: &Tree, statement: NodeId) -> bool {
+    let node = tree.node(statement);
+    let value = node.children.last().filter(|_| node.kind == Kind::Simple && node.children.len() > 1);
+    value.is_some_and(|value| {
+        let plain = tree.node(*value);
+        let none = plain.kind == Kind::Other && plain.children.is_empty() && plain.text.is_empty();
+        none || is_empty_call(tree, *value) && tree.subtree(*value).len() <= 3
+    })
+}
+
+/// `dict()`, `defaultdict(list)`, `float("inf")`
+fn is_empty_call(tree: &Tree, id: NodeId) -> bool {
+    let callee = tree.node(id).children.first().map(|callee| tree.node(*callee));
+    let made = callee.is_some_and(|callee| callee.kind == Kind::Name && EMPTY.contains(&callee.text.as_str()));
+    tree.node(id).kind == Kind::Call && made
 }

@@ -395,7 +395,8 @@ impl<'a> Session<'a> {
         let theirs: Vec<NodeId> = self.target_logs.iter().filter(|(_, n)| n == name).map(|(id, _)| *id).collect();
         if let Some(there) = self.counterpart(node).filter(|id| theirs.contains(id)) {
             let condition = context::further_condition(self, node, there);
-            let rest = condition.map(|at| format!(", under the condition at line {} only", line(at))).unwrap_or_default();
+            let rest =
+                condition.map(|at| format!(", under the condition at line {} only", line(at))).unwrap_or_default();
             return Some((line(there), format!("the target logs '{name}' here{rest}")));
         }
         let same = |id: &NodeId| self.target.tree.node(*id).hash == self.source.tree.node(node).hash;

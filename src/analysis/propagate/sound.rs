@@ -57,7 +57,8 @@ fn bound<'r>(
     }
     let Some(statement) = tree.statement_of(id) else { return Bound::Yes };
     // What a statement gives a value itself is told apart elsewhere.
-    let own = |id: NodeId| tree.node(id).name == name && tree.node(id).access == crate::analysis::treediff::Access::Bind;
+    let own =
+        |id: NodeId| tree.node(id).name == name && tree.node(id).access == crate::analysis::treediff::Access::Bind;
     let (Some((block, index)), false) = (tree.place(statement), tree.header(statement).into_iter().any(own)) else {
         return Bound::Yes;
     };

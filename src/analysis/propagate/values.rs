@@ -121,7 +121,12 @@ impl Session<'_> {
         }
         for (_, id) in from {
             let counterpart = self.matching.target(carrier(ours, *id));
-            if let Some(lost) = counterpart.filter(|lost| !there.contains(lost) && defines_theirs(*lost)) {
+            // What another method gives `self` is there whenever this one does not give it another value.
+            let given = |lost: NodeId| {
+                theirs.scope(lost) != theirs.scope(place.0) && to.iter().all(|(_, id)| is_parameter(theirs, *id))
+            };
+            let is_lost = |lost: &NodeId| !there.contains(lost) && defines_theirs(*lost) && !given(*lost);
+            if let Some(lost) = counterpart.filter(is_lost) {
                 let instead = to.iter().map(|(_, id)| theirs_line(*id).to_string()).collect::<Vec<_>>().join(", ");
                 return Some(told(format!(
                     "at line {here} `{name}` holds the value of line {instead}, not that of line {}, which the statement reads",

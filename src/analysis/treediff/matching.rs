@@ -68,7 +68,7 @@ pub fn match_trees(source: &Tree, target: &Tree, ignored: &dyn Fn(NodeId) -> boo
     let bound = (bound(source), bound(target));
     let mut matcher = Matcher { source, target, hidden, bags, bound, found };
     matcher.link(0, 0);
-    matcher.equal_subtrees(6);
+    matcher.equal_subtrees(5);
     matcher.definitions();
     matcher.containers();
     for round in 0..2 {
@@ -76,6 +76,7 @@ pub fn match_trees(source: &Tree, target: &Tree, ignored: &dyn Fn(NodeId) -> boo
         matcher.loops_by_role();
         matcher.moved_blocks();
         matcher.equal_subtrees(3);
+        matcher.equal_but_for_self();
         if round == 0 {
             // What is matched tells names; under their new names more statements are alike.
             matcher.bags.0 = Bags::of(source, &matcher.names());
@@ -453,12 +454,12 @@ fn bound(tree: &Tree) -> Vec<Bound> {
     let mut found = vec![Bound::new(); tree.nodes.len()];
     for block in (0..tree.nodes.len()).filter(|id| tree.node(*id).kind == Kind::Block) {
         let mut counts: HashMap<&str, usize> = HashMap::new();
-        for node in tree.subtree(block).map(|id| tree.node(id)).filter(|node| node.access.binds()) {
+        for node in tree.subtree(block).map(|id| tree.node(id)).filter(|node| node.access == Access::Bind) {
             *counts.entry(&node.name).or_default() += 1;
         }
         for id in tree.node(block).children.iter().filter(|id| tree.node(**id).kind == Kind::Simple) {
             let names = tree.subtree(*id).map(|id| tree.node(id)).filter(|node| node.access == Access::Bind);
-            found[*id] = names.map(|node| (node.name.clone(), counts[node.name.as_str()] == 1)).collect();
+            found[*id] = names.map(|node| (node.name.clone(), counts.get(node.name.as_str()) == Some(&1))).collect();
         }
     }
     found

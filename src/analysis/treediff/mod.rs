@@ -1,6 +1,7 @@
 //! Trees of source code and which nodes of two versions correspond. Knows no language and touches no text.
 
 mod align;
+mod attributes;
 mod features;
 mod matching;
 mod roles;
