@@ -9,7 +9,7 @@ use crate::analysis::propagate::live::never_runs;
 use crate::analysis::propagate::reach::defined_by;
 use crate::analysis::propagate::unit::{has_no_effect, is_pure};
 use crate::analysis::python::Source;
-use crate::analysis::treediff::{Kind, NodeId, Tree};
+use crate::analysis::treediff::{Kind, NodeId, Tree, without_self};
 
 impl Work<'_, '_> {
     /// Notes conditions, loops and callers at the place that the statement has not in the source.
@@ -88,7 +88,8 @@ impl Work<'_, '_> {
         let simple = |id: &NodeId| ours.node(*id).kind.is_statement() && !ours.node(*id).kind.is_compound();
         let own: Vec<NodeId> = ours.subtree(was).filter(simple).filter(|id| !session.is_moving(*id)).collect();
         let known = own.iter().filter(|id| session.counterpart(**id).is_some_and(|at| theirs.scope(at) == is));
-        let equal = |id: NodeId| session.counterpart(id).is_some_and(|at| theirs.node(at).hash == ours.node(id).hash);
+        let alike = |a: NodeId, b: NodeId| without_self(ours, a) == without_self(theirs, b);
+        let equal = |id: NodeId| session.counterpart(id).is_some_and(|at| alike(id, at));
         if 3 * known.count() < own.len() && !equal(self.point.anchor) {
             let line = session.source.lines.line(ours.node(was).range.start);
             let name = &ours.node(was).text;

@@ -134,15 +134,11 @@ fn is_begun(tree: &Tree, statement: NodeId) -> bool {
         || tree.subtree(value).all(|id| matches!(tree.node(id).kind, Kind::Literal | Kind::Other))
 }
 
-/// Whether an assignment gives a variable `None` or something empty.
+/// Whether an assignment gives a variable `None`.
 pub(super) fn is_nothing(tree: &Tree, statement: NodeId) -> bool {
     let node = tree.node(statement);
     let value = node.children.last().filter(|_| node.kind == Kind::Simple && node.children.len() > 1);
-    value.is_some_and(|value| {
-        let plain = tree.node(*value);
-        let none = plain.kind == Kind::Other && plain.children.is_empty() && plain.text.is_empty();
-        none || is_empty_call(tree, *value) && tree.subtree(*value).len() <= 3
-    })
+    value.is_some_and(|value| tree.node(*value).kind == Kind::Other && tree.node(*value).text == "None")
 }
 
 /// `dict()`, `defaultdict(list)`, `float("inf")`

@@ -219,6 +219,7 @@ impl Builder<'_> {
             AnyNodeRef::ExprUnaryOp(operation) => operation.op.as_str().to_owned(),
             AnyNodeRef::ExprBoolOp(operation) => operation.op.as_str().to_owned(),
             AnyNodeRef::ExprCompare(compare) => compare.ops.iter().map(|op| op.as_str()).collect::<Vec<_>>().join(" "),
+            AnyNodeRef::ExprNoneLiteral(_) => "None".to_owned(),
             AnyNodeRef::ExprIf(_) => "if".to_owned(),
             AnyNodeRef::ExprListComp(_)
             | AnyNodeRef::ExprSetComp(_)

@@ -30,7 +30,7 @@ impl Matcher<'_> {
 }
 
 /// Equal for statements that differ in nothing but whether a variable is an attribute of `self`. O(n).
-fn without_self(tree: &Tree, id: NodeId) -> u64 {
+pub fn without_self(tree: &Tree, id: NodeId) -> u64 {
     let mut hash = DefaultHasher::new();
     feed(tree, id, &mut hash);
     hash.finish()

@@ -8,6 +8,7 @@ mod roles;
 mod tree;
 mod twins;
 
+pub use attributes::without_self;
 pub use features::dice;
 pub use matching::{Matching, match_trees};
 pub use tree::{Access, Kind, Node, NodeId, Tree, TreeBuilder};
