@@ -7,7 +7,7 @@ use std::ops::Range;
 use crate::analysis::propagate::anchor::Point;
 use crate::analysis::propagate::bring;
 use crate::analysis::propagate::insert::{self, Edit, Unit};
-use crate::analysis::propagate::reach::reaching;
+use crate::analysis::propagate::reach::{reaching, with_members};
 use crate::analysis::propagate::scope::{Bound, Visible, owner};
 use crate::analysis::propagate::unit::Whole;
 use crate::analysis::propagate::{Provided, Session};
@@ -455,6 +455,15 @@ impl Work<'_, '_> {
 
     /// `self.model` where there is no `self` but a `model`, and the other way round.
     fn other_side_of_self(&self, path: &str) -> Option<(String, String)> {
+        let plain = path.strip_prefix("self.").unwrap_or(path).split('.').next().unwrap_or(path);
+        // Where the source has both, they are two variables.
+        let (ours, both) = (self.source(), format!("self.{plain}"));
+        let has = |name: &str, wanted: &str| {
+            ours.uses(name).iter().any(|id| with_members(ours, *id).any(|at| ours.path(at).as_deref() == Some(wanted)))
+        };
+        if has("self", &both) && ours.binders(plain).iter().any(|id| ours.scope(*id) == ours.scope(self.unit)) {
+            return None;
+        }
         if let Some((owner, rest)) = path.split_once('.') {
             let name = rest.split('.').next().unwrap_or(rest);
             if self.is_visible(name) && self.visible.owns(name) {

@@ -175,7 +175,7 @@ impl Work<'_, '_> {
             !ours.subtree(self.unit).any(|id| ours.node(id).text.contains("grad")) && is_pure(session, self.unit);
         let in_loop = ours.node(home).parent.is_some_and(|owner| ours.node(owner).kind == Kind::Loop);
         let pairs: Vec<(usize, usize)> = (ours.node(home).children.iter().enumerate())
-            .filter(|(_, id)| !has_no_effect(session, **id) && !(blind && only_gradients(ours, **id)))
+            .filter(|(_, id)| !(has_no_effect(session, **id) || blind && only_gradients(ours, **id)))
             .filter_map(|(at, id)| {
                 let (block, other) = theirs.place(session.counterpart(*id)?)?;
                 (block == there).then_some((at, other))

@@ -331,3 +331,22 @@ pub(super) fn first_index(source: &Source<'_>, block: NodeId) -> usize {
         children.iter().rposition(|c| tree.node(*c).kind == Kind::Import && tree.node(*c).text == "__future__");
     usize::from(documented).max(futures.map_or(0, |at| at + 1))
 }
+
+/// First and last line of every edit in the result, in the edits' order.
+pub(super) fn spans(target: &str, edits: &[Edit]) -> Vec<(u32, u32)> {
+    let lines =
+        |text: &str| u32::try_from(text.replace("\r\n", "\n").matches(['\n', '\r']).count()).unwrap_or(u32::MAX);
+    let (mut at, mut line, mut found) = (0, 1, Vec::new());
+    for edit in edits {
+        line += lines(target.get(at..edit.offset).unwrap_or_default());
+        at = edit.offset;
+        // Only where the file lacks its last line end does a text begin with one that is not its own.
+        let lacking = edit.offset > 0 && !edit.inline && !target[..edit.offset].ends_with(['\n', '\r']);
+        let begins = if lacking { edit.text.find(|c| c != '\n' && c != '\r').unwrap_or(0) } else { 0 };
+        let first = line + lines(&edit.text[..begins]);
+        let last = first + lines(edit.text[begins..].trim_end_matches(['\n', '\r']));
+        found.push((first, last));
+        line += lines(&edit.text);
+    }
+    found
+}

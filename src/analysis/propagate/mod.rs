@@ -152,6 +152,9 @@ struct Session<'a> {
     chosen: HashMap<NodeId, Chosen>,
 }
 
+/// Edits that may read a name without a value, with the reason.
+type Perhaps = Vec<(Edit, String)>;
+
 /// What one statement came to.
 struct Outcome {
     node: NodeId,
@@ -162,7 +165,7 @@ struct Outcome {
 
 impl Outcome {
     /// Notes what one of its edits may lack.
-    fn doubt(&mut self, perhaps: &[(Edit, String)]) {
+    fn doubt(&mut self, perhaps: &Perhaps) {
         for (_, reason) in perhaps.iter().filter(|(edit, _)| self.edits.contains(edit)) {
             self.placement.reasons.push(reason.clone());
             self.placement.status = PlacementStatus::Uncertain;
@@ -194,7 +197,7 @@ impl<'a> Session<'a> {
         }
         let edits = self.sound_edits(&mut outcomes);
         let text = applied(self.target.text, &edits);
-        let spans = spans(self.target.text, &edits);
+        let spans = insert::spans(self.target.text, &edits);
         let mut placements = Vec::new();
         for Outcome { node, mut placement, edits: own } in outcomes {
             let at = own.first().and_then(|edit| edits.iter().position(|e| e == edit));
@@ -243,12 +246,11 @@ impl<'a> Session<'a> {
         edits
     }
 
-    /// The edits with those of further outcomes, in order, and those that may read a name without a value, with the
-    /// reason.
+    /// The edits with those of further outcomes, in order.
     ///
     /// # Errors
     /// Why not: the target would not stay what it is, or a name has no value.
-    fn with_edits(&self, edits: &[Edit], further: &[Outcome]) -> Result<(Vec<Edit>, Vec<(Edit, String)>), String> {
+    fn with_edits(&self, edits: &[Edit], further: &[Outcome]) -> Result<(Vec<Edit>, Perhaps), String> {
         let mut with = edits.to_vec();
         let mut known: HashSet<&Edit> = edits.iter().collect();
         with.extend(further.iter().flat_map(|outcome| &outcome.edits).filter(|edit| known.insert(edit)).cloned());
@@ -467,25 +469,6 @@ fn applied(target: &str, edits: &[Edit]) -> String {
     }
     text.push_str(target.get(at..).unwrap_or_default());
     text
-}
-
-/// First and last line of every edit in the result, in the edits' order.
-fn spans(target: &str, edits: &[Edit]) -> Vec<(u32, u32)> {
-    let lines =
-        |text: &str| u32::try_from(text.replace("\r\n", "\n").matches(['\n', '\r']).count()).unwrap_or(u32::MAX);
-    let (mut at, mut line, mut found) = (0, 1, Vec::new());
-    for edit in edits {
-        line += lines(target.get(at..edit.offset).unwrap_or_default());
-        at = edit.offset;
-        // Only where the file lacks its last line end does a text begin with one that is not its own.
-        let lacking = edit.offset > 0 && !edit.inline && !target[..edit.offset].ends_with(['\n', '\r']);
-        let begins = if lacking { edit.text.find(|c| c != '\n' && c != '\r').unwrap_or(0) } else { 0 };
-        let first = line + lines(&edit.text[..begins]);
-        let last = first + lines(edit.text[begins..].trim_end_matches(['\n', '\r']));
-        found.push((first, last));
-        line += lines(&edit.text);
-    }
-    found
 }
 
 /// What earlier parts of one placement bind for later ones.

@@ -169,7 +169,9 @@ impl Session<'_> {
         });
         let further = to.iter().find(|(_, id)| {
             let counterpart = self.matching.source(carrier(theirs, *id));
-            counterpart.is_none_or(|other| !read.contains(&other) && !defines_ours(other))
+            // A module is the same everywhere.
+            let varies = theirs.node(carrier(theirs, *id)).kind != Kind::Import;
+            varies && counterpart.is_none_or(|other| !read.contains(&other) && !defines_ours(other))
         });
         match (lacking, further) {
             (None, Some((_, further))) => Some(format!(
