@@ -13,6 +13,7 @@ use crate::model::probe::{LogStatement, Propagation};
 use crate::model::run::{RunDetail, RunSummary};
 use crate::model::source::ChangedFile;
 use crate::tui::app::document::Document;
+use crate::tui::app::plot::curves::{Curves, Wanted};
 use crate::tui::app::table::{Arranged, Arrangement, Column, Found, Hunt, Statistics};
 use crate::tui::highlight::Highlighted;
 
@@ -70,12 +71,13 @@ pub enum Slot {
     Arrange,
     Statistics,
     Hunt,
+    Curves,
     /// Things done rather than asked: every one counts.
     Action,
 }
 
 /// How many slots there are.
-pub const SLOTS: usize = 14;
+pub const SLOTS: usize = 15;
 
 /// What can be asked of the background.
 #[derive(Debug, Clone, PartialEq)]
@@ -123,6 +125,11 @@ pub enum Request {
         order: Option<Arc<Vec<u32>>>,
         hunt: Hunt,
     },
+    Curves {
+        grid: Arc<Grid>,
+        order: Option<Arc<Vec<u32>>>,
+        wanted: Wanted,
+    },
     Export {
         path: PathBuf,
         grid: Arc<Grid>,
@@ -148,7 +155,10 @@ pub enum Answer {
     Changes(Vec<(RunId, RunId, Vec<ChangedFile>)>),
     Detail(Box<Detail>),
     Diff(Arc<Document>),
-    Highlight { file: usize, colours: Arc<Highlighted> },
+    Highlight {
+        file: usize,
+        colours: Arc<Highlighted>,
+    },
     Statements(Vec<LogStatement>),
     Preview(Vec<(RunId, Propagation)>),
     Plan(Arc<ReplayPlan>),
@@ -159,7 +169,13 @@ pub enum Answer {
     Arranged(Arranged),
     Statistics(Box<Statistics>),
     Found(Option<Found>),
-    Exported { path: PathBuf, rows: usize },
+    Curves(Arc<Curves>),
+    /// Nobody waits for the answer any more.
+    Nothing,
+    Exported {
+        path: PathBuf,
+        rows: usize,
+    },
 }
 
 /// All that lists show.
@@ -196,6 +212,7 @@ impl Request {
             Self::Arrange { .. } => Slot::Arrange,
             Self::Statistics { .. } => Slot::Statistics,
             Self::Hunt { .. } => Slot::Hunt,
+            Self::Curves { .. } => Slot::Curves,
             Self::Start(_) | Self::Cancel(_) | Self::Export { .. } => Slot::Action,
         }
     }

@@ -7,7 +7,7 @@ use crossterm::cursor::{Hide, Show};
 use crossterm::event::{DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture};
 use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use crossterm::{execute, queue};
-use ratatui::buffer::{Buffer, Cell};
+use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier};
 
@@ -150,7 +150,7 @@ pub fn encode(shown: &Buffer, next: &Buffer, bytes: &mut Vec<u8>) {
         }
         let wanted = (cell.fg, cell.bg, cell.modifier);
         if wanted != style {
-            push_style(cell, bytes);
+            push_style(style, wanted, bytes);
             style = wanted;
         }
         bytes.extend(cell.symbol().bytes());
@@ -165,21 +165,38 @@ pub fn encode(shown: &Buffer, next: &Buffer, bytes: &mut Vec<u8>) {
     }
 }
 
-fn push_style(cell: &Cell, bytes: &mut Vec<u8>) {
+type Look = (Color, Color, Modifier);
+
+/// From one look to another: only what changes, where the attributes stay.
+fn push_style(before: Look, wanted: Look, bytes: &mut Vec<u8>) {
+    let (fg, bg, modifier) = wanted;
+    if modifier == before.2 {
+        let mut parameters = Vec::new();
+        for (old, new, base) in [(before.0, fg, 30), (before.1, bg, 40)] {
+            if new != old && new == Color::Reset {
+                parameters.extend(format!(";{}", base + 9).bytes());
+            } else if new != old {
+                push_colour(new, base, &mut parameters);
+            }
+        }
+        bytes.extend(b"\x1b[");
+        bytes.extend(parameters.get(1..).unwrap_or_default());
+        return bytes.push(b'm');
+    }
     bytes.extend(b"\x1b[0");
-    for (modifier, code) in [
+    for (attribute, code) in [
         (Modifier::BOLD, ";1"),
         (Modifier::DIM, ";2"),
         (Modifier::ITALIC, ";3"),
         (Modifier::UNDERLINED, ";4"),
         (Modifier::REVERSED, ";7"),
     ] {
-        if cell.modifier.contains(modifier) {
+        if modifier.contains(attribute) {
             bytes.extend(code.bytes());
         }
     }
-    push_colour(cell.fg, 30, bytes);
-    push_colour(cell.bg, 40, bytes);
+    push_colour(fg, 30, bytes);
+    push_colour(bg, 40, bytes);
     bytes.push(b'm');
 }
 

@@ -46,6 +46,9 @@ pub enum Role {
     Series2,
     Series3,
     Series4,
+    HeatLow,
+    HeatMiddle,
+    HeatHigh,
 }
 
 /// How many colours the terminal shows.
@@ -155,7 +158,7 @@ fn colour<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Color>, D
 }
 
 /// The closest of the 6×6×6 cube and the grey ramp.
-fn nearest_indexed(color: Color) -> Color {
+pub fn nearest_indexed(color: Color) -> Color {
     let Color::Rgb(r, g, b) = color else { return color };
     const LEVELS: [u8; 6] = [0, 95, 135, 175, 215, 255];
     let nearest = |c: u8| (0_u8..6).min_by_key(|i| LEVELS[usize::from(*i)].abs_diff(c)).unwrap_or(0);
@@ -304,7 +307,7 @@ mod tests {
     fn every_bundled_theme_parses_and_gives_every_role_a_look() {
         for text in [DARK, LIGHT] {
             let looks: Looks = toml::from_str(text).expect("a theme");
-            assert_eq!(looks.len(), 30, "one entry a role");
+            assert_eq!(looks.len(), 33, "one entry a role");
         }
     }
 

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use crate::base::ids::{JobId, RunId};
-use crate::model::grid::Grid;
+use crate::model::grid::{Cell, Grid, LoopColumn, NameColumn};
 use crate::model::job::{CheckReport, JobStatus, SegmentState, SegmentStatus};
 use crate::model::plan::{Cost, ReplayPlan, RunPlan, RunPlanState, Segment, Stop};
 use crate::model::probe::{LogStatement, Placement, PlacementStatus, Propagation};
 use crate::model::run::{RunStatus, RunSummary};
 use crate::model::source::{ChangedFile, FileChange, VersionId};
 use crate::model::value::Value;
+use crate::model::verdict::Verdict;
 use crate::tui::app::document::{Document, FileDiff, Sides};
+use crate::tui::app::plot::curves::curves;
 use crate::tui::app::table;
 use crate::tui::app::table::tests::small;
 use crate::tui::app::{App, Place};
@@ -154,13 +156,67 @@ pub(crate) fn with_grid(width: u16, height: u16) -> App {
     app
 }
 
+/// Two runs of two epochs, of three steps and of four; `loss` by steps with values that need a mark, `acc` by epochs.
+pub(crate) fn nested() -> Grid {
+    let mut grid = Grid {
+        runs: vec![id(1), id(2)],
+        loops: ["epoch", "step"].map(|name| LoopColumn { name: name.into(), ..LoopColumn::default() }).into(),
+        names: ["loss", "acc"].map(|name| NameColumn { name: name.into(), ..NameColumn::default() }).into(),
+        ..Grid::default()
+    };
+    for (run, steps) in [(0_u32, 3_i64), (1, 4)] {
+        for epoch in 0..2_i64 {
+            for step in 0..steps {
+                grid.rows_run.push(run);
+                grid.loops[0].index.push(epoch);
+                grid.loops[1].index.push(step);
+                let at = u32::try_from(epoch * steps + step).expect("small");
+                let value = Value::Float(1.0 / f64::from(at + run + 1));
+                grid.names[0].cells.push(match (run, at) {
+                    (1, 3) => Cell::Value { value: Value::Float(f64::NAN), verdict: Verdict::Verified },
+                    (1, 5) => Cell::Value { value: Value::Float(f64::INFINITY), verdict: Verdict::Verified },
+                    (1, 6) => Cell::Value { value, verdict: Verdict::Unverified },
+                    (1, 7) => Cell::Differs { recorded: Value::Float(0.2), replayed: Value::Float(0.4) },
+                    (1, _) => Cell::Value { value, verdict: Verdict::Verified },
+                    _ => Cell::Value { value, verdict: Verdict::Recorded },
+                });
+                grid.names[1].cells.push(Cell::Value { value: Value::Int(epoch), verdict: Verdict::Recorded });
+            }
+        }
+    }
+    grid
+}
+
+/// The app on a grid with nested loops.
+pub(crate) fn with_nested(width: u16, height: u16) -> App {
+    let mut app = app(width, height);
+    let effects = press(&mut app, "3");
+    give_grid(&mut app, &effects, nested());
+    app
+}
+
 /// Answers the question for a grid and the one that follows, how to arrange it.
 pub(crate) fn give_grid(app: &mut App, effects: &[Effect], grid: Grid) {
     let effects = answer(app, effects, Answer::Grid(Arc::new(grid)));
     let Some(Request::Arrange { grid, arrangement }) = asks(&effects).first().map(|ask| ask.request.clone()) else {
         return;
     };
-    answer(app, &effects, Answer::Arranged(table::arrange(&grid, &arrangement)));
+    let arranged = table::arrange(&grid, &arrangement, &|| false).expect("arranged");
+    answer(app, &effects, Answer::Arranged(arranged));
+}
+
+/// Opens the plot of the selected column.
+pub(crate) fn plot(app: &mut App) {
+    let effects = press(app, ".");
+    give_curves(app, &effects);
+}
+
+/// Answers the question for curves, if there is one.
+pub(crate) fn give_curves(app: &mut App, effects: &[Effect]) {
+    if let Some(Request::Curves { grid, order, wanted }) = asks(effects).first().map(|ask| ask.request.clone()) {
+        let curves = curves(&grid, order.as_ref(), &wanted, &|| false).expect("curves");
+        answer(app, effects, Answer::Curves(Arc::new(curves)));
+    }
 }
 
 pub(crate) fn plan() -> ReplayPlan {

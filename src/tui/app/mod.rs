@@ -8,6 +8,7 @@ pub mod filter;
 pub mod layout;
 pub mod list;
 pub mod overlay;
+pub mod plot;
 pub mod replay;
 pub mod results;
 pub mod table;
@@ -196,7 +197,7 @@ impl App {
         if let Some(overlay) = self.overlay.take() {
             return self.overlay_key(overlay, key);
         }
-        match self.keys.command(self.panel.context(), key) {
+        match self.keys.command(self.context(), key) {
             Some(command) => self.command(command),
             None => Vec::new(),
         }
@@ -230,6 +231,14 @@ impl App {
                 Panel::Results => self.results_command(command),
                 Panel::Replay => self.replay_command(command),
             },
+        }
+    }
+
+    /// Where the keys that hold now stand in the table.
+    pub fn context(&self) -> Context {
+        match self.panel {
+            Panel::Results if self.results.plot.is_some() => Context::Plot,
+            panel => panel.context(),
         }
     }
 
@@ -299,6 +308,10 @@ impl App {
         let titles = usize::from(areas.main.height).saturating_sub(self.list_height());
         let first = usize::from(areas.main.y) + titles;
         let inside = usize::from(row) >= first && column < areas.main.right() && row < areas.main.bottom();
+        if inside && self.context() == Context::Plot {
+            self.click_plot(column);
+            return Vec::new();
+        }
         if inside { self.click_row(usize::from(row) - first) } else { Vec::new() }
     }
 
@@ -356,10 +369,12 @@ impl App {
                 Vec::new()
             }
             Answer::Grid(grid) => self.take_grid(grid),
-            Answer::Arranged(arranged) => {
-                self.results.take_arranged(arranged);
+            Answer::Arranged(arranged) => self.take_arranged(arranged),
+            Answer::Curves(curves) => {
+                self.take_curves(curves);
                 Vec::new()
             }
+            Answer::Nothing => Vec::new(),
             Answer::Statistics(statistics) => self.open(Overlay::Statistics { statistics, offset: 0 }),
             Answer::Found(found) => {
                 self.take_found(found);

@@ -8,6 +8,8 @@ use crate::model::grid::Grid;
 use crate::tui::app::filter::Filter;
 use crate::tui::app::list::Cursor;
 use crate::tui::app::overlay::{Overlay, Purpose};
+use crate::tui::app::plot::{Dots, Plot};
+use crate::tui::app::table::profile::Profile;
 use crate::tui::app::table::{
     self, Arranged, Arrangement, Column, Direction, Found, Hunt, Target, all_columns, row_at, rows_shown, title,
 };
@@ -15,11 +17,26 @@ use crate::tui::app::{App, Panel};
 use crate::tui::event::{Effect, Request};
 use crate::tui::keys::Command;
 
-/// The plot over the grid's place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Plot {
-    Linear,
-    Logarithmic,
+/// How cells show their numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum CellStyle {
+    /// Six digits.
+    #[default]
+    Short,
+    /// Every digit.
+    Full,
+    /// Six digits on a colour by their place in the column's range, or beside a bar.
+    Heat,
+}
+
+impl CellStyle {
+    fn next(self) -> Self {
+        match self {
+            Self::Short => Self::Full,
+            Self::Full => Self::Heat,
+            Self::Heat => Self::Short,
+        }
+    }
 }
 
 /// The grid and where the user is in it.
@@ -42,10 +59,14 @@ pub struct Results {
     pub column: usize,
     /// First scrolling column drawn, among those visible.
     pub first_column: usize,
-    pub full_numbers: bool,
+    /// The last column that stays at the left, by its title; `None`: the loops.
+    pub freeze: Option<String>,
+    pub cells: CellStyle,
     /// Stay at the end as rows come.
     pub follow: bool,
     pub plot: Option<Plot>,
+    /// What plots are drawn with.
+    pub dots: Dots,
     pub search: String,
 }
 
@@ -67,9 +88,7 @@ impl Results {
 
     /// Columns as shown: run and loops first, then names that are neither hidden nor constant.
     pub fn visible(&self) -> Vec<Column> {
-        let unchanged = |i: usize| {
-            self.hide_unchanged && self.arranged.as_ref().is_some_and(|a| a.unchanged.get(i).copied().unwrap_or(false))
-        };
+        let unchanged = |i: usize| self.hide_unchanged && self.profile(i).unchanged;
         let shown = |column: &Column| match column {
             Column::Name(i) => !self.hidden.contains(title(&self.grid, *column)) && !unchanged(*i),
             Column::Run | Column::Loop(_) => true,
@@ -77,8 +96,22 @@ impl Results {
         all_columns(&self.grid).into_iter().filter(shown).collect()
     }
 
-    /// Columns that stay at the left: the run and the loops.
+    /// What a name's column is like.
+    pub fn profile(&self, name: usize) -> Profile {
+        self.arranged.as_ref().and_then(|a| a.profiles.get(name)).copied().unwrap_or_default()
+    }
+
+    /// Columns that stay at the left: up to the one chosen, else the run and the loops.
     pub fn frozen(&self) -> usize {
+        let chosen = self.freeze.as_ref().and_then(|freeze| {
+            let at = self.visible().iter().position(|column| title(&self.grid, *column) == freeze)?;
+            Some(at + 1)
+        });
+        chosen.unwrap_or_else(|| self.unscrolled())
+    }
+
+    /// The run and the loops.
+    pub fn unscrolled(&self) -> usize {
         1 + self.grid.loops.len()
     }
 
@@ -87,7 +120,7 @@ impl Results {
         self.visible().get(self.column).copied().unwrap_or(Column::Run)
     }
 
-    pub fn take_arranged(&mut self, arranged: Arranged) {
+    fn take_arranged(&mut self, arranged: Arranged) {
         let Some(grid) = self.incoming.take() else {
             self.arranged = Some(arranged);
             return;
@@ -101,7 +134,7 @@ impl Results {
         self.column = match column {
             Some(column) if !first => column,
             // At first, the first name: what can be sorted, plotted and read.
-            _ => self.frozen(),
+            _ => self.unscrolled(),
         };
         if self.follow {
             self.cursor.selected = self.shown().saturating_sub(1);
@@ -141,7 +174,15 @@ impl App {
         vec![self.ask(Request::Arrange { grid, arrangement })]
     }
 
+    pub(super) fn take_arranged(&mut self, arranged: Arranged) -> Vec<Effect> {
+        self.results.take_arranged(arranged);
+        self.ask_curves()
+    }
+
     pub(super) fn results_command(&mut self, command: Command) -> Vec<Effect> {
+        if self.results.plot.is_some() {
+            return self.plot_command(command);
+        }
         let visible = self.results.visible();
         let last = visible.len().saturating_sub(1);
         match command {
@@ -149,8 +190,11 @@ impl App {
             Command::Right => self.results.column = (self.results.column + 1).min(last),
             Command::FirstColumn => self.results.column = 0,
             Command::LastColumn => self.results.column = last,
-            Command::SortAscending => return self.sort(Direction::Ascending),
-            Command::SortDescending => return self.sort(Direction::Descending),
+            Command::SortAscending => return self.sort(Direction::Ascending, false),
+            Command::SortDescending => return self.sort(Direction::Descending, false),
+            Command::ThenAscending => return self.sort(Direction::Ascending, true),
+            Command::ThenDescending => return self.sort(Direction::Descending, true),
+            Command::Freeze => self.freeze(),
             Command::HideColumn => self.hide_column(),
             Command::ChooseColumns => return self.open(Overlay::Columns { cursor: Cursor::default() }),
             Command::HideUnchanged => {
@@ -167,16 +211,10 @@ impl App {
                 let column = self.results.selected();
                 return vec![self.ask(Request::Statistics { grid, order, column })];
             }
-            Command::Plot => {
-                self.results.plot = match self.results.plot {
-                    None => Some(Plot::Linear),
-                    Some(Plot::Linear) => Some(Plot::Logarithmic),
-                    Some(Plot::Logarithmic) => None,
-                }
-            }
+            Command::Plot => return self.open_plot(),
             Command::NextDifferent => return self.hunt(false, Target::OtherValue),
             Command::PreviousDifferent => return self.hunt(true, Target::OtherValue),
-            Command::CellStyle => self.results.full_numbers = !self.results.full_numbers,
+            Command::CellStyle => self.results.cells = self.results.cells.next(),
             Command::Search => return self.open(Overlay::prompt(Purpose::Search, &self.results.search)),
             Command::SearchNext | Command::SearchPrevious => {
                 return self.search_results(command == Command::SearchPrevious);
@@ -208,12 +246,27 @@ impl App {
         Vec::new()
     }
 
-    /// Sorts by the selected column; the same key again goes back to the order of runs.
-    fn sort(&mut self, direction: Direction) -> Vec<Effect> {
-        let wanted = Some((title(&self.results.grid, self.results.selected()).to_owned(), direction));
+    /// Sorts by the selected column, after those before or by it alone; the same key again takes that back.
+    fn sort(&mut self, direction: Direction, then: bool) -> Vec<Effect> {
+        let wanted = (title(&self.results.grid, self.results.selected()).to_owned(), direction);
         let sort = &mut self.results.arrangement.sort;
-        *sort = if *sort == wanted { None } else { wanted };
+        let again = if then { sort.contains(&wanted) } else { sort.as_slice() == std::slice::from_ref(&wanted) };
+        sort.retain(|(column, _)| then && *column != wanted.0);
+        if !again {
+            sort.push(wanted);
+        }
         self.ask_arranged()
+    }
+
+    /// Keeps the columns up to the selected one at the left; on the same column again, no more than the loops.
+    fn freeze(&mut self) {
+        let column = title(&self.results.grid, self.results.selected()).to_owned();
+        if self.results.freeze.take().is_some_and(|before| before == column) {
+            self.say("run and loops stay at the left");
+        } else {
+            self.say(format!("columns up to {column} stay at the left (f again releases them)"));
+            self.results.freeze = Some(column);
+        }
     }
 
     pub(super) fn filter_results(&mut self, filter: Option<Filter>) -> Vec<Effect> {
@@ -292,10 +345,13 @@ impl App {
             return Some(Vec::new());
         }
         let arrangement = &mut self.results.arrangement;
-        if arrangement.filter.take().is_some() || arrangement.sort.take().is_some() {
-            return Some(self.ask_arranged());
+        if arrangement.filter.take().is_none() {
+            if arrangement.sort.is_empty() {
+                return None;
+            }
+            arrangement.sort.clear();
         }
-        None
+        Some(self.ask_arranged())
     }
 
     /// Adds a column, or takes it away again, from the chooser.
@@ -318,9 +374,10 @@ impl App {
         self.results.cursor.settle(shown, height);
         let last = self.results.visible().len().saturating_sub(1);
         self.results.column = self.results.column.min(last);
-        let frozen = self.results.frozen();
+        let frozen = crate::tui::views::results::frozen(self);
         let first = self.results.first_column.max(frozen);
         // The view draws as many columns as fit from `first_column` on; the selected one is brought in by width.
         self.results.first_column = crate::tui::views::results::first_column(self, first.min(last));
+        self.settle_plot();
     }
 }

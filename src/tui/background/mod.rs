@@ -19,6 +19,7 @@ use crate::engine::project::{GridQuery, Project};
 use crate::model::run::RunStatus;
 use crate::model::source::FileChange;
 use crate::tui::app::document::{Document, FileDiff, Sides};
+use crate::tui::app::plot::curves::curves;
 use crate::tui::app::table;
 use crate::tui::event::{Answer, Ask, Detail, Event, Request, Slot, Survey};
 use crate::tui::highlight::{Highlighted, highlight};
@@ -85,7 +86,7 @@ fn serve(project: &Project, events: &Sender<Event>, slot: Slot, requests: &Recei
 }
 
 /// Does what a request asks. Errors are told in words, with what to do next.
-fn perform(project: &Project, request: Request, outdated: &dyn Fn() -> bool) -> Result<Answer, String> {
+fn perform(project: &Project, request: Request, outdated: &(dyn Fn() -> bool + Sync)) -> Result<Answer, String> {
     match request {
         Request::Survey => {
             // A store that cannot be written can still be read.
@@ -123,9 +124,16 @@ fn perform(project: &Project, request: Request, outdated: &dyn Fn() -> bool) -> 
             let grid = project.grid(&GridQuery { names, runs, ..GridQuery::default() }).map_err(told)?;
             Ok(Answer::Grid(Arc::new(grid)))
         }
-        Request::Arrange { grid, arrangement } => Ok(Answer::Arranged(table::arrange(&grid, &arrangement))),
+        Request::Arrange { grid, arrangement } => {
+            Ok(table::arrange(&grid, &arrangement, outdated).map_or(Answer::Nothing, Answer::Arranged))
+        }
         Request::Statistics { grid, order, column } => {
-            Ok(Answer::Statistics(Box::new(table::statistics(&grid, order.as_ref(), column))))
+            let statistics = table::statistics(&grid, order.as_ref(), column, outdated);
+            Ok(statistics.map_or(Answer::Nothing, |statistics| Answer::Statistics(Box::new(statistics))))
+        }
+        Request::Curves { grid, order, wanted } => {
+            let curves = curves(&grid, order.as_ref(), &wanted, outdated);
+            Ok(curves.map_or(Answer::Nothing, |curves| Answer::Curves(Arc::new(curves))))
         }
         Request::Hunt { grid, order, hunt } => Ok(Answer::Found(table::hunt(&grid, order.as_ref(), &hunt))),
         Request::Export { path, grid, order, columns } => {

@@ -1,6 +1,7 @@
 //! Drawing: the state in, cells out. Nothing here changes the state, reads a file or asks the time.
 
 pub mod diff;
+pub mod heat;
 pub mod overlay;
 pub mod plot;
 pub mod replay;
@@ -54,8 +55,12 @@ impl Pen<'_> {
 
     /// Writes text so that it ends at the right edge of its place.
     pub fn right(&mut self, x: u16, y: u16, width: u16, text: &str, role: Role) {
+        self.right_styled(x, y, width, text, self.look.theme.style(role));
+    }
+
+    pub fn right_styled(&mut self, x: u16, y: u16, width: u16, text: &str, style: Style) {
         let columns = u16::try_from(text::width(&text::clean(text))).unwrap_or(u16::MAX).min(width);
-        self.put(x + width - columns, y, columns, text, role);
+        self.put_styled(x + width - columns, y, columns, text, style);
     }
 
     /// Writes pieces one after the other; returns the columns used.
@@ -72,8 +77,12 @@ impl Pen<'_> {
 
     /// Lays a role's style over a place without changing its text.
     pub fn tint(&mut self, area: Rect, role: Role) {
+        self.shade(area, self.look.theme.style(role));
+    }
+
+    pub fn shade(&mut self, area: Rect, style: Style) {
         let area = area.intersection(self.buffer.area);
-        self.buffer.set_style(area, self.look.theme.style(role));
+        self.buffer.set_style(area, style);
     }
 
     /// Empties a place.
@@ -206,7 +215,7 @@ fn footer(app: &App, pen: &mut Pen<'_>, line: Rect) {
         return;
     }
     let mut at = x + 1;
-    for (key, what) in keys::bindings(app.panel.context()).filter_map(|binding| app.keys.hint(binding)) {
+    for (key, what) in keys::bindings(app.context()).filter_map(|binding| app.keys.hint(binding)) {
         let needed = u16::try_from(text::width(key) + what.len() + 3).unwrap_or(width);
         if at + needed > line.right() {
             break;

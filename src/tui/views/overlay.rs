@@ -10,13 +10,16 @@ use crate::tui::app::table::{Column, Statistics, text as cell_text, title};
 use crate::tui::keymap::Keymap;
 use crate::tui::keys::{self, Binding};
 use crate::tui::text;
-use crate::tui::theme::Role;
+use crate::tui::theme::{Glyphs, Role};
 use crate::tui::views::Pen;
 use crate::tui::views::replay::placement_lines;
 use crate::tui::views::timeline::short_float;
 
 /// Columns of a box's text: longer lines are hard to read.
 const WIDEST: u16 = 90;
+
+/// Columns of the longest bar beside a frequent value.
+const FREQUENCY: usize = 12;
 
 type Lines = Vec<(String, Role)>;
 
@@ -25,11 +28,11 @@ pub(super) fn draw(app: &App, overlay: &Overlay, pen: &mut Pen<'_>) {
         // Drawn in the footer, so that the list stays visible.
         Overlay::Prompt { .. } => {}
         Overlay::Help { offset } => {
-            let own = keys::bindings(app.panel.context()).map(|b| (key_line(&app.keys, b), Role::Text));
+            let own = keys::bindings(app.context()).map(|b| (key_line(&app.keys, b), Role::Text));
             lines(app, pen, &format!("keys in {}", app.panel.title()), own.collect(), *offset);
         }
         Overlay::Palette { input, cursor } => {
-            let found = matching(app.panel.context(), &input.text);
+            let found = matching(app.context(), &input.text);
             let area = frame(app, pen, "commands", usize::MAX);
             line_edit(pen, Rect { height: 1, ..area }, input);
             let rows = found.iter().enumerate().skip(cursor.offset);
@@ -44,7 +47,7 @@ pub(super) fn draw(app: &App, overlay: &Overlay, pen: &mut Pen<'_>) {
         }
         Overlay::Cell { offset } => lines(app, pen, "value", cell_lines(app), *offset),
         Overlay::Statistics { statistics, offset } => {
-            lines(app, pen, &statistics.title, statistics_lines(statistics), *offset);
+            lines(app, pen, &statistics.title, statistics_lines(statistics, pen.glyphs()), *offset);
         }
         Overlay::Columns { cursor } => {
             let area = frame(app, pen, "columns: Space shows or hides", app.results.all_names.len());
@@ -142,7 +145,7 @@ fn cell_lines(app: &App) -> Lines {
     lines
 }
 
-fn statistics_lines(s: &Statistics) -> Lines {
+fn statistics_lines(s: &Statistics, glyphs: &Glyphs) -> Lines {
     let mut lines: Lines = vec![(format!("{} values, {} distinct", s.values, s.distinct), Role::Text)];
     for (count, what) in [
         (s.empty, "never logged"),
@@ -162,9 +165,25 @@ fn statistics_lines(s: &Statistics) -> Lines {
         lines.push((format!("{:<16} {}", "mean", short_float(s.mean)), Role::Text));
         lines.push((format!("{:<16} {}", "deviation", short_float(s.deviation)), Role::Text));
     }
+    if let Some(most) = s.histogram.iter().max().filter(|most| **most > 0) {
+        let levels = glyphs.spark.len();
+        // An empty part stays empty; the least that is not shows.
+        let bar = |count: &usize| match count {
+            0 => " ",
+            count => glyphs.spark[(count * levels).div_ceil(*most).clamp(1, levels) - 1],
+        };
+        lines.push((
+            format!("{:<16} {}", "distribution", s.histogram.iter().map(bar).collect::<String>()),
+            Role::Accent,
+        ));
+    }
     if s.distinct < s.values {
         lines.push((String::new(), Role::Text));
-        lines.extend(s.frequent.iter().map(|(value, count)| (format!("{count:>8} × {value}"), Role::Text)));
+        let most = s.frequent.first().map_or(1, |(_, count)| (*count).max(1));
+        lines.extend(s.frequent.iter().map(|(value, count)| {
+            let bar = glyphs.full.repeat((count * FREQUENCY).div_ceil(most));
+            (format!("{count:>8} {bar:<FREQUENCY$} {value}"), Role::Text)
+        }));
     }
     lines
 }

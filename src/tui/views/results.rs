@@ -6,11 +6,17 @@ use crate::model::grid::{Cell, Grid};
 use crate::model::verdict::Verdict;
 use crate::tui::app::App;
 use crate::tui::app::layout::Areas;
-use crate::tui::app::results::Results;
+use crate::tui::app::results::{CellStyle, Results};
 use crate::tui::app::table::{self, Column, Direction, row_at, title};
 use crate::tui::text;
 use crate::tui::theme::{Glyphs, Role};
+use crate::tui::views::heat::{Heat, step};
 use crate::tui::views::{Pen, plot, timeline};
+
+/// Columns of the bar beside a number, and the space after it.
+const BAR: u16 = 2;
+/// Columns that frozen ones must leave.
+const LEAST_SCROLLED: u32 = 16;
 
 pub(super) fn draw(app: &App, pen: &mut Pen<'_>, areas: Areas) {
     let results = &app.results;
@@ -31,8 +37,9 @@ pub(super) fn draw(app: &App, pen: &mut Pen<'_>, areas: Areas) {
     let columns = placed(app, areas.main);
     titles(results, pen, areas.main, &columns);
     let height = usize::from(areas.main.height) - 1;
+    let heat = Heat::of(&pen.look.theme).filter(|_| results.cells == CellStyle::Heat);
     for (y, position) in (areas.main.y + 1..).zip(results.cursor.offset..results.shown()).take(height) {
-        row(results, pen, &columns, areas.main.x, y, position);
+        row(results, pen, &columns, (areas.main.x, y), position, heat.as_ref());
     }
 }
 
@@ -42,15 +49,19 @@ fn header(app: &App, pen: &mut Pen<'_>, line: Rect) {
     if !app.timeline.marked.is_empty() {
         said.push_str(&format!(" of {} marked runs", app.timeline.marked.len()));
     }
-    if let Some((column, direction)) = &results.arrangement.sort {
+    for (at, (column, direction)) in results.arrangement.sort.iter().enumerate() {
         let glyphs = pen.glyphs();
         let sign = if *direction == Direction::Ascending { glyphs.ascending } else { glyphs.descending };
-        said.push_str(&format!("   {sign} {column}"));
+        said.push_str(&format!("{}{sign} {column}", if at == 0 { "   " } else { " " }));
     }
     if let Some(filter) = &results.arrangement.filter {
         said.push_str(&format!("   filter: {} (Esc clears)", filter.text));
     }
     let used = pen.put(line.x + 1, line.y, line.width - 1, &said, Role::Dim) + 3;
+    if results.plot.is_some() {
+        // What is looked at there is under the crosshair.
+        return;
+    }
     let full = format!("{} {}", title(&results.grid, results.selected()), describe(results));
     pen.right(line.x + used, line.y, line.width.saturating_sub(used + 1), &full, Role::Text);
 }
@@ -97,15 +108,24 @@ fn widths(app: &App, column: Column) -> (u16, u16) {
         }
     };
     let least = if matches!(column, Column::Name(_)) { 12 } else { 5 };
-    let needed = widest.max(name + 2).min(if results.full_numbers { 40 } else { 24 });
-    (needed, needed.max(least))
+    let needed = widest.max(name + 2).min(if results.cells == CellStyle::Full { 40 } else { 24 });
+    let bar = if results.cells == CellStyle::Heat && matches!(column, Column::Name(_)) { BAR } else { 0 };
+    (needed + bar, (needed + bar).max(least))
+}
+
+/// Columns that stay at the left, as far as they leave room for another one.
+pub fn frozen(app: &App) -> usize {
+    let results = &app.results;
+    let chosen = results.frozen();
+    let taken: u32 = results.visible().iter().take(chosen).map(|c| u32::from(widths(app, *c).1) + 1).sum();
+    if taken + LEAST_SCROLLED > u32::from(app.size.0) { results.unscrolled().min(chosen) } else { chosen }
 }
 
 /// The first scrolling column such that the selected one is on the screen, starting from the present one.
 pub fn first_column(app: &App, present: usize) -> usize {
     let results = &app.results;
     let visible = results.visible();
-    let frozen = results.frozen();
+    let frozen = frozen(app);
     let selected = results.column;
     if selected < frozen || selected < present {
         return present.min(selected.max(frozen));
@@ -123,7 +143,7 @@ pub fn first_column(app: &App, present: usize) -> usize {
 
 fn placed(app: &App, area: Rect) -> Vec<Placed> {
     let results = &app.results;
-    let frozen = results.frozen();
+    let frozen = frozen(app);
     let mut x = area.x + 1;
     let mut placed = Vec::new();
     for (index, column) in results.visible().into_iter().enumerate() {
@@ -145,10 +165,10 @@ fn placed(app: &App, area: Rect) -> Vec<Placed> {
 fn titles(results: &Results, pen: &mut Pen<'_>, area: Rect, columns: &[Placed]) {
     for placed in columns {
         let name = title(&results.grid, placed.column);
-        let sign = match &results.arrangement.sort {
-            Some((sorted, Direction::Ascending)) if sorted == name => pen.glyphs().ascending,
-            Some((sorted, Direction::Descending)) if sorted == name => pen.glyphs().descending,
-            _ => "",
+        let sign = match results.arrangement.sort.iter().find(|(sorted, _)| sorted == name) {
+            Some((_, Direction::Ascending)) => pen.glyphs().ascending,
+            Some((_, Direction::Descending)) => pen.glyphs().descending,
+            None => "",
         };
         let role = if placed.index == results.column { Role::TabActive } else { Role::Dim };
         let text = format!("{name}{sign}");
@@ -156,8 +176,19 @@ fn titles(results: &Results, pen: &mut Pen<'_>, area: Rect, columns: &[Placed]) 
             Column::Run => {
                 pen.put(placed.x, area.y, placed.width, &text, role);
             }
+            Column::Name(i) if results.profile(i).textual => {
+                pen.put(placed.x, area.y, placed.width.saturating_sub(2), &text, role);
+            }
             Column::Loop(_) => pen.right(placed.x, area.y, placed.width, &text, role),
             Column::Name(_) => pen.right(placed.x, area.y, placed.width.saturating_sub(2), &text, role),
+        }
+    }
+    // A line between what stays and what scrolls, where that is not the usual place.
+    let frozen = columns.iter().rev().find(|c| c.index < results.first_column && results.freeze.is_some());
+    if let Some(last) = frozen {
+        let bar = pen.glyphs().bar;
+        for y in area.top()..area.bottom() {
+            pen.put(last.x + last.width, y, 1, bar, Role::Rule);
         }
     }
     let hidden = results.visible().len().saturating_sub(columns.last().map_or(0, |c| c.index + 1));
@@ -166,7 +197,14 @@ fn titles(results: &Results, pen: &mut Pen<'_>, area: Rect, columns: &[Placed]) 
     }
 }
 
-fn row(results: &Results, pen: &mut Pen<'_>, columns: &[Placed], x: u16, y: u16, position: usize) {
+fn row(
+    results: &Results,
+    pen: &mut Pen<'_>,
+    columns: &[Placed],
+    (x, y): (u16, u16),
+    position: usize,
+    heat: Option<&Heat>,
+) {
     let selected = position == results.cursor.selected;
     let row = row_at(results.order(), position);
     if selected {
@@ -182,10 +220,27 @@ fn row(results: &Results, pen: &mut Pen<'_>, columns: &[Placed], x: u16, y: u16,
                 pen.put(placed.x, y, placed.width, &value, if here { Role::Selected } else { Role::Dim });
             }
             Column::Loop(_) => pen.right(placed.x, y, placed.width, &value, text_role),
-            Column::Name(_) => {
-                let value = if value.is_empty() { mark } else { &value };
-                pen.right(placed.x, y, placed.width.saturating_sub(2), value, text_role);
-                if value != mark {
+            Column::Name(name) => {
+                let room = placed.width.saturating_sub(2);
+                let written = if value.is_empty() { mark } else { &value };
+                let share = warmth(results, name, row).filter(|_| !value.is_empty());
+                match (share, heat) {
+                    (Some(share), Some(heat)) if !here => {
+                        // To the mark, which keeps its own colour: a number that is not verified is seen first.
+                        pen.shade(Rect { x: placed.x, y, width: room, height: 1 }, heat.shade(share));
+                        pen.right_styled(placed.x, y, room, written, heat.shade(share));
+                    }
+                    (Some(share), None) => {
+                        let bars = pen.glyphs().spark;
+                        pen.put(placed.x, y, 1, bars[step(share, bars.len())], Role::Accent);
+                        pen.right(placed.x + BAR, y, room.saturating_sub(BAR), written, text_role);
+                    }
+                    _ if results.profile(name).textual => {
+                        pen.put(placed.x, y, room, written, text_role);
+                    }
+                    _ => pen.right(placed.x, y, room, written, text_role),
+                }
+                if !value.is_empty() {
                     pen.put(placed.x + placed.width - 1, y, 1, mark, role);
                 }
             }
@@ -193,13 +248,21 @@ fn row(results: &Results, pen: &mut Pen<'_>, columns: &[Placed], x: u16, y: u16,
     }
 }
 
+/// The place of a cell's number in its column's range, where cells show that.
+fn warmth(results: &Results, name: usize, row: usize) -> Option<f64> {
+    let scale = results.profile(name).scale.filter(|_| results.cells == CellStyle::Heat)?;
+    scale.share(table::number(&results.grid, Column::Name(name), row)?)
+}
+
 /// What stands in a cell; empty where a glyph says it all.
 fn cell_text(results: &Results, column: Column, row: usize) -> String {
     match column {
-        Column::Name(i) if !results.full_numbers => match results.grid.names.get(i).and_then(|n| n.cells.get(row)) {
-            Some(Cell::Value { value, .. } | Cell::Differs { replayed: value, .. }) => timeline::short(value),
-            _ => String::new(),
-        },
+        Column::Name(i) if results.cells != CellStyle::Full => {
+            match results.grid.names.get(i).and_then(|n| n.cells.get(row)) {
+                Some(Cell::Value { value, .. } | Cell::Differs { replayed: value, .. }) => timeline::short(value),
+                _ => String::new(),
+            }
+        }
         _ => table::text(&results.grid, column, row),
     }
 }

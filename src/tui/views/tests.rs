@@ -8,9 +8,12 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::{Look, draw};
+use crate::model::grid::{Cell, Grid, LoopColumn, NameColumn};
 use crate::model::job::{CheckReport, SegmentState};
 use crate::model::plan::{Isolation, ReplayPlan};
-use crate::tui::app::fixture::{app, plan, press, with_diff, with_grid, with_replay};
+use crate::model::value::Value;
+use crate::model::verdict::Verdict;
+use crate::tui::app::fixture::{app, give_grid, plan, plot, press, with_diff, with_grid, with_nested, with_replay};
 use crate::tui::app::{App, Place};
 use crate::tui::terminal::encode;
 use crate::tui::theme::{ASCII, Background, Depth, Glyphs, Theme, UNICODE};
@@ -83,6 +86,28 @@ fn panels_look_as_they_should_at_every_size() {
 }
 
 #[test]
+fn plots_and_heat_look_as_they_should_at_every_size() {
+    for (width, height) in [(40, 10), (80, 24), (120, 40), (200, 60)] {
+        let mut plotted = with_nested(width, height);
+        plot(&mut plotted);
+        press(&mut plotted, "jlll");
+        check("plot", &plotted, &look(Depth::True, UNICODE));
+        let mut heated = with_nested(width, height);
+        press(&mut heated, "cc");
+        check("heat", &heated, &look(Depth::True, UNICODE));
+    }
+    let mut heated = with_nested(80, 24);
+    press(&mut heated, "ccj");
+    check("heat_indexed", &heated, &look(Depth::Indexed, UNICODE));
+    check("heat_sixteen", &heated, &look(Depth::Sixteen, UNICODE));
+    check("heat_plain", &heated, &look(Depth::Mono, ASCII));
+    let mut blocks = with_nested(80, 24);
+    plot(&mut blocks);
+    press(&mut blocks, "c.");
+    check("plot_blocks_logarithmic", &blocks, &look(Depth::Sixteen, UNICODE));
+}
+
+#[test]
 fn lesser_terminals_show_the_same_by_other_means() {
     for (depth, name) in [(Depth::Sixteen, "sixteen"), (Depth::Mono, "mono")] {
         check(&format!("timeline_{name}"), &app(80, 24), &look(depth, UNICODE));
@@ -90,8 +115,7 @@ fn lesser_terminals_show_the_same_by_other_means() {
         check(&format!("results_{name}"), &with_grid(80, 24), &look(depth, UNICODE));
     }
     let mut plotted = with_grid(80, 24);
-    press(&mut plotted, ".");
-    check("plot", &plotted, &look(Depth::True, UNICODE));
+    plot(&mut plotted);
     check("plot_plain", &plotted, &look(Depth::Mono, ASCII));
 }
 
@@ -145,6 +169,27 @@ fn the_states_of_a_cell_never_share_a_sign() {
     }
 }
 
+/// A grid of 200 rows and 16 columns of digits that agree with no other row's.
+fn wide() -> Grid {
+    let cell = |row: i64, name: i64| {
+        let value = Value::Int((row * 7919 + name * 104_729) % 99_991);
+        Cell::Value { value, verdict: Verdict::Recorded }
+    };
+    let name = |name| NameColumn { name: format!("n{name}"), cells: (0..200).map(|row| cell(row, name)).collect() };
+    Grid {
+        runs: vec!["0000000001".parse().expect("an id")],
+        rows_run: vec![0; 200],
+        loops: vec![LoopColumn { name: "step".into(), index: (0..200).collect(), values: None }],
+        names: (0..16).map(name).collect(),
+        notes: Vec::new(),
+    }
+}
+
+fn give_grid_again(app: &mut App, grid: Grid) {
+    let effects = press(app, "3");
+    give_grid(app, &effects, grid);
+}
+
 /// Bytes from one state of the screen to the next.
 fn cost(before: &App, after: &App) -> usize {
     let look = look(Depth::True, UNICODE);
@@ -164,6 +209,24 @@ fn a_cursor_movement_costs_at_most_300_bytes_and_a_page_at_most_16_kilobytes() {
     let mut moved = with_diff(80, 24);
     press(&mut moved, "j");
     assert!(cost(&with_diff(80, 24), &moved) <= 300, "diff: {}", cost(&with_diff(80, 24), &moved));
+    let heated = |keys: &str| {
+        let mut app = with_nested(200, 60);
+        give_grid_again(&mut app, wide());
+        press(&mut app, "cc");
+        press(&mut app, keys);
+        app
+    };
+    assert!(cost(&heated(""), &heated("j")) <= 300, "heat: {}", cost(&heated(""), &heated("j")));
+    let page = cost(&heated(""), &heated("G"));
+    assert!(page <= 28_672, "a page of heat: {page}");
+    let plotted = |keys: &str| {
+        let mut app = with_nested(80, 24);
+        plot(&mut app);
+        press(&mut app, keys);
+        app
+    };
+    // A line as high as the screen goes, and another comes.
+    assert!(cost(&plotted(""), &plotted("l")) <= 1024, "crosshair: {}", cost(&plotted(""), &plotted("l")));
     let empty = App::new((200, 60), Place::Project("demo".into()), 1);
     assert!(cost(&empty, &with_diff(200, 60)) <= 16_384);
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::base::ids::RunId;
 use crate::model::verdict::Verdict;
+use crate::tui::app::filter::Filter;
 
 pub(crate) fn value(x: f64, verdict: Verdict) -> Cell {
     Cell::Value { value: Value::Float(x), verdict }
@@ -37,19 +38,19 @@ pub(crate) fn small() -> Grid {
 }
 
 fn order(arrangement: &Arrangement) -> Vec<u32> {
-    arrange(&small(), arrangement).order.expect("arranged").to_vec()
+    arrange(&small(), arrangement, &|| false).expect("arranged").order.expect("arranged").to_vec()
 }
 
 #[test]
 fn sorting_keeps_rows_without_a_value_at_the_end_in_both_directions() {
-    let sorted = |direction| order(&Arrangement { sort: Some(("norm".into(), direction)), filter: None });
+    let sorted = |direction| order(&Arrangement { sort: vec![("norm".into(), direction)], filter: None });
     assert_eq!(sorted(Direction::Ascending), [0, 1, 2, 3, 4, 5]);
     assert_eq!(sorted(Direction::Descending), [2, 1, 0, 3, 4, 5]);
 }
 
 #[test]
 fn filters_name_columns_and_loops() {
-    let filtered = |text: &str| order(&Arrangement { sort: None, filter: Filter::parse(text).expect("parses") });
+    let filtered = |text: &str| order(&Arrangement { sort: Vec::new(), filter: Filter::parse(text).expect("parses") });
     assert_eq!(filtered("loss<=0.5 and epoch>1"), [2, 5]);
     assert_eq!(filtered("run:02"), [3, 4, 5]);
     assert_eq!(filtered("norm>0"), [0, 1, 2]);
@@ -71,13 +72,13 @@ fn hunting_finds_text_past_the_end_and_other_values_only_ahead() {
 
 #[test]
 fn statistics_count_every_kind_of_cell() {
-    let statistics = statistics(&small(), None, Column::Name(1));
+    let statistics = statistics(&small(), None, Column::Name(1), &|| false).expect("asked for");
     assert_eq!(
         (statistics.values, statistics.empty, statistics.pending, statistics.failed, statistics.differing),
         (3, 1, 1, 1, 1)
     );
     assert_eq!(statistics.quartiles, Some([1.5, 1.5, 2.25, 2.25, 3.5]));
-    let loss = super::statistics(&small(), None, Column::Name(0));
+    let loss = super::statistics(&small(), None, Column::Name(0), &|| false).expect("asked for");
     assert_eq!((loss.nan, loss.frequent[0].clone()), (1, ("0.5".to_owned(), 2)));
 }
 
@@ -85,5 +86,41 @@ fn statistics_count_every_kind_of_cell() {
 fn a_column_that_differs_from_its_record_counts_as_changing() {
     let mut grid = small();
     grid.names[1].cells = vec![Cell::Differs { recorded: Value::Int(1), replayed: Value::Int(2) }; 6];
-    assert_eq!(arrange(&grid, &Arrangement::default()).unchanged, [false, false]);
+    let arranged = arrange(&grid, &Arrangement::default(), &|| false).expect("arranged");
+    assert_eq!(arranged.profiles.iter().map(|p| p.unchanged).collect::<Vec<_>>(), [false, false]);
+}
+
+#[test]
+fn a_second_column_decides_where_the_first_does_not() {
+    let by = |keys: &[(&str, Direction)]| {
+        let sort = keys.iter().map(|(name, direction)| ((*name).to_owned(), *direction)).collect();
+        order(&Arrangement { sort, filter: None })
+    };
+    assert_eq!(by(&[("epoch", Direction::Descending), ("loss", Direction::Ascending)]), [2, 5, 1, 4, 3, 0]);
+    assert_eq!(by(&[("run", Direction::Descending), ("epoch", Direction::Descending)]), [5, 4, 3, 2, 1, 0]);
+}
+
+#[test]
+fn what_nobody_waits_for_any_more_is_given_up() {
+    let sorted = Arrangement { sort: vec![("loss".into(), Direction::Ascending)], filter: None };
+    assert_eq!(arrange(&small(), &sorted, &|| true), None);
+    assert_eq!(super::statistics(&small(), None, Column::Name(0), &|| true), None);
+}
+
+#[test]
+fn a_histogram_counts_every_finite_number_once() {
+    let statistics = super::statistics(&small(), None, Column::Name(0), &|| false).expect("asked for");
+    assert_eq!(statistics.histogram.iter().sum::<usize>(), 5);
+    assert_eq!((statistics.histogram[0], statistics.histogram[statistics::BARS - 1]), (1, 1));
+}
+
+#[test]
+fn text_and_truth_values_are_told_from_numbers() {
+    let mut grid = small();
+    grid.names[0].cells = vec![Cell::Value { value: Value::Text("adam".into()), verdict: Verdict::Recorded }; 6];
+    grid.names[1].cells = vec![Cell::Value { value: Value::Bool(true), verdict: Verdict::Recorded }; 6];
+    let profiles = arrange(&grid, &Arrangement::default(), &|| false).expect("arranged").profiles;
+    assert!(profiles.iter().all(|p| p.textual && p.scale.is_none()));
+    let numbers = arrange(&small(), &Arrangement::default(), &|| false).expect("arranged").profiles;
+    assert!(numbers.iter().all(|p| !p.textual && p.scale.is_some()));
 }
