@@ -58,6 +58,9 @@ pub struct ReplayArgs {
     /// Worker processes at a time; as many as there are cores by default.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
+    /// Compute again what is known already.
+    #[arg(long)]
+    force: bool,
     /// Show the plan and stop.
     #[arg(long)]
     dry_run: bool,
@@ -83,6 +86,7 @@ pub(super) fn replay_all(name: &str, output: &mut Output) -> Result<ExitCode, Er
         iters: Vec::new(),
         condition: None,
         jobs: None,
+        force: false,
         dry_run: false,
         format: PlanFormat::Text,
         yes: true,
@@ -102,6 +106,7 @@ pub(super) fn run(args: &ReplayArgs, output: &mut Output) -> Result<ExitCode, Er
         iterations: args.iters.first().cloned(),
         condition: args.condition.as_deref().map(condition).transpose()?,
         workers: args.jobs.map(usize::from),
+        force: args.force,
     };
     let plan = project.plan(&request)?;
     if args.dry_run && args.format == PlanFormat::Json {

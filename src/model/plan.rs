@@ -1,6 +1,7 @@
 //! The replay plan: what will be executed, from which state, at what cost. Data only; the coordinator performs it.
 
 use std::collections::BTreeMap;
+use std::ops::{Add, AddAssign, Sub};
 
 use serde::{Deserialize, Serialize};
 
@@ -109,6 +110,8 @@ pub struct Segment {
     /// Iterations among `steps` that were asked for; the others only lead up to them.
     pub wanted: Vec<u64>,
     pub cost: Cost,
+    #[serde(default)]
+    pub work: Work,
 }
 
 /// One iteration of the main loop in a segment.
@@ -156,6 +159,9 @@ pub enum Stop {
 /// Estimated cost of a segment, in nanoseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cost {
+    /// Starting and ending the process.
+    #[serde(default)]
+    pub start_ns: u64,
     pub prefix_ns: u64,
     pub restore_ns: u64,
     pub execute_ns: u64,
@@ -164,7 +170,51 @@ pub struct Cost {
 impl Cost {
     /// All of it.
     pub fn total_ns(self) -> u64 {
-        self.prefix_ns + self.restore_ns + self.execute_ns
+        self.start_ns + self.prefix_ns + self.restore_ns + self.execute_ns
+    }
+}
+
+/// What a segment does, as far as the record tells: what its cost is estimated from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Work {
+    /// Recorded time of what comes before the main loop.
+    pub prefix_ns: u64,
+    /// Recorded time of what is executed from there on.
+    pub execute_ns: u64,
+    /// Checkpoints that are loaded, and their bytes.
+    pub restores: u64,
+    pub restored_bytes: u64,
+}
+
+impl AddAssign for Work {
+    fn add_assign(&mut self, other: Self) {
+        self.prefix_ns += other.prefix_ns;
+        self.execute_ns += other.execute_ns;
+        self.restores += other.restores;
+        self.restored_bytes += other.restored_bytes;
+    }
+}
+
+impl Add for Work {
+    type Output = Self;
+
+    fn add(mut self, other: Self) -> Self {
+        self += other;
+        self
+    }
+}
+
+/// Of sums, the later one without the earlier one.
+impl Sub for Work {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self {
+            prefix_ns: self.prefix_ns - other.prefix_ns,
+            execute_ns: self.execute_ns - other.execute_ns,
+            restores: self.restores - other.restores,
+            restored_bytes: self.restored_bytes - other.restored_bytes,
+        }
     }
 }
 

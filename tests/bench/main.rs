@@ -16,6 +16,7 @@ mod grid;
 mod measure;
 mod overhead;
 mod paint;
+mod plan;
 mod propagate;
 mod record;
 mod replay;
@@ -37,7 +38,7 @@ pub(crate) fn target(goal: &'static str, met: bool) -> Option<(&'static str, boo
 
 type Benchmark = (&'static str, fn() -> Vec<Row>);
 
-const BENCHMARKS: [Benchmark; 11] = [
+const BENCHMARKS: [Benchmark; 12] = [
     ("record", overhead::adaptive),
     ("others", overhead::against_others),
     ("start", overhead::start_up),
@@ -48,6 +49,7 @@ const BENCHMARKS: [Benchmark; 11] = [
     ("replay", replay::replay_against_full_run),
     ("grid", grid::million_values),
     ("paint", paint::first_paint),
+    ("plan", plan::simulation),
     ("propagate", propagate::speed),
 ];
 

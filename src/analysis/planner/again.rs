@@ -2,18 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use super::{Planner, Rates, RunInput, plan_run};
+use super::states::{States, uncovered};
+use super::track::Track;
+use super::{Rates, RunInput, main_loop, plan};
 use crate::model::instrument::{InstrumentationPlan, Reach};
 use crate::model::plan::{Segment, Stop};
 use crate::model::run::{Checkpoint, CheckpointKind, IterationTiming, RunTimings};
 
 /// The iterations that can be entered by restoring one of these checkpoints.
 pub fn starts(instrumentation: &InstrumentationPlan, checkpoints: &[Checkpoint]) -> BTreeSet<u64> {
-    let Some(main) = instrumentation.main.as_ref().and_then(|key| instrumentation.find(key)) else {
-        return BTreeSet::new();
-    };
+    let Some(main) = main_loop(instrumentation) else { return BTreeSet::new() };
     let enters = |found: &&Checkpoint| {
-        found.kind == CheckpointKind::IterationStart && main.jumpable && super::uncovered(found, main, "").is_none()
+        found.kind == CheckpointKind::IterationStart && main.jumpable && uncovered(found, main, "").is_none()
     };
     checkpoints.iter().filter(enters).map(|found| found.iteration).collect()
 }
@@ -36,7 +36,9 @@ pub fn again(
         return segment.clone();
     }
     let last = segment.steps.last().map_or(0, |step| step.iteration + 1);
-    let whole = IterationTiming { complete: true, ..IterationTiming::default() };
+    // How long they take is not known here: longer than restoring any state, which is right by itself.
+    const LONG_NS: u64 = 3_600_000_000_000;
+    let whole = IterationTiming { total_ns: LONG_NS, complete: true, ..IterationTiming::default() };
     let timings = RunTimings { iterations: vec![whole; usize::try_from(last).unwrap_or(0)], ..RunTimings::default() };
     let input = RunInput {
         run: &segment.run,
@@ -47,19 +49,16 @@ pub fn again(
         ended: segment.stop == Stop::AtEnd,
         wanted: &segment.wanted,
         outside: false,
-        workers: 1,
         rates: Rates::default(),
     };
-    let main = instrumentation.main.as_ref().and_then(|key| instrumentation.find(key));
-    let mut replanned = match main {
+    let replanned = match main_loop(instrumentation) {
         Some(main) if segment.stop == Stop::AtEnd => {
-            Planner::new(&input, main, &mut Vec::new()).to_the_end(&segment.wanted)
+            let states = States::new(&input, main, &mut Vec::new());
+            let track = Track::to_the_end(&input, states, &segment.wanted);
+            Some(track.segment(0, 0..track.parts()))
         }
-        _ => match plan_run(&input).segments.into_iter().next() {
-            Some(replanned) => replanned,
-            None => return segment.clone(),
-        },
+        _ => plan(std::slice::from_ref(&input), 1).segments.into_iter().next(),
     };
-    replanned.id = segment.id;
-    replanned
+    let kept = Segment { steps: Vec::new(), ..segment.clone() };
+    replanned.map_or_else(|| segment.clone(), |replanned| Segment { steps: replanned.steps, ..kept })
 }

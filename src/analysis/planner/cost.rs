@@ -1,54 +1,91 @@
-//! What a segment costs, from what the run itself took.
+//! What work costs: from what the run itself took, and from how replays compared with that so far.
 
-use super::RunInput;
-use crate::model::plan::{Cost, ReplayStep, Stop};
+use crate::model::plan::{Cost, Work};
 
-/// Speeds that the record does not tell.
+/// How long things take that the record does not tell, and how those that it does differ in a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rates {
-    /// Restoring a checkpoint: reading, decompressing, verifying, copying. Bytes a second.
-    pub restore_bytes_per_second: u64,
-    /// Starting a worker: process, isolation, version checked out. Nanoseconds.
+    /// Starting and ending a worker: process, version checked out, isolation, interpreter. Nanoseconds.
     pub start_ns: u64,
+    /// Replayed ÷ recorded, of what comes before the main loop.
+    pub prefix: Ratio,
+    /// Of restoring, against [`nominal_restore_ns`].
+    pub restore: Ratio,
+    /// Replayed ÷ recorded, of what is executed from the main loop on.
+    pub execute: Ratio,
+    /// Between these, taken over estimated, most segments lie.
+    pub spread: (Ratio, Ratio),
+    /// Segments that this was learnt from.
+    pub learnt_from: usize,
 }
 
 impl Default for Rates {
     fn default() -> Self {
-        Self { restore_bytes_per_second: 500_000_000, start_ns: 60_000_000 }
-    }
-}
-
-/// The cost of a segment of these steps.
-pub(super) fn of(steps: &[ReplayStep], stop: Stop, input: &RunInput<'_>) -> Cost {
-    let bytes_of = |seq: u64| input.checkpoints.iter().find(|c| c.seq == seq).map_or(0, |c| c.bytes);
-    let restored: u64 = steps
-        .iter()
-        .flat_map(|step| step.restore.into_iter().chain(step.skip.iter().map(|skip| skip.checkpoint)))
-        .map(bytes_of)
-        .sum();
-    let executed: u64 = steps.iter().map(|step| execute_ns(step, input)).sum();
-    let suffix = if stop == Stop::AtEnd { input.timings.suffix_ns } else { 0 };
-    let per_byte = input.rates.restore_bytes_per_second.max(1);
-    Cost {
-        prefix_ns: input.timings.prefix_ns + input.rates.start_ns,
-        restore_ns: restored.saturating_mul(1_000_000_000) / per_byte,
-        execute_ns: executed + suffix,
-    }
-}
-
-/// An iteration's recorded time without that of the blocks it skips.
-fn execute_ns(step: &ReplayStep, input: &RunInput<'_>) -> u64 {
-    let Some(timing) = usize::try_from(step.iteration).ok().and_then(|at| input.timings.iterations.get(at)) else {
-        return 0;
-    };
-    let mut seen: Vec<(&str, u64)> = Vec::new();
-    let mut skipped_ns = 0;
-    for (key, ns) in &timing.blocks {
-        let occurrence = seen.iter().filter(|(known, _)| known == key).count() as u64;
-        seen.push((key, *ns));
-        if step.skip.iter().any(|skip| skip.block == *key && skip.occurrence == occurrence) {
-            skipped_ns += ns;
+        // Without experience: recorded times vary from machine to machine and with what else runs, a fifth less to a half more.
+        let spread = (Ratio::thousandths(800), Ratio::thousandths(1500));
+        Self {
+            start_ns: 150_000_000,
+            prefix: Ratio::ONE,
+            restore: Ratio::ONE,
+            execute: Ratio::ONE,
+            spread,
+            learnt_from: 0,
         }
     }
-    timing.total_ns.saturating_sub(skipped_ns)
+}
+
+impl Rates {
+    /// What this work costs in a process of its own.
+    pub fn cost(&self, work: Work) -> Cost {
+        Cost {
+            start_ns: self.start_ns,
+            prefix_ns: self.prefix.of(work.prefix_ns),
+            restore_ns: self.restore_ns(work),
+            execute_ns: self.execute.of(work.execute_ns),
+        }
+    }
+
+    /// What this work adds to a process that is there.
+    pub(super) fn added_ns(&self, work: Work) -> u64 {
+        self.restore_ns(work) + self.execute.of(work.execute_ns)
+    }
+
+    /// What starting a process for a run costs.
+    pub(super) fn fixed_ns(&self, prefix_ns: u64) -> u64 {
+        self.start_ns + self.prefix.of(prefix_ns)
+    }
+
+    fn restore_ns(&self, work: Work) -> u64 {
+        self.restore.of(nominal_restore_ns(work))
+    }
+}
+
+/// Restoring at half a gigabyte a second, and a millisecond for each checkpoint: reading, decompressing, verifying, copying.
+pub fn nominal_restore_ns(work: Work) -> u64 {
+    const PER_BYTE_NS: u64 = 2;
+    const EACH_NS: u64 = 1_000_000;
+    work.restored_bytes.saturating_mul(PER_BYTE_NS).saturating_add(work.restores.saturating_mul(EACH_NS))
+}
+
+/// A factor in thousandths: exact, so that a plan is the same wherever it is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ratio(u32);
+
+impl Ratio {
+    pub const ONE: Self = Self(1000);
+
+    pub const fn thousandths(thousandths: u32) -> Self {
+        Self(thousandths)
+    }
+
+    /// `of / to`, within a thousandth and a thousand; `None` where that says nothing.
+    pub fn between(of: u64, to: u64) -> Option<Self> {
+        let thousandths = u128::from(of) * 1000 / u128::from(if to == 0 { return None } else { to });
+        Some(Self(u32::try_from(thousandths.clamp(1, 1_000_000)).unwrap_or(1_000_000)))
+    }
+
+    /// So many times `ns`.
+    pub fn of(self, ns: u64) -> u64 {
+        u64::try_from(u128::from(ns) * u128::from(self.0) / 1000).unwrap_or(u64::MAX)
+    }
 }

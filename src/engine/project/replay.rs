@@ -73,9 +73,9 @@ impl Project {
         Ok(files::write_atomic(&self.layout().job(job).join(names::CANCEL), b"")?)
     }
 
-    /// The segments that replayed a run, oldest job first.
-    pub(in crate::engine) fn segments_of(&self, run: &RunId) -> Result<Vec<SegmentRow>, Error> {
-        self.query(|db| Ok(db.segments_of(run)?))
+    /// The segments of all jobs, oldest job first.
+    pub(in crate::engine) fn segments(&self) -> Result<Vec<SegmentRow>, Error> {
+        self.query(|db| Ok(db.segments()?))
     }
 
     /// A run's stored checkpoints with the places of their bytes, in order of capture.

@@ -10,7 +10,8 @@ use crate::base::ids::RunId;
 use crate::engine::Error;
 use crate::engine::project::Project;
 use crate::model::instrument::InstrumentationPlan;
-use crate::model::run::{Checkpoint, RunDetail, RunSummary};
+use crate::model::run::{Checkpoint, RunDetail, RunSummary, RunTimings};
+use crate::store::db::RunRow;
 use crate::store::layout::names;
 
 #[derive(Deserialize)]
@@ -32,15 +33,21 @@ impl Project {
     /// # Errors
     /// If there is no such run, or the database cannot be read.
     pub fn run_detail(&self, id: &RunId) -> Result<RunDetail, Error> {
+        let (row, timings) = self.run_with_timings(id)?;
+        let stored = self.query(|db| Ok(db.checkpoints(id)?))?;
+        // What does not parse was noted on the run when it was ingested.
+        let checkpoints = stored.iter().filter_map(|json| serde_json::from_str::<Stored>(json).ok());
+        let checkpoints = checkpoints.map(|stored| stored.checkpoint).collect();
+        Ok(RunDetail { summary: row.summary, meta: row.meta, timings, checkpoints })
+    }
+
+    /// A run's row and all of its timings.
+    pub(in crate::engine) fn run_with_timings(&self, id: &RunId) -> Result<(RunRow, RunTimings), Error> {
         self.query(|db| {
-            let row = db.run(id)?.ok_or_else(|| Error::UnknownRun(id.to_string()))?;
-            let stored = db.checkpoints(id)?;
-            // What does not parse was noted on the run when it was ingested.
-            let checkpoints = stored.iter().filter_map(|json| serde_json::from_str::<Stored>(json).ok());
-            let checkpoints = checkpoints.map(|stored| stored.checkpoint).collect();
-            let mut timings = row.timings;
+            let mut row = db.run(id)?.ok_or_else(|| Error::UnknownRun(id.to_string()))?;
+            let mut timings = std::mem::take(&mut row.timings);
             timings.iterations.splice(0..0, db.left_iterations(id)?);
-            Ok(RunDetail { summary: row.summary, meta: row.meta, timings, checkpoints })
+            Ok((row, timings))
         })
     }
 

@@ -72,16 +72,6 @@ impl Db {
         )
     }
 
-    /// Segments that replayed a run, oldest job first.
-    ///
-    /// # Errors
-    /// If the database cannot be read.
-    pub fn segments_of(&self, run: &RunId) -> Result<Vec<SegmentRow>, DbError> {
-        let sql =
-            "SELECT job, run, probe_hash, names, wanted, status, report FROM segment WHERE run = ?1 ORDER BY job, id";
-        self.query_segments(sql, [run.as_str()])
-    }
-
     fn query_segments(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<Vec<SegmentRow>, DbError> {
         read_segments(&self.connection, &self.path, sql, parameters)
     }

@@ -35,6 +35,14 @@ impl Versions {
         Ok(self.entries(version)?.into_keys().map(|path| String::from_utf8_lossy(&path).into_owned()).collect())
     }
 
+    /// The id of a version's tree: of equal ones, all files are equal.
+    ///
+    /// # Errors
+    /// If the version cannot be read.
+    pub fn tree_of(&self, version: &VersionId) -> Result<String, VersionError> {
+        Ok(self.tree(version)?.id().to_string())
+    }
+
     /// Sizes of a version's files, summed.
     ///
     /// # Errors

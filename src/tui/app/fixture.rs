@@ -7,7 +7,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use crate::base::ids::{JobId, RunId};
 use crate::model::grid::{Cell, Grid, LoopColumn, NameColumn};
 use crate::model::job::{CheckReport, JobStatus, SegmentState, SegmentStatus};
-use crate::model::plan::{Cost, ReplayPlan, RunPlan, RunPlanState, Segment, Stop};
+use crate::model::plan::{Cost, ReplayPlan, RunPlan, RunPlanState, Segment, Stop, Work};
 use crate::model::probe::{LogStatement, Placement, PlacementStatus, Propagation};
 use crate::model::run::{RunStatus, RunSummary};
 use crate::model::source::{ChangedFile, FileChange, VersionId};
@@ -240,7 +240,8 @@ pub(crate) fn plan() -> ReplayPlan {
         steps: Vec::new(),
         stop: Stop::AfterLastStep,
         wanted: vec![0, 1],
-        cost: Cost { prefix_ns: 1_000_000_000, restore_ns: 0, execute_ns: 4_000_000_000 },
+        cost: Cost { prefix_ns: 1_000_000_000, execute_ns: 4_000_000_000, ..Cost::default() },
+        work: Work::default(),
     };
     ReplayPlan {
         training_ms: Vec::new(),

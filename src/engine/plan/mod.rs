@@ -1,0 +1,140 @@
+//! Gathers what planning needs to know of each run and has all of them planned together.
+
+mod iterations;
+mod known;
+mod one;
+mod scripts;
+
+use std::collections::BTreeSet;
+use std::time::SystemTime;
+
+use rayon::prelude::*;
+
+pub use self::iterations::{BadIterations, Choice, Iterations};
+use self::known::Replayed;
+use self::one::Gathered;
+use self::scripts::Scripts;
+use crate::analysis::planner::{self, Rates, RunInput};
+use crate::analysis::query::Condition;
+use crate::base::ids::{JobId, RunId};
+use crate::engine::Error;
+use crate::engine::project::Project;
+use crate::engine::propagate;
+use crate::engine::replay::isolation;
+use crate::model::instrument::InstrumentationPlan;
+use crate::model::plan::{Isolation, ReplayPlan, RunPlanState};
+use crate::model::run::{RunStatus, RunSummary};
+use crate::store::chunks::ChunkStore;
+use crate::store::layout::names;
+
+/// What a user asks to replay.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ReplayRequest {
+    pub names: Vec<String>,
+    /// `None`: all runs.
+    pub runs: Option<Vec<RunId>>,
+    /// Iterations of the main loop; `None`: all.
+    pub iterations: Option<Iterations>,
+    /// Of these runs and iterations, those that fulfil it.
+    pub condition: Option<Condition>,
+    /// Workers; `None`: as many as there are cores.
+    pub workers: Option<usize>,
+    /// Whether what is known already is computed again.
+    pub force: bool,
+}
+
+/// Plans a replay. Nothing is executed.
+///
+/// # Errors
+/// If a name is logged by no script of the working tree, or the store cannot be read.
+pub fn plan(project: &Project, request: &ReplayRequest) -> Result<ReplayPlan, Error> {
+    let summaries = project.runs()?;
+    let mut runs = match &request.runs {
+        Some(runs) => runs.clone(),
+        None => summaries.iter().map(|run| run.id.clone()).collect(),
+    };
+    let mut chosen = request.condition.as_ref().map(|condition| project.choose(&runs, condition)).transpose()?;
+    if let Some(chosen) = &mut chosen {
+        runs = std::mem::take(&mut chosen.runs);
+    }
+    let left_out = chosen.as_mut().map(|chosen| std::mem::take(&mut chosen.left_out)).unwrap_or_default();
+    let previews = propagate::preview(project, &request.names, &runs)?;
+    let scripts = Scripts::of(project, &summaries, &previews)?;
+    let replayed = Replayed::of(project)?;
+    let gathering = one::Gathering {
+        project,
+        request,
+        scripts: &scripts,
+        replayed: &replayed,
+        chunks: ChunkStore::open(project.layout())?,
+    };
+    let mut selections = chosen.map(|chosen| chosen.by_run).unwrap_or_default();
+    let asked: Vec<_> = previews.into_iter().map(|preview| (selections.remove(&preview.run), preview)).collect();
+    let gathered = asked.into_par_iter().map(|(selection, preview)| gathering.one(selection, preview));
+    let mut gathered: Vec<Gathered<'_>> = gathered.collect::<Result<_, _>>()?;
+    if let Some(name) = request.iterations.as_ref().and_then(|iterations| iterations.loop_name.as_deref()) {
+        check_loop(name, gathered.iter().filter_map(|one| one.instrumentation))?;
+    }
+    let workers = request.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
+    let planned = plan_together(&mut gathered, workers);
+    let isolation =
+        if planned.segments.is_empty() { Isolation::default() } else { isolation::choose(project.layout())? };
+    let spread = Rates::default().spread;
+    Ok(ReplayPlan {
+        job: JobId::generate(),
+        names: request.names.clone(),
+        workers,
+        runs: gathered.into_iter().map(|one| one.plan).collect(),
+        makespan_ns: (spread.0.of(planned.makespan_ns), spread.1.of(planned.makespan_ns)),
+        segments: planned.segments,
+        isolation,
+        training_ms: training(project, &summaries),
+        left_out,
+    })
+}
+
+/// Plans what is asked of these runs, and notes with each what comes of it.
+fn plan_together(gathered: &mut [Gathered<'_>], workers: usize) -> planner::Planned {
+    let open: Vec<usize> = (0..gathered.len()).filter(|at| gathered[*at].record.is_some()).collect();
+    let inputs: Vec<RunInput<'_>> = gathered.iter().filter_map(Gathered::input).collect();
+    let planned = planner::plan(&inputs, workers);
+    let replayed: BTreeSet<&RunId> = planned.segments.iter().map(|segment| &segment.run).collect();
+    for (at, notes) in open.into_iter().zip(&planned.notes) {
+        let plan = &mut gathered[at].plan;
+        plan.notes.extend(notes.iter().cloned());
+        let is_replayed = replayed.contains(&plan.run);
+        plan.state = if is_replayed { RunPlanState::Replay } else { RunPlanState::Complete };
+    }
+    planned
+}
+
+/// When runs trained. The journal's last change, rounded up to whole milliseconds, tells best when one ended; one that
+/// trains goes on until later.
+fn training(project: &Project, runs: &[RunSummary]) -> Vec<(i64, i64)> {
+    let window = |run: &RunSummary| {
+        let journal = project.layout().run(&run.id).join(names::EVENTS);
+        let written = std::fs::metadata(journal).and_then(|journal| journal.modified()).ok();
+        let written = written.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+        let written = written.and_then(|at| i64::try_from(at.as_millis() + 1).ok()).unwrap_or(0);
+        let end =
+            if run.status == RunStatus::Running { i64::MAX } else { written.max(run.started_ms + run.duration_ms) };
+        (run.started_ms, end)
+    };
+    runs.iter().map(window).collect()
+}
+
+/// Whether iterations can be chosen by this loop. Without any version to replay there is nothing to choose from.
+fn check_loop<'a>(
+    name: &str,
+    instrumentations: impl Iterator<Item = &'a InstrumentationPlan> + Clone,
+) -> Result<(), Error> {
+    let is_main = |known: &&crate::model::instrument::LoopPlan| known.is_main;
+    let all = instrumentations.flat_map(|instrumentation| &instrumentation.loops);
+    let main: BTreeSet<&str> = all.clone().filter(is_main).map(|known| known.name.as_str()).collect();
+    if main.is_empty() || main.contains(name) {
+        return Ok(());
+    }
+    let is_inner = all.clone().any(|known| known.name == name);
+    let main = main.into_iter().map(str::to_owned).collect();
+    Err(Error::NotAMainLoop { name: name.to_owned(), is_inner, main })
+}
