@@ -126,6 +126,11 @@ pub(super) fn run(args: &ReplayArgs, output: &mut Output) -> Result<ExitCode, Er
     let job = project.start(&plan)?;
     let (status, interrupted) = follow(&project, &job, output)?;
     let diverged = summary(&status, output)?;
+    if let Some(took) = status.took_ns() {
+        let (low, high) = plan.makespan_ns;
+        let range = format!("{} to {}", duration_ns(low), duration_ns(high));
+        output.line(&format!("Took {}, estimated {range}.", duration_ns(took)))?;
+    }
     if interrupted {
         return Ok(ExitCode::from(INTERRUPTED));
     }
@@ -149,10 +154,12 @@ fn confirmed(output: &mut Output) -> Result<bool, Error> {
 pub(super) fn show_plan(plan: &ReplayPlan, output: &mut Output) -> Result<(), Error> {
     for run in &plan.runs {
         output.line(&format!("{}  {}", run.run, headline(plan, run)))?;
-        for placement in &run.placements {
+        for (number, placement) in run.placements.iter().enumerate() {
+            let levels = run.levels_of(number);
             let line = placement.line.map(|line| format!(" line {line}")).unwrap_or_default();
             let changes: String = placement.changes.iter().map(|change| format!("; {change}")).collect();
-            output.line(&format!("    {} {}{line}{changes}", placement.name, placement.status.word()))?;
+            let level = levels.map(|levels| format!(", {levels}")).unwrap_or_default();
+            output.line(&format!("    {} {}{line}{level}{changes}", placement.name, placement.status.word()))?;
             if !matches!(placement.status, PlacementStatus::Exact | PlacementStatus::Adapted) {
                 placement.reasons.iter().try_for_each(|reason| output.line(&format!("      {reason}")))?;
             }

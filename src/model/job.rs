@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::ids::{JobId, RunId};
 use crate::base::units::counted;
-use crate::model::plan::{Isolation, ReplayPlan, Segment, Stop};
+use crate::model::plan::{Cost, Isolation, ReplayPlan, Segment, Stop, Work};
 use crate::model::position::Position;
 use crate::model::value::Value;
 use crate::model::verdict::Verdict;
@@ -147,6 +147,14 @@ pub struct SegmentStatus {
     pub started_ms: Option<i64>,
     pub ended_ms: Option<i64>,
     pub estimated_ns: u64,
+    /// The same in parts, and what it was estimated from.
+    #[serde(default)]
+    pub estimate: Cost,
+    #[serde(default)]
+    pub work: Work,
+    /// How long each part took, once it is done.
+    #[serde(default)]
+    pub took: Option<Cost>,
     #[serde(default)]
     pub isolation: Isolation,
 }
@@ -164,6 +172,9 @@ impl SegmentStatus {
             ended_ms: None,
             stop: segment.stop,
             estimated_ns: segment.cost.total_ns(),
+            estimate: segment.cost,
+            work: segment.work,
+            took: None,
             isolation: plan.isolation.clone(),
         }
     }
@@ -178,4 +189,17 @@ pub struct JobStatus {
     /// Whether its coordinator is alive.
     pub active: bool,
     pub segments: Vec<SegmentStatus>,
+}
+
+impl JobStatus {
+    /// From the start of its first segment to the end of its last one, in nanoseconds; `None` where not all are done.
+    pub fn took_ns(&self) -> Option<u64> {
+        let done = |segment: &&SegmentStatus| matches!(segment.state, SegmentState::Done { .. });
+        if self.segments.iter().filter(done).count() != self.segments.len() {
+            return None;
+        }
+        let started = self.segments.iter().filter_map(|segment| segment.started_ms).min()?;
+        let ended = self.segments.iter().filter_map(|segment| segment.ended_ms).max()?;
+        Some(u64::try_from(ended - started).ok()? * 1_000_000)
+    }
 }

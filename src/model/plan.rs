@@ -21,6 +21,12 @@ pub struct ReplayPlan {
     pub segments: Vec<Segment>,
     /// Wall time of all segments on `workers` workers, in nanoseconds: low and high estimate.
     pub makespan_ns: (u64, u64),
+    /// The estimate itself.
+    #[serde(default)]
+    pub expected_ns: u64,
+    /// Replayed segments of this project that the estimates were learnt from; 0: they are the recorded times.
+    #[serde(default)]
+    pub learnt_from: usize,
     #[serde(default)]
     pub isolation: Isolation,
     /// When runs of this project trained, from and to, in milliseconds since 1970: what files were written then, they wrote.
@@ -78,6 +84,12 @@ pub struct RunPlan {
     /// BLAKE3 of version and probed source: values computed for the same are reused.
     pub probe_hash: String,
     pub reach: Reach,
+    /// Where each of `placements` can run; empty for what has no place.
+    #[serde(default)]
+    pub levels: Vec<Vec<Level>>,
+    /// What becomes of the blocks in the iterations that are executed.
+    #[serde(default)]
+    pub blocks: Vec<BlockUse>,
     /// Main-loop iterations asked for.
     pub wanted: Vec<u64>,
     /// Of these, already known from an earlier replay of the same content.
@@ -85,6 +97,65 @@ pub struct RunPlan {
     pub state: RunPlanState,
     /// What the user should know: missing checkpoints, blocks that must run and why.
     pub notes: Vec<String>,
+}
+
+impl RunPlan {
+    /// Where a placement can run, in words; `None` where it has no place.
+    pub fn levels_of(&self, placement: usize) -> Option<String> {
+        let levels = self.levels.get(placement).filter(|levels| !levels.is_empty())?;
+        Some(levels.iter().map(Level::words).collect::<Vec<_>>().join(" and "))
+    }
+}
+
+/// Where a statement runs, relative to the main loop. It decides what has to be executed for its values.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// Only what comes before the loop is executed.
+    BeforeLoop,
+    /// Iterations are executed, blocks are skipped.
+    LoopBody,
+    /// The block of this name is executed.
+    InBlock(String),
+    /// The script is executed from the last iteration on.
+    AfterLoop,
+}
+
+impl Level {
+    /// In words for a line.
+    pub fn words(&self) -> String {
+        match self {
+            Self::BeforeLoop => "before the loop".to_owned(),
+            Self::LoopBody => "in the loop".to_owned(),
+            Self::InBlock(name) => format!("in {name}"),
+            Self::AfterLoop => "after the loop".to_owned(),
+        }
+    }
+}
+
+/// What becomes of a block in the iterations that a plan executes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockUse {
+    /// Its key in the instrumentation plan.
+    pub block: String,
+    pub name: String,
+    /// Its first line, 1-based, in the script with the statements in place, or in the module that holds it.
+    pub line: u32,
+    /// How often it is executed, and how often its end is restored instead.
+    pub executed: u64,
+    pub restored: u64,
+    /// Why it is executed, where it is.
+    pub why: Option<String>,
+    /// Whether that is because a statement that is asked for can run in it.
+    pub is_asked_for: bool,
+}
+
+impl BlockUse {
+    /// What the user should know of it: a block that nothing is asked of and that is executed all the same.
+    pub fn note(&self) -> Option<String> {
+        let why = self.why.as_ref().filter(|_| !self.is_asked_for)?;
+        Some(format!("{} (line {}) is executed: {why}", self.name, self.line))
+    }
 }
 
 /// Whether a run has anything to replay.
@@ -110,6 +181,9 @@ pub struct Segment {
     /// Iterations among `steps` that were asked for; the others only lead up to them.
     pub wanted: Vec<u64>,
     pub cost: Cost,
+    /// Between these its time most likely lies, in nanoseconds.
+    #[serde(default)]
+    pub range_ns: (u64, u64),
     #[serde(default)]
     pub work: Work,
 }

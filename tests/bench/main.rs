@@ -12,6 +12,7 @@ mod env;
 #[path = "../it/terminal.rs"]
 mod terminal;
 
+mod estimate;
 mod grid;
 mod measure;
 mod overhead;
@@ -38,7 +39,7 @@ pub(crate) fn target(goal: &'static str, met: bool) -> Option<(&'static str, boo
 
 type Benchmark = (&'static str, fn() -> Vec<Row>);
 
-const BENCHMARKS: [Benchmark; 12] = [
+const BENCHMARKS: [Benchmark; 13] = [
     ("record", overhead::adaptive),
     ("others", overhead::against_others),
     ("start", overhead::start_up),
@@ -50,6 +51,7 @@ const BENCHMARKS: [Benchmark; 12] = [
     ("grid", grid::million_values),
     ("paint", paint::first_paint),
     ("plan", plan::simulation),
+    ("estimate", estimate::error_of_estimates),
     ("propagate", propagate::speed),
 ];
 

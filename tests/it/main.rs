@@ -24,6 +24,7 @@ mod loggers;
 mod lost;
 mod oddities;
 mod picture;
+mod plans;
 mod portable;
 mod printed;
 mod probes;

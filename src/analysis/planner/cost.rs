@@ -84,6 +84,11 @@ impl Ratio {
         Some(Self(u32::try_from(thousandths.clamp(1, 1_000_000)).unwrap_or(1_000_000)))
     }
 
+    /// Within a twentieth and twenty: beyond that something else was measured.
+    pub(super) fn sane(self) -> Self {
+        self.clamp(Self(50), Self(20_000))
+    }
+
     /// So many times `ns`.
     pub fn of(self, ns: u64) -> u64 {
         u64::try_from(u128::from(ns) * u128::from(self.0) / 1000).unwrap_or(u64::MAX)

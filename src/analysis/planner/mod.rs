@@ -6,14 +6,18 @@
 //! section 5). All runs are planned together, since how one is best cut depends on what else the workers have to do.
 
 mod again;
+mod blocks;
 mod cost;
 mod divide;
+mod learn;
 mod schedule;
 mod states;
 mod track;
 
 pub use again::{again, needs, starts};
+pub use blocks::block_uses;
 pub use cost::{Rates, Ratio, nominal_restore_ns};
+pub use learn::Observation;
 pub use schedule::makespan_ns;
 
 use rayon::prelude::*;

@@ -135,7 +135,7 @@ fn an_outer_statement_skips_every_block_and_two_workers_share_an_inner_one() {
         outside: false,
         rates: Rates::default(),
     };
-    let planned = plan(&[input.clone()], 2);
+    let planned = plan(std::slice::from_ref(&input), 2);
     assert_eq!(planned.segments.len(), 1, "a second start costs more than it saves");
     let steps = &planned.segments[0].steps;
     assert!(steps.iter().all(|step| step.skip.len() == 1 && step.restore.is_none()));

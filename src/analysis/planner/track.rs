@@ -63,9 +63,13 @@ impl<'a> Track<'a> {
         reached: Vec<u64>,
         wanted: Vec<u64>,
     ) -> Self {
-        let suffix_ns = if stop == Stop::AtEnd { input.timings.suffix_ns } else { 0 };
-        let tail = Work { execute_ns: suffix_ns, ..Work::default() };
-        let prefix_ns = input.timings.prefix_ns;
+        let timings = input.timings;
+        let suffix_ns = if stop == Stop::AtEnd { timings.suffix_ns } else { 0 };
+        // Of a script without a main loop all is executed, and nothing comes before that.
+        let is_all = states.is_none() && stop == Stop::AtEnd;
+        let inside_ns: u64 = timings.iterations.iter().filter(|_| is_all).map(|iteration| iteration.total_ns).sum();
+        let (prefix_ns, before_ns) = if is_all { (0, timings.prefix_ns) } else { (timings.prefix_ns, 0) };
+        let tail = Work { execute_ns: before_ns + inside_ns + suffix_ns, ..Work::default() };
         let fixed_ns = input.rates.fixed_ns(prefix_ns);
         let mut track = Self { input, states, stop, reached, wanted, prefix_ns, tail, parts: Vec::new(), fixed_ns };
         track.parts = track.cut();
@@ -155,6 +159,7 @@ impl<'a> Track<'a> {
         };
         let wanted = self.wanted.iter().filter(within).copied().collect();
         let cost = self.input.rates.cost(work);
-        Segment { id, run: self.input.run.clone(), steps, stop: self.stop, wanted, cost, work }
+        let range_ns = self.input.rates.range_ns(cost.total_ns());
+        Segment { id, run: self.input.run.clone(), steps, stop: self.stop, wanted, cost, range_ns, work }
     }
 }

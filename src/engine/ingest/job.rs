@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::base::files;
 use crate::base::ids::JobId;
 use crate::engine::Error;
+use crate::engine::ingest::clock::Clock;
 use crate::engine::ingest::fold::{Columns, Context};
 use crate::engine::ingest::{check, length, read, source};
+use crate::model::instrument::InstrumentationPlan;
 use crate::model::job::{CheckReport, Difference, SegmentState, SegmentStatus};
 use crate::model::plan::{ReplayPlan, RunPlan, Segment};
 use crate::model::run::RunStatus;
@@ -54,6 +56,11 @@ struct State {
     /// Iterations of the main loop that were begun.
     #[serde(default)]
     begun: u64,
+    /// Key of the main loop.
+    #[serde(default)]
+    main: Option<String>,
+    #[serde(default)]
+    clock: Clock,
 }
 
 /// Ingests what is new of all jobs; true if anything changed.
@@ -174,11 +181,17 @@ fn take_segment(layout: &Layout, writing: &Writing<'_>, row: &mut SegmentRow) ->
     if batch.next_offset == offset {
         return Ok(false);
     }
-    let mut state: State = state.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
+    let begun = || State { main: main_loop(layout, row), ..State::default() };
+    let mut state: State = state.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_else(begun);
     let mut columns = Columns::new(&mut state.context);
     for (at, event) in batch.events.iter().enumerate() {
         columns.context.lost |= batch.gap() == Some(at);
         columns.take(event);
+        let entered = match event {
+            Event::LoopEnter { key: Some(key), .. } => columns.context.name(*key),
+            _ => None,
+        };
+        state.clock.take(event, entered.is_some() && entered == state.main.as_deref());
         state.begun += u64::from(matches!(event, Event::Iteration { .. }) && columns.context.open.len() == 1);
         let Event::State(json) = event else { continue };
         match serde_json::from_str(json) {
@@ -210,6 +223,13 @@ fn take_segment(layout: &Layout, writing: &Writing<'_>, row: &mut SegmentRow) ->
     Ok(batch.more)
 }
 
+/// The key of the main loop of the script with the statements in place.
+fn main_loop(layout: &Layout, row: &SegmentRow) -> Option<String> {
+    let path = layout.segment(&row.job, row.status.id).join(names::INSTRUMENTATION);
+    let json = files::read(&path).ok()?;
+    serde_json::from_slice::<InstrumentationPlan>(&json).ok()?.main
+}
+
 /// Performs the deferred check of every segment that has ended without one.
 fn check_ended(layout: &Layout, db: &mut Db, plan: &ReplayPlan) -> Result<(), Error> {
     for mut row in db.segments()?.into_iter().filter(|row| row.job == plan.job && row.report.is_none()) {
@@ -226,6 +246,9 @@ fn check_ended(layout: &Layout, db: &mut Db, plan: &ReplayPlan) -> Result<(), Er
         report.refused = state.states.refused;
         if let SegmentState::Done { check } = &mut row.status.state {
             *check = report.clone();
+        }
+        if matches!(row.status.state, SegmentState::Done { .. }) {
+            row.status.took = state.clock.took(&row.status);
         }
         row.report = Some(report);
         db.write(|writing| writing.set_segment(&row).map_err(Error::from))?;

@@ -4,6 +4,7 @@
 //! changes nothing. Damage in a journal becomes a note on its run; only the database itself can make this fail.
 
 mod check;
+mod clock;
 mod fold;
 mod job;
 mod printed;

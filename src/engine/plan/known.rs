@@ -2,15 +2,25 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use crate::analysis::planner::{Observation, Rates};
 use crate::base::ids::RunId;
 use crate::engine::Error;
 use crate::engine::project::Project;
 use crate::model::job::SegmentState;
 use crate::model::plan::{RunPlan, Stop};
+use crate::model::run::RunSummary;
 use crate::store::db::SegmentRow;
 
-/// The segments of all jobs so far, by run.
-pub(super) struct Replayed(HashMap<RunId, Vec<SegmentRow>>);
+/// The segments of all jobs so far.
+pub(super) struct Replayed {
+    by_run: HashMap<RunId, Vec<SegmentRow>>,
+    /// What they cost in general, and by script.
+    rates: Rates,
+    by_script: HashMap<String, Rates>,
+}
+
+/// Of so many segments of one script nothing is learnt from those of others.
+const ENOUGH_OF_ONE_SCRIPT: usize = 5;
 
 /// Of a run, what earlier replays of the same version and statements have filled.
 #[derive(Default)]
@@ -21,18 +31,34 @@ pub(super) struct Known {
 
 impl Replayed {
     /// Reads them, once for all runs.
-    pub(super) fn of(project: &Project) -> Result<Self, Error> {
+    pub(super) fn of(project: &Project, runs: &[RunSummary]) -> Result<Self, Error> {
         let mut by_run: HashMap<RunId, Vec<SegmentRow>> = HashMap::new();
+        let scripts: HashMap<&RunId, &str> = runs.iter().map(|run| (&run.id, run.script.as_str())).collect();
+        let (mut all, mut of_script) = (Vec::new(), HashMap::<&str, Vec<Observation>>::new());
         for segment in project.segments()? {
+            if let Some(took) = segment.status.took {
+                let seen = Observation { work: segment.status.work, took };
+                all.push(seen);
+                if let Some(script) = scripts.get(&segment.run) {
+                    of_script.entry(script).or_default().push(seen);
+                }
+            }
             by_run.entry(segment.run.clone()).or_default().push(segment);
         }
-        Ok(Self(by_run))
+        of_script.retain(|_, seen| seen.len() >= ENOUGH_OF_ONE_SCRIPT);
+        let by_script = of_script.into_iter().map(|(script, seen)| (script.to_owned(), Rates::learn(&seen)));
+        Ok(Self { by_run, rates: Rates::learn(&all), by_script: by_script.collect() })
+    }
+
+    /// What replays of this script cost so far; where there were few, replays of any.
+    pub(super) fn rates(&self, script: &str) -> Rates {
+        self.by_script.get(script).copied().unwrap_or(self.rates)
     }
 
     /// `after` says whether what comes after the main loop is to be known too.
     pub(super) fn known(&self, plan: &RunPlan, after: bool) -> Known {
         let mut known = Known::default();
-        for segment in self.0.get(&plan.run).into_iter().flatten() {
+        for segment in self.by_run.get(&plan.run).into_iter().flatten() {
             let same = segment.probe_hash == plan.probe_hash;
             let SegmentState::Done { check } = &segment.status.state else { continue };
             // What diverged may go better after the user has put back what had changed.

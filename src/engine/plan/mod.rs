@@ -5,7 +5,7 @@ mod known;
 mod one;
 mod scripts;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::time::SystemTime;
 
 use rayon::prelude::*;
@@ -22,7 +22,7 @@ use crate::engine::project::Project;
 use crate::engine::propagate;
 use crate::engine::replay::isolation;
 use crate::model::instrument::InstrumentationPlan;
-use crate::model::plan::{Isolation, ReplayPlan, RunPlanState};
+use crate::model::plan::{BlockUse, Isolation, ReplayPlan, RunPlanState, Segment};
 use crate::model::run::{RunStatus, RunSummary};
 use crate::store::chunks::ChunkStore;
 use crate::store::layout::names;
@@ -60,7 +60,7 @@ pub fn plan(project: &Project, request: &ReplayRequest) -> Result<ReplayPlan, Er
     let left_out = chosen.as_mut().map(|chosen| std::mem::take(&mut chosen.left_out)).unwrap_or_default();
     let previews = propagate::preview(project, &request.names, &runs)?;
     let scripts = Scripts::of(project, &summaries, &previews)?;
-    let replayed = Replayed::of(project)?;
+    let replayed = Replayed::of(project, &summaries)?;
     let gathering = one::Gathering {
         project,
         request,
@@ -79,13 +79,17 @@ pub fn plan(project: &Project, request: &ReplayRequest) -> Result<ReplayPlan, Er
     let planned = plan_together(&mut gathered, workers);
     let isolation =
         if planned.segments.is_empty() { Isolation::default() } else { isolation::choose(project.layout())? };
-    let spread = Rates::default().spread;
+    let rates = gathered.iter().filter_map(Gathered::rates);
+    let (low, high) = range(rates.clone(), planned.makespan_ns);
+    let learnt_from = rates.map(|rates| rates.learnt_from).max().unwrap_or(0);
     Ok(ReplayPlan {
         job: JobId::generate(),
         names: request.names.clone(),
         workers,
         runs: gathered.into_iter().map(|one| one.plan).collect(),
-        makespan_ns: (spread.0.of(planned.makespan_ns), spread.1.of(planned.makespan_ns)),
+        makespan_ns: (low, high),
+        expected_ns: planned.makespan_ns,
+        learnt_from,
         segments: planned.segments,
         isolation,
         training_ms: training(project, &summaries),
@@ -93,16 +97,32 @@ pub fn plan(project: &Project, request: &ReplayRequest) -> Result<ReplayPlan, Er
     })
 }
 
+/// The widest range of those that these rates give.
+fn range(rates: impl Iterator<Item = Rates>, ns: u64) -> (u64, u64) {
+    let ranges = rates.map(|rates| rates.range_ns(ns));
+    ranges.reduce(|(low, high), (lower, higher)| (low.min(lower), high.max(higher))).unwrap_or((ns, ns))
+}
+
 /// Plans what is asked of these runs, and notes with each what comes of it.
 fn plan_together(gathered: &mut [Gathered<'_>], workers: usize) -> planner::Planned {
     let open: Vec<usize> = (0..gathered.len()).filter(|at| gathered[*at].record.is_some()).collect();
     let inputs: Vec<RunInput<'_>> = gathered.iter().filter_map(Gathered::input).collect();
     let planned = planner::plan(&inputs, workers);
-    let replayed: BTreeSet<&RunId> = planned.segments.iter().map(|segment| &segment.run).collect();
-    for (at, notes) in open.into_iter().zip(&planned.notes) {
+    let mut segments: HashMap<&RunId, Vec<&Segment>> = HashMap::new();
+    for segment in &planned.segments {
+        segments.entry(&segment.run).or_default().push(segment);
+    }
+    let uses = |input: &RunInput<'_>| {
+        let of_run = segments.get(input.run).map(Vec::as_slice).unwrap_or_default();
+        planner::block_uses(input, of_run.iter().copied())
+    };
+    let blocks: Vec<Vec<BlockUse>> = inputs.par_iter().map(uses).collect();
+    for ((at, notes), blocks) in open.into_iter().zip(&planned.notes).zip(blocks) {
         let plan = &mut gathered[at].plan;
         plan.notes.extend(notes.iter().cloned());
-        let is_replayed = replayed.contains(&plan.run);
+        plan.notes.extend(blocks.iter().filter_map(BlockUse::note));
+        plan.blocks = blocks;
+        let is_replayed = segments.contains_key(&plan.run);
         plan.state = if is_replayed { RunPlanState::Replay } else { RunPlanState::Complete };
     }
     planned

@@ -42,9 +42,15 @@ pub(super) struct Record {
     ended: bool,
     open: Vec<u64>,
     outside: bool,
+    rates: Rates,
 }
 
 impl Gathered<'_> {
+    /// What replays of its script cost, where it is to be replayed.
+    pub(super) fn rates(&self) -> Option<Rates> {
+        self.record.as_ref().map(|record| record.rates)
+    }
+
     /// What the planner is to know.
     pub(super) fn input(&self) -> Option<RunInput<'_>> {
         let record = self.record.as_ref()?;
@@ -57,7 +63,7 @@ impl Gathered<'_> {
             ended: record.ended,
             wanted: &record.open,
             outside: record.outside,
-            rates: Rates::default(),
+            rates: record.rates,
         })
     }
 }
@@ -96,6 +102,7 @@ impl<'a> Gathering<'a> {
             return Ok(None);
         }
         plan.reach = analysed.reach.clone();
+        plan.levels = analysed.levels();
         // What is in the loop also runs after it then.
         plan.reach.after |= timings.entered_again && (plan.reach.body || !plan.reach.blocks.is_empty());
         let instrumentation = &analysed.instrumentation;
@@ -122,7 +129,8 @@ impl<'a> Gathering<'a> {
             outside &= !done.outside;
         }
         let checkpoints = self.checkpoints(plan)?;
-        Ok(Some(Record { timings, checkpoints, ended, open, outside }))
+        let rates = self.replayed.rates(&plan.script);
+        Ok(Some(Record { timings, checkpoints, ended, open, outside, rates }))
     }
 
     /// The run's checkpoints whose bytes are there. Says what is missing.
@@ -160,6 +168,8 @@ fn begun(row: &RunRow, preview: &Preview) -> RunPlan {
         inserted: propagation.inserted.clone(),
         probe_hash: blake3::hash(content.as_bytes()).to_hex()[..32].to_owned(),
         reach: Reach::default(),
+        levels: Vec::new(),
+        blocks: Vec::new(),
         wanted: Vec::new(),
         known: Vec::new(),
         state: RunPlanState::NotApplicable,

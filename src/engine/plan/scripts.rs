@@ -10,6 +10,7 @@ use crate::engine::project::Project;
 use crate::engine::propagate::Preview;
 use crate::engine::{Error, sources};
 use crate::model::instrument::{InstrumentationPlan, Reach};
+use crate::model::plan::Level;
 use crate::model::probe::Placement;
 use crate::model::run::RunSummary;
 use crate::model::source::{SourceFile, VersionId};
@@ -21,6 +22,23 @@ pub(super) struct Analysed {
     pub(super) reach: Reach,
     /// Of each placement that has a place, by its number.
     pub(super) each: Vec<Option<Reach>>,
+}
+
+impl Analysed {
+    /// Where each placement can run.
+    pub(super) fn levels(&self) -> Vec<Vec<Level>> {
+        self.each.iter().map(|reach| reach.as_ref().map(|reach| self.levels_of(reach)).unwrap_or_default()).collect()
+    }
+
+    fn levels_of(&self, reach: &Reach) -> Vec<Level> {
+        let Some(_) = &self.instrumentation.main else { return Vec::new() };
+        let blocks = reach.blocks.iter().filter_map(|key| self.instrumentation.find(key));
+        let outside = [(reach.before, Level::BeforeLoop), (reach.body, Level::LoopBody)];
+        let mut levels: Vec<Level> = outside.into_iter().filter(|(is, _)| *is).map(|(_, level)| level).collect();
+        levels.extend(blocks.map(|block| Level::InBlock(block.name.clone())));
+        levels.extend(reach.after.then_some(Level::AfterLoop));
+        levels
+    }
 }
 
 /// The different scripts of some runs.

@@ -229,6 +229,8 @@ pub(crate) fn plan() -> ReplayPlan {
         inserted: Vec::new(),
         probe_hash: String::new(),
         reach: Default::default(),
+        levels: Vec::new(),
+        blocks: Vec::new(),
         wanted: vec![0, 1, 2, 3, 7],
         known: vec![7],
         state,
@@ -242,6 +244,7 @@ pub(crate) fn plan() -> ReplayPlan {
         wanted: vec![0, 1],
         cost: Cost { prefix_ns: 1_000_000_000, execute_ns: 4_000_000_000, ..Cost::default() },
         work: Work::default(),
+        range_ns: (4_000_000_000, 6_500_000_000),
     };
     ReplayPlan {
         training_ms: Vec::new(),
@@ -256,6 +259,8 @@ pub(crate) fn plan() -> ReplayPlan {
         ],
         segments: vec![segment],
         makespan_ns: (4_000_000_000, 6_500_000_000),
+        expected_ns: 5_000_000_000,
+        learnt_from: 0,
         isolation: Default::default(),
     }
 }
@@ -271,6 +276,9 @@ pub(crate) fn job(active: bool) -> JobStatus {
         ended_ms: (number == 0).then_some(NOW - 1000),
         stop: Default::default(),
         estimated_ns: 9_000_000_000,
+        estimate: Default::default(),
+        work: Default::default(),
+        took: None,
         isolation: Default::default(),
     };
     let id: JobId = "000000000a".parse().expect("an id");
