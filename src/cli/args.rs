@@ -24,6 +24,7 @@ const EXAMPLES: &str = "Examples:
   afterlog run train.py lr=0.01       record a run
   afterlog                            look at runs, add a log statement, replay it
   afterlog replay grad_norm           the same without the interface
+  afterlog jobs                       replays that are going on
   afterlog grid loss grad_norm        all values, a row an iteration
 
 Exit codes: 0 done, 1 user error, 2 usage, 3 damaged data, 4 some values diverged or could not be replayed.
@@ -37,12 +38,13 @@ pub enum Command {
     Show(crate::cli::show::ShowArgs),
     Grid(crate::cli::grid::GridArgs),
     Replay(crate::cli::replay::ReplayArgs),
+    Jobs(crate::cli::jobs::JobsArgs),
     #[command(name = "__coordinate")]
-    Coordinate(crate::cli::replay::CoordinateArgs),
+    Coordinate(crate::cli::helpers::CoordinateArgs),
     #[command(name = "__worker")]
-    Worker(crate::cli::replay::WorkerArgs),
+    Worker(crate::cli::helpers::WorkerArgs),
     #[command(name = "__isolate")]
-    Isolate(crate::cli::replay::IsolateArgs),
+    Isolate(crate::cli::helpers::IsolateArgs),
     Probe(crate::cli::probe::ProbeArgs),
     Propagate(crate::cli::propagate::PropagateArgs),
     Diff(crate::cli::diff::DiffArgs),
@@ -51,6 +53,7 @@ pub enum Command {
     Checkpoint(crate::cli::checkpoint::CheckpointArgs),
     Du(crate::cli::du::DuArgs),
     Gc(crate::cli::gc::GcArgs),
+    Doctor(crate::cli::doctor::DoctorArgs),
     Fsck(crate::cli::fsck::FsckArgs),
     Rebuild(crate::cli::rebuild::RebuildArgs),
     InstallRuntime(crate::cli::install_runtime::InstallArgs),

@@ -10,14 +10,18 @@ mod completions;
 mod config;
 mod demo;
 mod diff;
+mod doctor;
 mod du;
 pub mod error;
 mod explain;
+mod follow;
 mod fsck;
 mod gc;
 mod grid;
+mod helpers;
 mod install_runtime;
 mod interface;
+mod jobs;
 mod man;
 pub mod output;
 mod probe;
@@ -90,9 +94,11 @@ fn dispatch(command: Command, plain: bool, output: &mut Output) -> Result<ExitCo
         Command::Show(args) => show::run(&args, output),
         Command::Grid(args) => grid::run(args, output),
         Command::Replay(args) => replay::run(&args, output),
-        Command::Coordinate(args) => replay::coordinate(&args),
-        Command::Worker(args) => replay::work(&args),
-        Command::Isolate(args) => replay::isolate(&args, output),
+        Command::Coordinate(args) => helpers::coordinate(&args),
+        Command::Worker(args) => helpers::work(&args),
+        Command::Isolate(args) => helpers::isolate(&args, output),
+        Command::Jobs(args) => jobs::run(&args, output),
+        Command::Doctor(args) => doctor::run(&args, output),
         Command::Propagate(args) => propagate::run(&args, output),
         Command::Probe(args) => probe::run(&args, output),
         Command::Diff(args) => diff::run(&args, output),
@@ -112,6 +118,12 @@ fn dispatch(command: Command, plain: bool, output: &mut Output) -> Result<ExitCo
 /// The current folder.
 fn here() -> Result<PathBuf, Error> {
     Ok(std::env::current_dir().map_err(at("find", Path::new(".")))?)
+}
+
+/// Milliseconds since 1970.
+fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Reads what `--where` was given.

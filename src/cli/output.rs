@@ -16,6 +16,8 @@ pub struct Output {
     stdout_is_terminal: bool,
     stderr_is_terminal: bool,
     colour: bool,
+    /// What [`Output::progress`] shows now.
+    progress: String,
 }
 
 impl Output {
@@ -28,6 +30,7 @@ impl Output {
             stdout_is_terminal: io::stdout().is_terminal(),
             stderr_is_terminal: io::stderr().is_terminal(),
             colour: !no_colour && !dumb,
+            progress: String::new(),
         }
     }
 
@@ -91,6 +94,17 @@ impl Output {
     /// One line on standard error about something that is not a failure.
     pub fn note(&mut self, text: &str) {
         self.stderr("note", "36", text);
+    }
+
+    /// How far something is: a line that the next one of standard error takes the place of. Nothing without a terminal.
+    pub fn progress(&mut self, text: &str) {
+        if !self.stderr_is_terminal || self.progress == text {
+            return;
+        }
+        let width = crossterm::terminal::size().map_or(80, |(columns, _)| usize::from(columns));
+        let shown: String = sanitised(text).chars().take(width.saturating_sub(1)).collect();
+        let _ = io::stderr().write_all(format!("\r\x1b[K{shown}").as_bytes());
+        text.clone_into(&mut self.progress);
     }
 
     /// What to do next, after an error.

@@ -1,27 +1,17 @@
-//! `afterlog replay`: values of a log statement that nobody wrote at the time; and its hidden helpers.
+//! `afterlog replay`: values of a log statement that nobody wrote at the time.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use signal_hook::consts::SIGINT;
-use signal_hook::flag;
-
-use crate::base::ids::JobId;
 use crate::base::units::{counted, duration_ns};
-use crate::cli::error::{DIVERGED, Error, INTERRUPTED};
+use crate::cli::error::{DIVERGED, Error};
+use crate::cli::follow::{self, OnInterrupt};
 use crate::cli::output::Output;
 use crate::cli::{condition, project};
 use crate::engine::plan::{Iterations, ReplayRequest};
 use crate::engine::project::Project;
-use crate::engine::replay::{coordinator, isolation, worker};
-use crate::model::job::{JobStatus, SegmentState};
 use crate::model::plan::{ReplayPlan, RunPlan, RunPlanState, Stop};
 use crate::model::probe::PlacementStatus;
-use crate::model::verdict::Verdict;
 
 /// Compute the values of log statements of today's script for past runs, from their checkpoints.
 ///
@@ -32,6 +22,7 @@ use crate::model::verdict::Verdict;
   afterlog replay grad_norm --dry-run              only the plan
   afterlog replay grad_norm --runs last:3 --yes    without asking
   afterlog replay grad_norm --iters 5..9,12        some iterations of the main loop
+  afterlog replay grad_norm --yes --detach         writes the job's id: `afterlog jobs attach`
   afterlog replay grad_norm --where 'val_acc < 0.8 and lr > 1e-3 and epoch >= 3'
 
 Runs: ids, their unique beginnings, names, last, last:5, a..b, comma lists.
@@ -61,19 +52,30 @@ pub struct ReplayArgs {
     /// Compute again what is known already.
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    how: How,
+}
+
+/// What is done with a plan.
+#[derive(Debug, Default, clap::Args)]
+pub(super) struct How {
     /// Show the plan and stop.
     #[arg(long)]
     dry_run: bool,
-    /// How the plan is written with --dry-run.
-    #[arg(long, value_enum, default_value_t = PlanFormat::Text)]
+    /// How the plan is written with --dry-run, and otherwise what came of it.
+    #[arg(long, value_enum, default_value_t)]
     format: PlanFormat,
     /// Do not ask.
     #[arg(long, short)]
     yes: bool,
+    /// Start the replay, write its job's id and do not wait: `afterlog jobs attach` follows it.
+    #[arg(long, conflicts_with = "dry_run")]
+    detach: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 enum PlanFormat {
+    #[default]
     Text,
     Json,
 }
@@ -87,9 +89,7 @@ pub(super) fn replay_all(name: &str, output: &mut Output) -> Result<ExitCode, Er
         condition: None,
         jobs: None,
         force: false,
-        dry_run: false,
-        format: PlanFormat::Text,
-        yes: true,
+        how: How { yes: true, ..How::default() },
     };
     run(&args, output)
 }
@@ -108,40 +108,67 @@ pub(super) fn run(args: &ReplayArgs, output: &mut Output) -> Result<ExitCode, Er
         workers: args.jobs.map(usize::from),
         force: args.force,
     };
-    let plan = project.plan(&request)?;
-    if args.dry_run && args.format == PlanFormat::Json {
+    perform(&project, &request, &args.how, output)
+}
+
+/// Plans a request, shows the plan, asks, and follows what comes of it.
+pub(super) fn perform(
+    project: &Project,
+    request: &ReplayRequest,
+    how: &How,
+    output: &mut Output,
+) -> Result<ExitCode, Error> {
+    let plan = project.plan(request)?;
+    let json = how.format == PlanFormat::Json;
+    if how.dry_run && json {
         output.line(&serde_json::to_string_pretty(&plan).unwrap_or_default())?;
         return Ok(ExitCode::SUCCESS);
     }
-    show_plan(&plan, output)?;
-    output.finish()?;
+    // What a program is to read stands alone on standard output.
+    let for_people = !(json || how.detach && how.yes);
+    if for_people {
+        show_plan(&plan, output)?;
+        output.finish()?;
+    }
     let lacking = plan.runs.iter().any(|run| run.state == RunPlanState::NotApplicable);
-    if args.dry_run || plan.segments.is_empty() {
-        let incomplete = lacking && !args.dry_run;
+    if how.dry_run || plan.segments.is_empty() {
+        if json {
+            output.line(&follow::in_json(&plan, None))?;
+        } else if !for_people {
+            output.note("nothing to replay");
+        }
+        let incomplete = lacking && !how.dry_run;
         return Ok(if incomplete { ExitCode::from(DIVERGED) } else { ExitCode::SUCCESS });
     }
-    if !args.yes && !confirmed(output)? {
-        return Ok(ExitCode::from(crate::cli::error::USER));
+    if !how.yes && (json || !confirmed(output)?) {
+        return if json { Err(unasked()) } else { Ok(ExitCode::from(crate::cli::error::USER)) };
     }
     let job = project.start(&plan)?;
-    let (status, interrupted) = follow(&project, &job, output)?;
-    let diverged = summary(&status, output)?;
-    if let Some(took) = status.took_ns() {
+    if how.detach {
+        output.line(&if json { serde_json::json!({ "job": job }).to_string() } else { job.to_string() })?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let followed = follow::follow(project, &job, OnInterrupt::Cancel, output)?;
+    if json {
+        output.line(&follow::in_json(&plan, followed.as_ref().map(|followed| &followed.status)))?;
+    }
+    let took = followed.as_ref().and_then(|followed| followed.status.took_ns());
+    let code = follow::conclude(followed, lacking, !json, output)?;
+    if let Some(took) = took.filter(|_| !json) {
         let (low, high) = plan.makespan_ns;
         let range = format!("{} to {}", duration_ns(low), duration_ns(high));
         output.line(&format!("Took {}, estimated {range}.", duration_ns(took)))?;
     }
-    if interrupted {
-        return Ok(ExitCode::from(INTERRUPTED));
-    }
-    Ok(if diverged || lacking { ExitCode::from(DIVERGED) } else { ExitCode::SUCCESS })
+    Ok(code)
+}
+
+fn unasked() -> Error {
+    Error::Refused("replay asks before it executes anything, and there is no terminal to ask on".into())
 }
 
 fn confirmed(output: &mut Output) -> Result<bool, Error> {
     if !std::io::stdin().is_terminal() {
-        return Err(Error::Refused(
-            "replay asks before it executes anything, and there is no terminal to ask on".into(),
-        ));
+        return Err(unasked());
     }
     output.text("Replay? [y/N] ")?;
     output.finish()?;
@@ -214,131 +241,4 @@ fn headline(plan: &ReplayPlan, run: &RunPlan) -> String {
             format!("{what}, about {}", duration_ns(cost))
         }
     }
-}
-
-/// Follows a job to its end, a line for each segment that ends. Ctrl-C cancels it.
-fn follow(project: &Project, job: &JobId, output: &mut Output) -> Result<(JobStatus, Interrupted), Error> {
-    const POLL: Duration = Duration::from_millis(40);
-    let interrupted = Arc::new(AtomicBool::new(false));
-    // The first one is taken in below, a second one ends this process at once. Without handlers Ctrl-C only stops following.
-    let _ = flag::register_conditional_shutdown(SIGINT, i32::from(INTERRUPTED), Arc::clone(&interrupted));
-    let _ = flag::register(SIGINT, Arc::clone(&interrupted));
-    let mut cancelled = false;
-    let mut told: Vec<u32> = Vec::new();
-    loop {
-        if interrupted.load(Ordering::Relaxed) && !cancelled {
-            cancelled = true;
-            output.note("cancelling the replay; what is finished is kept");
-            project.cancel(job)?;
-        }
-        // Also marks as cancelled what is left undone where the coordinator was killed.
-        project.refresh()?;
-        if let Some(status) = project.jobs()?.into_iter().find(|status| status.id == *job) {
-            let total = status.segments.len();
-            for segment in &status.segments {
-                let ended = !matches!(segment.state, SegmentState::Queued | SegmentState::Running { .. });
-                if ended && !told.contains(&segment.id) {
-                    told.push(segment.id);
-                    output.note(&segment_line(segment, told.len(), total));
-                }
-            }
-            if told.len() == total {
-                return Ok((status, cancelled));
-            }
-        }
-        std::thread::sleep(POLL);
-    }
-}
-
-/// Whether the user cancelled with Ctrl-C.
-type Interrupted = bool;
-
-fn segment_line(segment: &crate::model::job::SegmentStatus, number: usize, total: usize) -> String {
-    let span = segment.span.map(|(a, b)| if a == b { format!(" {a}") } else { format!(" {a}..{b}") });
-    let outcome = match &segment.state {
-        SegmentState::Done { check } => check.words(),
-        SegmentState::Failed { message, .. } => format!("failed: {}", message.lines().last().unwrap_or_default()),
-        other => other.word().to_owned(),
-    };
-    format!("[{number}/{total}] {}{} {outcome}", segment.run, span.unwrap_or_default())
-}
-
-/// Counts what became of the segments; true if not all is well.
-fn summary(status: &JobStatus, output: &mut Output) -> Result<bool, Error> {
-    let (mut verified, mut unverified, mut diverged, mut failed, mut cancelled) = (0, 0, 0, 0, 0);
-    for segment in &status.segments {
-        match &segment.state {
-            SegmentState::Done { check } => match check.verdict() {
-                Verdict::Diverged => diverged += 1,
-                Verdict::Unverified => unverified += 1,
-                Verdict::Verified | Verdict::Recorded => verified += 1,
-            },
-            SegmentState::Cancelled => cancelled += 1,
-            _ => failed += 1,
-        }
-        if let SegmentState::Failed { traceback: Some(traceback), .. } = &segment.state {
-            output.note(traceback);
-        }
-    }
-    let counts = [
-        ("verified", verified),
-        ("unverified", unverified),
-        ("diverged", diverged),
-        ("failed", failed),
-        ("cancelled", cancelled),
-    ];
-    let words: Vec<String> =
-        counts.iter().filter(|(_, count)| *count > 0).map(|(word, count)| format!("{count} {word}")).collect();
-    output.line(&format!("Segments: {}.", words.join(", ")))?;
-    if cancelled > 0 {
-        output.note("the replay was cancelled, or its process killed: the same command computes what is left");
-    }
-    Ok(diverged + failed + cancelled > 0)
-}
-
-/// The process that performs a job and outlives its starter.
-#[derive(Debug, clap::Args)]
-#[command(hide = true)]
-pub struct CoordinateArgs {
-    job: JobId,
-}
-
-pub(super) fn coordinate(args: &CoordinateArgs) -> Result<ExitCode, Error> {
-    coordinator::run(project()?.layout(), &args.job)?;
-    Ok(ExitCode::SUCCESS)
-}
-
-/// The process that performs one segment.
-#[derive(Debug, clap::Args)]
-#[command(hide = true)]
-pub struct WorkerArgs {
-    job: JobId,
-    segment: u32,
-}
-
-pub(super) fn work(args: &WorkerArgs) -> Result<ExitCode, Error> {
-    let project = project()?;
-    match worker::run(project.layout(), &args.job, args.segment) {
-        Ok(code) => Ok(ExitCode::from(u8::try_from(code).unwrap_or(1))),
-        Err(error) => {
-            // The reason belongs to the segment, where the user looks for it.
-            // Once isolated it cannot be written there; the worker's own messages hold it too.
-            let _ = worker::note_failure(project.layout(), &args.job, args.segment, &error.to_string());
-            Err(error.into())
-        }
-    }
-}
-
-/// The process that tries whether replays can have a file system view of their own here.
-#[derive(Debug, clap::Args)]
-#[command(hide = true)]
-pub struct IsolateArgs {
-    scratch: PathBuf,
-}
-
-pub(super) fn isolate(args: &IsolateArgs, output: &mut Output) -> Result<ExitCode, Error> {
-    if let Some(reason) = isolation::attempt(project()?.layout(), &args.scratch) {
-        output.line(&reason)?;
-    }
-    Ok(ExitCode::SUCCESS)
 }

@@ -6,7 +6,7 @@ use crate::base::units::{age_ms, bytes, duration_ns};
 use crate::cli::args::Format;
 use crate::cli::error::Error;
 use crate::cli::output::Output;
-use crate::cli::project;
+use crate::cli::{now_ms, project};
 use crate::engine::export::{field, json_value, table};
 use crate::model::run::RunSummary;
 
@@ -35,8 +35,7 @@ pub(super) fn run(args: &RunsArgs, output: &mut Output) -> Result<ExitCode, Erro
 }
 
 fn in_table(runs: &[RunSummary], width: usize) -> String {
-    let now_ms = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_millis();
-    let now_ms = i64::try_from(now_ms).unwrap_or(i64::MAX);
+    let now_ms = now_ms();
     let header = ["run", "name", "age", "took", "status", "script", "iterations", "checkpoints", "last", "arguments"];
     let row = |run: &RunSummary| {
         vec![

@@ -20,12 +20,16 @@ pub enum Error {
     NoProject { start: PathBuf },
     #[error("there is no run '{0}'")]
     UnknownRun(String),
+    #[error("there is no replay job '{0}'")]
+    UnknownJob(String),
     #[error("'{text}' could be {}", candidates.join(", "))]
     AmbiguousRun { text: String, candidates: Vec<String> },
     #[error("'{text}' cannot be used here: {reason}")]
     BadSelection { text: String, reason: String },
     #[error("no run logged '{name}'")]
     UnknownName { name: String, similar: Vec<String> },
+    #[error("no run logged '{name}', but some printed it")]
+    OnlyPrinted { name: String },
     #[error(transparent)]
     BadCondition(#[from] QueryError),
     #[error("no run printed a number as '{name}'")]
@@ -100,8 +104,10 @@ impl Error {
             Self::BadSelection { .. } | Self::BadCondition(_) | Self::BadId(_) | Self::FileExists { .. } => Kind::Usage,
             Self::NoProject { .. }
             | Self::UnknownRun(_)
+            | Self::UnknownJob(_)
             | Self::AmbiguousRun { .. }
             | Self::UnknownName { .. }
+            | Self::OnlyPrinted { .. }
             | Self::NotPrinted { .. }
             | Self::UnknownStatement { .. }
             | Self::UnknownProbe { .. }
@@ -139,6 +145,7 @@ impl Error {
                 Some("record a run with `afterlog run SCRIPT`, or say where with `-C DIR`".into())
             }
             Self::UnknownRun(_) => Some("`afterlog runs` lists all runs".into()),
+            Self::UnknownJob(_) => Some("`afterlog jobs` lists all of them".into()),
             Self::AmbiguousRun { .. } => Some("give more characters of the id".into()),
             Self::BadSelection { .. } => Some(
                 "runs are selected as ID, a unique prefix, a name, last, last:5, FIRST..LAST, or a comma list".into(),
@@ -180,6 +187,7 @@ impl Error {
             Self::Unsupported { instead, .. } => Some(instead.clone()),
             Self::NoIsolation { .. } => Some("a scratch copy needs no permission: AFTERLOG_ISOLATION=scratch".into()),
             Self::BadFile { .. } | Self::Chunk(_) => Some("`afterlog fsck` tells what else is damaged".into()),
+            Self::OnlyPrinted { name } => Some(format!("printed numbers are columns of their own: --printed='{name}'")),
             Self::UnknownName { similar, .. } | Self::NotPrinted { similar, .. } if similar.is_empty() => None,
             Self::UnknownName { similar, .. }
             | Self::NotPrinted { similar, .. }

@@ -4,6 +4,7 @@
 
 pub mod checkpoint;
 pub mod demo;
+pub mod doctor;
 pub mod error;
 pub mod export;
 pub mod ingest;

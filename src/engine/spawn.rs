@@ -24,6 +24,7 @@ use nix::unistd::Pid;
 
 use crate::base::files::{FileError, at};
 use crate::base::ids::JobId;
+use crate::engine::record::decides;
 use crate::store::journal::{self, JournalError};
 use crate::store::layout::names;
 
@@ -223,6 +224,13 @@ pub fn session(
 ) -> Result<Child, SpawnError> {
     let mut command = interpreter(invocation);
     command.arg(session.runtime.join("launch.py")).arg(invocation.script).args(invocation.args);
+    if let Mode::Replay { .. } = session.mode {
+        // Set today, but not in the run.
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        for name in names.filter(|name| decides(name)) {
+            command.env_remove(name);
+        }
+    }
     command.envs(session.environment);
     let users_path = match session.mode {
         Mode::Record { .. } => std::env::var_os("PYTHONPATH"),
@@ -408,8 +416,11 @@ pub fn outcome(status: std::process::ExitStatus) -> (i32, Option<i32>) {
 
 fn ourselves(project_root: &Path) -> Result<Command, SpawnError> {
     let failed = |source| SpawnError::Descriptor { what: "out which program this is", source };
-    let mut command = Command::new(std::env::current_exe().map_err(failed)?);
-    command.current_dir(project_root);
+    let name = std::env::current_exe().map_err(failed)?;
+    // The very file that this process runs, also where another has been put in its place since: their plans and messages
+    // are the same.
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0(name).current_dir(project_root);
     Ok(command)
 }
 

@@ -178,6 +178,19 @@ impl SegmentStatus {
             isolation: plan.isolation.clone(),
         }
     }
+
+    /// Nanoseconds that it will still take: what is measured beats what was estimated. 0 once it has ended.
+    pub fn left_ns(&self, now_ms: i64) -> u64 {
+        let SegmentState::Running { done_steps } = self.state else {
+            return if self.state == SegmentState::Queued { self.estimated_ns } else { 0 };
+        };
+        let elapsed_ms = now_ms - self.started_ms.unwrap_or(now_ms);
+        let elapsed_ns = u64::try_from(elapsed_ms).unwrap_or(0).saturating_mul(1_000_000);
+        match elapsed_ns.checked_div(done_steps) {
+            Some(each) => each.saturating_mul(self.steps.saturating_sub(done_steps)),
+            None => self.estimated_ns.saturating_sub(elapsed_ns),
+        }
+    }
 }
 
 /// A job as listed.
@@ -191,6 +204,70 @@ pub struct JobStatus {
     pub segments: Vec<SegmentStatus>,
 }
 
+/// How a job stands as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    Running,
+    /// All segments did what they were to do, and nothing differs from the record.
+    Done,
+    Diverged,
+    Failed,
+    /// Some segments were cancelled, or never begun since the coordinator was killed.
+    Cancelled,
+}
+
+impl JobState {
+    /// The word shown to users.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Diverged => "diverged",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// How many segments of a job stand how.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    pub total: usize,
+    pub queued: usize,
+    pub running: usize,
+    pub verified: usize,
+    pub unverified: usize,
+    pub diverged: usize,
+    pub failed: usize,
+    pub cancelled: usize,
+}
+
+impl Counts {
+    /// Segments that did all they were to do.
+    pub fn done(&self) -> usize {
+        self.verified + self.unverified + self.diverged
+    }
+
+    /// Segments that nothing more will come of.
+    pub fn ended(&self) -> usize {
+        self.done() + self.failed + self.cancelled
+    }
+
+    /// How the ended ones ended: `2 verified, 1 failed`.
+    pub fn words(&self) -> String {
+        let counts = [
+            ("verified", self.verified),
+            ("unverified", self.unverified),
+            ("diverged", self.diverged),
+            ("failed", self.failed),
+            ("cancelled", self.cancelled),
+        ];
+        let some = counts.iter().filter(|(_, count)| *count > 0);
+        some.map(|(word, count)| format!("{count} {word}")).collect::<Vec<_>>().join(", ")
+    }
+}
+
 impl JobStatus {
     /// From the start of its first segment to the end of its last one, in nanoseconds; `None` where not all are done.
     pub fn took_ns(&self) -> Option<u64> {
@@ -201,5 +278,51 @@ impl JobStatus {
         let started = self.segments.iter().filter_map(|segment| segment.started_ms).min()?;
         let ended = self.segments.iter().filter_map(|segment| segment.ended_ms).max()?;
         Some(u64::try_from(ended - started).ok()? * 1_000_000)
+    }
+
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts { total: self.segments.len(), ..Counts::default() };
+        for segment in &self.segments {
+            *match &segment.state {
+                SegmentState::Queued => &mut counts.queued,
+                SegmentState::Running { .. } => &mut counts.running,
+                SegmentState::Done { check } => match check.verdict() {
+                    Verdict::Diverged => &mut counts.diverged,
+                    Verdict::Unverified => &mut counts.unverified,
+                    Verdict::Verified | Verdict::Recorded => &mut counts.verified,
+                },
+                SegmentState::Failed { .. } => &mut counts.failed,
+                SegmentState::Cancelled => &mut counts.cancelled,
+            } += 1;
+        }
+        counts
+    }
+
+    /// The worst that is true of it, once it has ended.
+    pub fn state(&self) -> JobState {
+        let counts = self.counts();
+        // Without any segment it has not been looked at yet.
+        if counts.queued + counts.running > 0 || self.active && self.segments.is_empty() {
+            JobState::Running
+        } else if counts.failed > 0 {
+            JobState::Failed
+        } else if counts.cancelled > 0 {
+            JobState::Cancelled
+        } else if counts.diverged > 0 {
+            JobState::Diverged
+        } else {
+            JobState::Done
+        }
+    }
+
+    /// The runs of its segments, each once, in order.
+    pub fn runs(&self) -> Vec<&RunId> {
+        let mut runs: Vec<&RunId> = Vec::new();
+        for segment in &self.segments {
+            if !runs.contains(&&segment.run) {
+                runs.push(&segment.run);
+            }
+        }
+        runs
     }
 }

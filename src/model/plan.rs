@@ -35,6 +35,24 @@ pub struct ReplayPlan {
     /// Runs of which a condition left nothing.
     #[serde(default)]
     pub left_out: Vec<LeftOutRun>,
+    /// What was asked for, so that it can be asked again; `None` in plans of older versions.
+    #[serde(default)]
+    pub asked: Option<Asked>,
+}
+
+/// What a user asked for beside the names, as text that can be read again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Asked {
+    /// Every run in question.
+    pub runs: Vec<RunId>,
+    /// As `--iters` takes them.
+    pub iterations: Option<String>,
+    /// As `--where` takes it.
+    pub condition: Option<String>,
+    pub workers: Option<usize>,
+    /// Whether what was known already was computed again.
+    pub force: bool,
 }
 
 /// A run of which a condition left nothing.

@@ -53,7 +53,7 @@ pub struct RunMeta {
 pub enum RunStatus {
     Running,
     Finished,
-    /// The script ended with a non-zero code or an exception.
+    /// The script ended with a non-zero code, an exception or a signal.
     Failed,
     /// The process ended without saying so (`kill -9`, power loss); what was journalled is kept.
     Lost,

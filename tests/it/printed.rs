@@ -125,3 +125,14 @@ print('no end', end='')
     let plain = project.run(crate::env::python(), &["train.py"]).ok();
     assert_eq!(project.afterlog(&["run", "train.py"]).ok(), plain);
 }
+
+#[test]
+fn a_name_that_was_only_printed_is_not_called_unknown() {
+    let project = TestProject::plain();
+    project.write("train.py", "for epoch in range(2):\n    print(f'epoch {epoch} loss: {0.5 / (1 + epoch)}')\n");
+    project.afterlog(&["run", "train.py"]).ok();
+    let refused = project.afterlog(&["grid", "loss"]);
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.stderr.contains("some printed it") && refused.stderr.contains("--printed='loss'"), "{refused:?}");
+    assert!(project.afterlog(&["grid", "--printed=loss"]).ok().contains("0.25"));
+}

@@ -280,6 +280,19 @@ fn everything_journalled_survives_the_scripts_death() {
 }
 
 #[test]
+fn a_script_that_a_signal_ended_has_failed_and_the_run_says_which() {
+    for (signal, name) in [(Signal::SIGTERM, "signal 15 (SIGTERM)"), (Signal::SIGSEGV, "signal 11 (SIGSEGV)")] {
+        let project = TestProject::git();
+        let (mut child, script, _output) = started_waiting(&project);
+        send(script, signal);
+        assert_eq!(ended(&mut child), 128 + signal as i32);
+        assert_eq!(status(&project), "failed");
+        assert!(project.afterlog(&["show", "last"]).ok().contains(name), "{name}");
+        assert_eq!(losses(&project), 13);
+    }
+}
+
+#[test]
 fn training_goes_on_when_afterlog_is_killed_and_its_journal_is_whole() {
     let project = TestProject::git();
     let (mut child, _, mut output) = started_waiting(&project);

@@ -17,6 +17,9 @@ use crate::store::db::{Db, RunRow, Writing};
 use crate::store::journal::{Batch, Event};
 use crate::store::layout::{self, Layout, names};
 
+/// The signal that a script cannot take in.
+const SIGKILL: i32 = 9;
+
 /// The ingester's state between readings of a run's journals.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct State {
@@ -144,6 +147,11 @@ fn one_stretch(layout: &Layout, writing: &Writing<'_>, meta: &RunMeta, held: boo
         let how = "the script's journal has no end (os._exit, exec, a full disk)";
         summary::note(&mut row.summary, format!("{how}: what it logged last may be missing"));
     }
+    let signal = state.recorder_end.as_ref().and_then(|end| end.signal);
+    // A script that said how it ended (Ctrl-C) is not to be told twice.
+    if let (Some(signal), None, true) = (signal, &state.script_end, row.settled) {
+        summary::note(&mut row.summary, format!("the script was ended by {}", signal_name(signal)));
+    }
     finish(&mut row, &state, held);
     writing.append_iterations(&meta.id, &state.timed.take_left(&mut row.timings))?;
     writing.set_run(&row)?;
@@ -151,6 +159,12 @@ fn one_stretch(layout: &Layout, writing: &Writing<'_>, meta: &RunMeta, held: boo
     writing.set_journal(&events_source, events.next_offset, &json)?;
     writing.set_journal(&recorder_source, recorder.next_offset, "")?;
     Ok(more)
+}
+
+/// `signal 15 (SIGTERM)`.
+fn signal_name(number: i32) -> String {
+    let name = nix::sys::signal::Signal::try_from(number).map(|signal| format!(" ({})", signal.as_str()));
+    format!("signal {number}{}", name.unwrap_or_default())
 }
 
 fn instrumentation(layout: &Layout, id: &RunId) -> InstrumentationPlan {
@@ -240,7 +254,8 @@ fn finish(row: &mut RunRow, state: &State, held: bool) {
     summary.spark = state.spark.points();
     let end = state.script_end.as_ref().or(state.recorder_end.as_ref());
     summary.exit_code = state.recorder_end.as_ref().and_then(|e| e.exit_code).or(end.and_then(|e| e.exit_code));
-    let killed = state.recorder_end.as_ref().is_some_and(|end| end.signal.is_some());
+    // Nobody can say more of it (the system kills so what takes too much memory); of other signals it is known what ended it.
+    let killed = state.recorder_end.as_ref().is_some_and(|end| end.signal == Some(SIGKILL));
     summary.status = match (&state.script_end, &state.recorder_end) {
         (None, Some(_)) if killed => RunStatus::Lost,
         (Some(end), _) | (None, Some(end)) => {

@@ -1,5 +1,6 @@
 //! Which iterations of the main loop a user asks for.
 
+use std::fmt;
 use std::str::FromStr;
 
 /// A choice of iterations of one loop.
@@ -23,6 +24,25 @@ pub enum Choice {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BadIterations(String);
+
+impl fmt::Display for Iterations {
+    /// Writes it so that it reads back as the same.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(name) = &self.loop_name {
+            write!(f, "{name}=")?;
+        }
+        match &self.choice {
+            Choice::All => f.write_str("all"),
+            Choice::Last => f.write_str("last"),
+            Choice::Ranges(ranges) => {
+                let range = |(first, last): &(u64, u64)| {
+                    if first == last { first.to_string() } else { format!("{first}..{last}") }
+                };
+                f.write_str(&ranges.iter().map(range).collect::<Vec<_>>().join(","))
+            }
+        }
+    }
+}
 
 impl FromStr for Iterations {
     type Err = BadIterations;
@@ -119,6 +139,9 @@ mod tests {
         assert_eq!(unnamed, Iterations { loop_name: None, choice: Choice::Ranges(vec![(50, 60)]) });
         assert_eq!(unnamed.not_there("step", 70), None);
         assert!(unnamed.not_there("", 0).is_some_and(|text| text.contains("no main loop")));
+        for text in ["epoch=all", "last", "epoch=0,4,2..5"] {
+            assert_eq!(text.parse::<Iterations>().map(|read| read.to_string()).as_deref(), Ok(text));
+        }
         for bad in ["epoch", "epoch=", "", "=", "epoch=x", "epoch=5..2", "epoch=-1"] {
             assert!(bad.parse::<Iterations>().is_err(), "{bad}");
         }

@@ -22,7 +22,7 @@ use crate::engine::project::Project;
 use crate::engine::propagate;
 use crate::engine::replay::isolation;
 use crate::model::instrument::InstrumentationPlan;
-use crate::model::plan::{BlockUse, Isolation, ReplayPlan, RunPlanState, Segment};
+use crate::model::plan::{Asked, BlockUse, Isolation, ReplayPlan, RunPlanState, Segment};
 use crate::model::run::{RunStatus, RunSummary};
 use crate::store::chunks::ChunkStore;
 use crate::store::layout::names;
@@ -43,6 +43,38 @@ pub struct ReplayRequest {
     pub force: bool,
 }
 
+impl ReplayRequest {
+    /// The request that a plan was made for, but of these runs; `None` where the plan does not hold it.
+    ///
+    /// # Errors
+    /// If it cannot be read as what it was.
+    pub fn again(plan: &ReplayPlan, runs: Vec<RunId>) -> Result<Option<Self>, Error> {
+        let Some(asked) = &plan.asked else { return Ok(None) };
+        let unreadable = |error: BadIterations| Error::BadSelection {
+            text: asked.iterations.clone().unwrap_or_default(),
+            reason: error.to_string(),
+        };
+        Ok(Some(Self {
+            names: plan.names.clone(),
+            runs: Some(runs),
+            iterations: asked.iterations.as_deref().map(str::parse).transpose().map_err(unreadable)?,
+            condition: asked.condition.as_deref().map(Condition::parse).transpose()?,
+            workers: asked.workers,
+            force: asked.force,
+        }))
+    }
+
+    fn asked(&self, runs: &[RunId]) -> Asked {
+        Asked {
+            runs: runs.to_vec(),
+            iterations: self.iterations.as_ref().map(Iterations::to_string),
+            condition: self.condition.as_ref().map(|condition| condition.text.clone()),
+            workers: self.workers,
+            force: self.force,
+        }
+    }
+}
+
 /// Plans a replay. Nothing is executed.
 ///
 /// # Errors
@@ -53,6 +85,7 @@ pub fn plan(project: &Project, request: &ReplayRequest) -> Result<ReplayPlan, Er
         Some(runs) => runs.clone(),
         None => summaries.iter().map(|run| run.id.clone()).collect(),
     };
+    let asked = request.asked(&runs);
     let mut chosen = request.condition.as_ref().map(|condition| project.choose(&runs, condition)).transpose()?;
     if let Some(chosen) = &mut chosen {
         runs = std::mem::take(&mut chosen.runs);
@@ -69,8 +102,8 @@ pub fn plan(project: &Project, request: &ReplayRequest) -> Result<ReplayPlan, Er
         chunks: ChunkStore::open(project.layout())?,
     };
     let mut selections = chosen.map(|chosen| chosen.by_run).unwrap_or_default();
-    let asked: Vec<_> = previews.into_iter().map(|preview| (selections.remove(&preview.run), preview)).collect();
-    let gathered = asked.into_par_iter().map(|(selection, preview)| gathering.one(selection, preview));
+    let chosen: Vec<_> = previews.into_iter().map(|preview| (selections.remove(&preview.run), preview)).collect();
+    let gathered = chosen.into_par_iter().map(|(selection, preview)| gathering.one(selection, preview));
     let mut gathered: Vec<Gathered<'_>> = gathered.collect::<Result<_, _>>()?;
     if let Some(name) = request.iterations.as_ref().and_then(|iterations| iterations.loop_name.as_deref()) {
         check_loop(name, gathered.iter().filter_map(|one| one.instrumentation))?;
@@ -85,6 +118,7 @@ pub fn plan(project: &Project, request: &ReplayRequest) -> Result<ReplayPlan, Er
     Ok(ReplayPlan {
         job: JobId::generate(),
         names: request.names.clone(),
+        asked: Some(asked),
         workers,
         runs: gathered.into_iter().map(|one| one.plan).collect(),
         makespan_ns: (low, high),

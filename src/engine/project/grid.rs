@@ -48,14 +48,15 @@ impl Project {
         let hidden = query.names.len()..names.len();
         let segments = self.query(|db| Ok(db.segments()?))?;
         let current = Current::of(self, &names, &segments)?;
-        let mut input = self.query(|db| {
+        let input = self.query(|db| {
             check_names(db, &segments, &query.names)?;
             let runs = match &query.runs {
                 Some(runs) => runs.clone(),
                 None => db.summaries()?.into_iter().map(|run| run.id).collect(),
             };
             self.gather(db, runs, names, &segments, &current)
-        })?;
+        });
+        let mut input = input.map_err(|error| self.or_only_printed(error))?;
         if let Some(wanted) = &query.printed {
             self.gather_printed(&mut input, wanted)?;
         }
@@ -64,6 +65,20 @@ impl Project {
             Some(question) => question.filter(self, grid, hidden),
             None => Ok(grid),
         }
+    }
+
+    /// Of a name that no run logged, but one of the last ones printed, this instead.
+    fn or_only_printed(&self, error: Error) -> Error {
+        /// Their journals are read whole.
+        const LOOKED_AT: usize = 5;
+        let Error::UnknownName { name, similar } = error else { return error };
+        let wanted = [name.clone()];
+        let runs = self.runs().unwrap_or_default();
+        let mut last = runs.iter().rev().take(LOOKED_AT);
+        if last.any(|run| !printed_columns(self.layout(), &run.id, &wanted).is_empty()) {
+            return Error::OnlyPrinted { name };
+        }
+        Error::UnknownName { name, similar }
     }
 
     /// Adds what the runs printed. Its columns say so: it is text that was rounded, and no log statement.

@@ -2,6 +2,7 @@
 //!
 //! Training comes first: whatever fails here, the script runs to its end and gives its own exit code.
 
+mod environment;
 mod interpreter;
 mod launcher;
 mod ranks;
@@ -9,13 +10,13 @@ mod recorder;
 mod signals;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub use environment::decides;
 pub use interpreter::{Command, find_python, parse};
 
 use crate::analysis::python;
@@ -156,7 +157,7 @@ impl Prepared {
             cwd: request.cwd.clone(),
             hash_seed: hash_seed(),
             entropy_seed: random(),
-            environment: selected_environment(),
+            environment: environment::selected(),
             hostname: nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
             version: committed.version,
             left_out: committed.left_out,
@@ -278,31 +279,4 @@ fn random() -> u64 {
         Ok(()) => u64::from_le_bytes(bytes) >> 1,
         Err(_) => now_ms().cast_unsigned() ^ u64::from(std::process::id()) << 40,
     }
-}
-
-/// The variables that decide how a script computes. Nothing that may be a secret.
-fn selected_environment() -> BTreeMap<String, String> {
-    const BEGINNINGS: [&str; 12] = [
-        "OMP_",
-        "MKL_",
-        "OPENBLAS_",
-        "VECLIB_",
-        "NUMEXPR_",
-        "CUDA_",
-        "CUBLAS_",
-        "NCCL_",
-        "TORCH_",
-        "PYTORCH_",
-        "PYTHON",
-        "LC_",
-    ];
-    const WHOLE: [&str; 5] = ["LANG", "TZ", "VIRTUAL_ENV", "CONDA_PREFIX", "KMP_AFFINITY"];
-    const SECRETS: [&str; 6] = ["TOKEN", "KEY", "SECRET", "PASSWORD", "PASS", "CREDENTIAL"];
-    // Set for each session anew.
-    const OURS: [&str; 1] = ["PYTHONHASHSEED"];
-    std::env::vars_os()
-        .filter_map(|(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .filter(|(name, _)| BEGINNINGS.iter().any(|start| name.starts_with(start)) || WHOLE.contains(&name.as_str()))
-        .filter(|(name, _)| !SECRETS.iter().any(|secret| name.contains(secret)) && !OURS.contains(&name.as_str()))
-        .collect()
 }

@@ -262,6 +262,7 @@ pub(crate) fn plan() -> ReplayPlan {
         expected_ns: 5_000_000_000,
         learnt_from: 0,
         isolation: Default::default(),
+        asked: None,
     }
 }
 
