@@ -70,6 +70,7 @@ fn with_candidates(command: clap::Command) -> clap::Command {
         let value = arg.get_value_names().and_then(|names| names.first()).map_or("", |name| name.as_str());
         match value {
             "RUN" | "RUNS" | "SEL" => arg.add(ArgValueCandidates::new(runs)),
+            "JOB" => arg.add(ArgValueCandidates::new(jobs)),
             "NAME" => arg.add(ArgValueCandidates::new(names)),
             _ if value.contains("SCRIPT") => arg.value_hint(ValueHint::AnyPath),
             _ => arg,
@@ -83,6 +84,15 @@ fn runs() -> Vec<CompletionCandidate> {
     let newest = runs.iter().rev().take(MOST_RUNS).map(|run| {
         let said = run.name.as_deref().unwrap_or(&run.script);
         CompletionCandidate::new(run.id.as_str()).help(Some(format!("{}, {said}", run.status.word()).into()))
+    });
+    newest.chain(["last"].map(CompletionCandidate::new)).collect()
+}
+
+fn jobs() -> Vec<CompletionCandidate> {
+    let jobs = project().and_then(|project| Ok(project.jobs()?)).unwrap_or_default();
+    let newest = jobs.iter().rev().take(MOST_RUNS).map(|job| {
+        let said = format!("{}, {}", job.state().word(), job.names.join(" "));
+        CompletionCandidate::new(job.id.as_str()).help(Some(said.into()))
     });
     newest.chain(["last"].map(CompletionCandidate::new)).collect()
 }

@@ -11,11 +11,14 @@ use signal_hook::flag;
 use crate::base::ids::JobId;
 use crate::base::units::duration_ns;
 use crate::cli::error::{DIVERGED, Error, INTERRUPTED};
-use crate::cli::now_ms;
 use crate::cli::output::Output;
+use crate::cli::{check, now_ms};
 use crate::engine::project::Project;
 use crate::model::job::{JobStatus, SegmentState, SegmentStatus};
 use crate::model::plan::ReplayPlan;
+
+/// So many likely causes are told while following; `jobs show` tells all.
+const CAUSES: usize = 3;
 
 /// What Ctrl-C does to the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +69,12 @@ pub(super) fn follow(
                     told.push(segment.id);
                     output.progress("");
                     output.note(&format!("[{}/{total}] {}", told.len(), segment_line(segment)));
+                    segment.notes.iter().for_each(|note| output.note(note));
+                    segment
+                        .causes
+                        .iter()
+                        .take(CAUSES)
+                        .for_each(|cause| output.note(&format!("likely: {}", cause.sentence)));
                 }
             }
             if told.len() == total {
@@ -139,9 +148,13 @@ pub(super) fn conclude(
 pub(super) fn in_json(plan: &ReplayPlan, status: Option<&JobStatus>) -> String {
     let mut object = status.map_or_else(|| serde_json::json!({ "id": null, "names": plan.names }), job_json);
     let runs = plan.runs.iter().map(|run| {
-        serde_json::json!({ "run": run.run, "state": run.state, "wanted": run.wanted, "known": run.known, "notes": run.notes })
+        serde_json::json!({ "run": run.run, "state": run.state, "wanted": run.wanted, "known": run.known, "notes": run.notes,
+            "environment": run.environment })
     });
     object["plan"] = runs.collect();
+    if plan.names.is_empty() {
+        object["checks"] = serde_json::json!(status.map(|status| check::of(plan, status)).unwrap_or_default());
+    }
     object.to_string()
 }
 

@@ -139,7 +139,7 @@ fn row(project: &Project, job: &JobStatus, now_ms: i64) -> Vec<String> {
     let first: Vec<&str> = runs.iter().take(3).map(|run| run.as_str()).collect();
     vec![
         job.id.to_string(),
-        job.names.join(" "),
+        names(job),
         age_ms(now_ms - job.started_ms),
         job.state().word().to_owned(),
         counts.done().to_string(),
@@ -156,7 +156,7 @@ fn csv(project: &Project, job: &JobStatus, now_ms: i64) -> String {
     let runs: Vec<&str> = job.runs().iter().map(|run| run.as_str()).collect();
     let fields = [
         job.id.to_string(),
-        job.names.join(" "),
+        names(job),
         job.started_ms.to_string(),
         job.state().word().to_owned(),
         counts.done().to_string(),
@@ -190,16 +190,21 @@ fn show(project: &Project, args: &ShowArgs, output: &mut Output) -> Result<ExitC
     let ended = if words.is_empty() { String::new() } else { format!(" ({words})") };
     let left = project.job_left_ns(&job, now_ms()).map(|left| format!(", about {} left", duration_ns(left)));
     output.line(&format!("job       {}", job.id))?;
-    output.line(&format!("names     {}", job.names.join(" ")))?;
+    output.line(&format!("names     {}", names(&job)))?;
     output.line(&format!("state     {}{}", job.state().word(), left.unwrap_or_default()))?;
     output.line(&format!("segments  {}{ended}", counts.total))?;
     for segment in &job.segments {
         output.line(&format!("  {:>3} {}", segment.id, follow::segment_line(segment)))?;
-        if let Some(notice) = segment.isolation.notice() {
-            output.line(&format!("      note: {notice}"))?;
-        }
+        let notice = segment.isolation.notice();
+        segment.notes.iter().chain(&notice).try_for_each(|note| output.line(&format!("      note: {note}")))?;
+        segment.causes.iter().try_for_each(|cause| output.line(&format!("      likely: {}", cause.sentence)))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a job computes: a check, nothing new.
+fn names(job: &JobStatus) -> String {
+    if job.names.is_empty() { "(check)".into() } else { job.names.join(" ") }
 }
 
 fn attach(project: &Project, args: &AttachArgs, output: &mut Output) -> Result<ExitCode, Error> {
@@ -210,7 +215,7 @@ fn attach(project: &Project, args: &AttachArgs, output: &mut Output) -> Result<E
             None => project.job("last")?,
         },
     };
-    output.note(&format!("{} computes {}", job.id, job.names.join(" ")));
+    output.note(&format!("{} computes {}", job.id, names(&job)));
     let followed = follow::follow(project, &job.id, OnInterrupt::Detach, output)?;
     follow::conclude(followed, false, true, output)
 }
@@ -264,7 +269,7 @@ fn retry(project: &Project, args: &RetryArgs, output: &mut Output) -> Result<Exi
         }));
     }
     match project.retry(&job)? {
-        Some(request) => replay::perform(project, &request, &args.how, output),
+        Some(request) => replay::perform(project, &project.plan(&request)?, &args.how, output),
         None => {
             let done = counted(job.segments.len() as u64, "segment");
             output.note(&format!("nothing of {} failed or was cancelled ({done})", job.id));

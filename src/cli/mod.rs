@@ -5,6 +5,7 @@
 //! To add a command: its arguments and function in `cli/NAME.rs`, a variant in [`args::Command`], an arm in [`dispatch`].
 
 pub mod args;
+mod check;
 mod checkpoint;
 mod completions;
 mod config;

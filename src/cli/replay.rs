@@ -1,16 +1,18 @@
 //! `afterlog replay`: values of a log statement that nobody wrote at the time.
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::base::units::{counted, duration_ns};
 use crate::cli::error::{DIVERGED, Error};
 use crate::cli::follow::{self, OnInterrupt};
 use crate::cli::output::Output;
-use crate::cli::{condition, project};
+use crate::cli::{check, condition, project};
 use crate::engine::plan::{Iterations, ReplayRequest};
 use crate::engine::project::Project;
-use crate::model::plan::{ReplayPlan, RunPlan, RunPlanState, Stop};
+use crate::engine::sample::CheckRequest;
+use crate::model::plan::{Environment, ReplayPlan, RunPlan, RunPlanState, Stop};
 use crate::model::probe::PlacementStatus;
 
 /// Compute the values of log statements of today's script for past runs, from their checkpoints.
@@ -22,6 +24,7 @@ use crate::model::probe::PlacementStatus;
   afterlog replay grad_norm --dry-run              only the plan
   afterlog replay grad_norm --runs last:3 --yes    without asking
   afterlog replay grad_norm --iters 5..9,12        some iterations of the main loop
+  afterlog replay --check last --sample 5          can that run be replayed at all?
   afterlog replay grad_norm --yes --detach         writes the job's id: `afterlog jobs attach`
   afterlog replay grad_norm --where 'val_acc < 0.8 and lr > 1e-3 and epoch >= 3'
 
@@ -33,9 +36,16 @@ Conditions: comparisons of names, loops, arguments, and run, status, name, with 
   argument is written log.NAME or arg.NAME. What a run did not log, or what was not replayed yet, is null, and what is
   compared with it is not fulfilled.")]
 pub struct ReplayArgs {
-    /// Names that a log statement of the working tree's script logs.
-    #[arg(value_name = "NAME", required = true)]
+    /// Names that a log statement of the working tree's script logs; with --check, runs.
+    #[arg(value_name = "NAME", required_unless_present = "check")]
     names: Vec<String>,
+    /// Execute samples of the runs again as they were, to find out whether they can be replayed at all. Without a run:
+    /// of the last one. What is computed is compared with the record and not kept.
+    #[arg(long, conflicts_with_all = ["runs", "iters", "condition"])]
+    check: bool,
+    /// So many pieces of each run that is checked, evenly spread over it, the last one included.
+    #[arg(long, value_name = "N", default_value_t = 3, requires = "check", value_parser = clap::value_parser!(u16).range(1..))]
+    sample: u16,
     /// Only these runs.
     #[arg(long, value_name = "SEL")]
     runs: Option<String>,
@@ -52,6 +62,9 @@ pub struct ReplayArgs {
     /// Compute again what is known already.
     #[arg(long)]
     force: bool,
+    /// The interpreter to replay with, instead of the runs' own.
+    #[arg(long, value_name = "PATH")]
+    python: Option<PathBuf>,
     #[command(flatten)]
     how: How,
 }
@@ -84,6 +97,9 @@ enum PlanFormat {
 pub(super) fn replay_all(name: &str, output: &mut Output) -> Result<ExitCode, Error> {
     let args = ReplayArgs {
         names: vec![name.to_owned()],
+        check: false,
+        sample: 1,
+        python: None,
         runs: None,
         iters: Vec::new(),
         condition: None,
@@ -97,6 +113,15 @@ pub(super) fn replay_all(name: &str, output: &mut Output) -> Result<ExitCode, Er
 pub(super) fn run(args: &ReplayArgs, output: &mut Output) -> Result<ExitCode, Error> {
     let project = project()?;
     project.refresh()?;
+    if args.check {
+        let request = CheckRequest {
+            runs: check::select(&project, &args.names)?,
+            sample: usize::from(args.sample),
+            workers: args.jobs.map(usize::from),
+            python: args.python.clone(),
+        };
+        return perform(&project, &project.plan_check(&request)?, &args.how, output);
+    }
     if args.iters.len() > 1 {
         return Err(Error::Usage("--iters chooses iterations of the main loop: give it once".into()));
     }
@@ -107,33 +132,28 @@ pub(super) fn run(args: &ReplayArgs, output: &mut Output) -> Result<ExitCode, Er
         condition: args.condition.as_deref().map(condition).transpose()?,
         workers: args.jobs.map(usize::from),
         force: args.force,
+        python: args.python.clone(),
     };
-    perform(&project, &request, &args.how, output)
+    perform(&project, &project.plan(&request)?, &args.how, output)
 }
 
-/// Plans a request, shows the plan, asks, and follows what comes of it.
-pub(super) fn perform(
-    project: &Project,
-    request: &ReplayRequest,
-    how: &How,
-    output: &mut Output,
-) -> Result<ExitCode, Error> {
-    let plan = project.plan(request)?;
+/// Shows a plan, asks, and follows what comes of it.
+pub(super) fn perform(project: &Project, plan: &ReplayPlan, how: &How, output: &mut Output) -> Result<ExitCode, Error> {
     let json = how.format == PlanFormat::Json;
     if how.dry_run && json {
-        output.line(&serde_json::to_string_pretty(&plan).unwrap_or_default())?;
+        output.line(&serde_json::to_string_pretty(plan).unwrap_or_default())?;
         return Ok(ExitCode::SUCCESS);
     }
     // What a program is to read stands alone on standard output.
     let for_people = !(json || how.detach && how.yes);
     if for_people {
-        show_plan(&plan, output)?;
+        show_plan(plan, output)?;
         output.finish()?;
     }
     let lacking = plan.runs.iter().any(|run| run.state == RunPlanState::NotApplicable);
     if how.dry_run || plan.segments.is_empty() {
         if json {
-            output.line(&follow::in_json(&plan, None))?;
+            output.line(&follow::in_json(plan, None))?;
         } else if !for_people {
             output.note("nothing to replay");
         }
@@ -143,14 +163,17 @@ pub(super) fn perform(
     if !how.yes && (json || !confirmed(output)?) {
         return if json { Err(unasked()) } else { Ok(ExitCode::from(crate::cli::error::USER)) };
     }
-    let job = project.start(&plan)?;
+    let job = project.start(plan)?;
     if how.detach {
         output.line(&if json { serde_json::json!({ "job": job }).to_string() } else { job.to_string() })?;
         return Ok(ExitCode::SUCCESS);
     }
     let followed = follow::follow(project, &job, OnInterrupt::Cancel, output)?;
     if json {
-        output.line(&follow::in_json(&plan, followed.as_ref().map(|followed| &followed.status)))?;
+        output.line(&follow::in_json(plan, followed.as_ref().map(|followed| &followed.status)))?;
+    }
+    if let (Some(followed), false) = (&followed, json) {
+        check::of(plan, &followed.status).iter().try_for_each(|check| output.line(&check.sentence))?;
     }
     let took = followed.as_ref().and_then(|followed| followed.status.took_ns());
     let code = follow::conclude(followed, lacking, !json, output)?;
@@ -191,7 +214,8 @@ pub(super) fn show_plan(plan: &ReplayPlan, output: &mut Output) -> Result<(), Er
                 placement.reasons.iter().try_for_each(|reason| output.line(&format!("      {reason}")))?;
             }
         }
-        run.notes.iter().try_for_each(|note| output.line(&format!("    note: {note}")))?;
+        let environment = run.environment.as_ref().and_then(Environment::notice);
+        run.notes.iter().chain(&environment).try_for_each(|note| output.line(&format!("    note: {note}")))?;
     }
     for left_out in &plan.left_out {
         output.line(&format!("{}  left out by --where: {}", left_out.run, left_out.why))?;

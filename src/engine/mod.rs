@@ -5,8 +5,10 @@
 pub mod checkpoint;
 pub mod demo;
 pub mod doctor;
+pub mod environment;
 pub mod error;
 pub mod export;
+pub mod facts;
 pub mod ingest;
 pub mod install;
 pub mod plan;
@@ -18,6 +20,7 @@ pub mod record;
 pub mod replay;
 pub mod retention;
 pub mod runtime;
+pub mod sample;
 pub mod settings;
 pub mod sources;
 pub mod spawn;

@@ -157,6 +157,42 @@ pub struct SegmentStatus {
     pub took: Option<Cost>,
     #[serde(default)]
     pub isolation: Isolation,
+    /// Of a segment that differs from the record or failed: what it may come from.
+    #[serde(default)]
+    pub causes: Vec<Cause>,
+    /// What the user should know of how it was performed.
+    #[serde(default)]
+    pub notes: Vec<String>,
+}
+
+/// Something that a difference or a failure may come from. Nothing is said without something that was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cause {
+    pub kind: CauseKind,
+    /// What was seen.
+    pub evidence: String,
+    /// What may follow from it, and what the user can do, as a sentence without a full stop.
+    pub sentence: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CauseKind {
+    Python,
+    Package,
+    Machine,
+    Threads,
+    DataFile,
+    /// The added statement itself changes what comes after it.
+    Statement,
+    /// A state was restored without something that could not be captured.
+    NotCaptured,
+    /// Devices compute the same sums in another order.
+    Device,
+    /// The script takes something that no seed fixes.
+    Unseeded,
+    /// There is no room for what a replay writes.
+    Disk,
 }
 
 impl SegmentStatus {
@@ -176,6 +212,8 @@ impl SegmentStatus {
             work: segment.work,
             took: None,
             isolation: plan.isolation.clone(),
+            causes: Vec::new(),
+            notes: Vec::new(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::{Add, AddAssign, Sub};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +54,8 @@ pub struct Asked {
     pub workers: Option<usize>,
     /// Whether what was known already was computed again.
     pub force: bool,
+    /// Another interpreter than the runs' own.
+    pub python: Option<PathBuf>,
 }
 
 /// A run of which a condition left nothing.
@@ -113,6 +116,9 @@ pub struct RunPlan {
     /// Of these, already known from an earlier replay of the same content.
     pub known: Vec<u64>,
     pub state: RunPlanState,
+    /// What its replay is executed with; `None` in plans of older versions: what the run was.
+    #[serde(default)]
+    pub environment: Option<Environment>,
     /// What the user should know: missing checkpoints, blocks that must run and why.
     pub notes: Vec<String>,
 }
@@ -147,6 +153,43 @@ impl Level {
             Self::LoopBody => "in the loop".to_owned(),
             Self::InBlock(name) => format!("in {name}"),
             Self::AfterLoop => "after the loop".to_owned(),
+        }
+    }
+}
+
+/// The interpreter that replays a run, and how what it has differs from what the run had.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Environment {
+    pub python: PathBuf,
+    /// Why it is not the run's own, if so.
+    pub instead: Option<String>,
+    pub differences: Vec<PackageDifference>,
+}
+
+/// A package that is not there as the run had it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackageDifference {
+    /// As it is imported; `python` is the interpreter itself.
+    pub name: String,
+    pub recorded: String,
+    /// `None`: it is not there.
+    pub now: Option<String>,
+}
+
+impl Environment {
+    /// What the user should know of it, if anything.
+    pub fn notice(&self) -> Option<String> {
+        let difference = |found: &PackageDifference| match &found.now {
+            Some(now) => format!("{} {} (the run had {})", found.name, now, found.recorded),
+            None => format!("no {} (the run had {})", found.name, found.recorded),
+        };
+        let differences: Vec<String> = self.differences.iter().map(difference).collect();
+        let uses = self.instead.as_ref().map(|why| format!("{why}: {} is used", self.python.display()));
+        match (uses, differences.is_empty()) {
+            (None, true) => None,
+            (Some(uses), true) => Some(uses),
+            (None, false) => Some(format!("its environment has changed: {}", differences.join(", "))),
+            (Some(uses), false) => Some(format!("{uses}, with {}", differences.join(", "))),
         }
     }
 }

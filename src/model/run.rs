@@ -47,6 +47,36 @@ pub struct RunMeta {
     pub afterlog_version: String,
 }
 
+/// What a script's process said of itself and of what it computed with, at its start and its end.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Facts {
+    /// Version numbers, most significant first.
+    pub python: Vec<u32>,
+    pub implementation: String,
+    /// The processor's name, as the system gives it.
+    pub cpu: Option<String>,
+    /// Versions of the imported modules that tell theirs.
+    pub packages: BTreeMap<String, String>,
+    /// Threads that torch computed with.
+    pub threads: Option<u32>,
+    /// Devices that torch computed on.
+    pub devices: Vec<String>,
+}
+
+impl Facts {
+    /// `3.11.7`, with the implementation's name where it is not CPython; empty if nobody knows.
+    pub fn python_version(&self) -> String {
+        let version: Vec<String> = self.python.iter().map(u32::to_string).collect();
+        let other = if ["", "cpython"].contains(&self.implementation.as_str()) {
+            String::new()
+        } else {
+            format!("{} ", self.implementation)
+        };
+        format!("{other}{}", version.join("."))
+    }
+}
+
 /// How a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

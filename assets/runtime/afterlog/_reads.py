@@ -20,9 +20,9 @@ _stat = os.stat
 _DATABASE = "a database"
 
 
-def watch(started_ms, training_ms, tell):
-    """Tells of each such file once, from now on."""
-    reads = Reads(started_ms, training_ms, tell)
+def watch(started_ms, training_ms, tell, notice):
+    """Tells of each such file once, from now on. ``notice`` is called with those that the user has changed since."""
+    reads = Reads(started_ms, training_ms, tell, notice)
     sys.meta_path.insert(0, _TorchFinder(reads))
     sys.addaudithook(reads)
     _lookups.watch(reads.asked)
@@ -32,8 +32,10 @@ def watch(started_ms, training_ms, tell):
 class Reads:
     """The audit hook."""
 
-    def __init__(self, started_ms, training_ms, tell):
+    def __init__(self, started_ms, training_ms, tell, notice):
         self._started, self._training = started_ms, training_ms
+        self._notice = notice
+        self._begun = time.time() * 1000
         # Where the guard sees torch's writes, it alone does.
         self._ours_from = time.time() * 1000 if os.environ.get("AFTERLOG_GUARD") else float("inf")
         self._tell, self._told, self._own = tell, set(), set()
@@ -175,7 +177,14 @@ class Reads:
     def _is_stale(self, place, status):
         if place in self._stale:
             return True
-        return not self._is_ignored(place) and stat.S_ISREG(status.st_mode) and self._is_of_a_run(status.st_mtime * 1000)
+        if self._is_ignored(place) or not stat.S_ISREG(status.st_mode):
+            return False
+        if self._is_of_a_run(status.st_mtime * 1000):
+            return True
+        if self._started < status.st_mtime * 1000 < self._begun and place not in self._told:
+            self._told.add(place)
+            self._notice(place)
+        return False
 
     def _is_of_a_run(self, written):
         if not self._started < written < self._ours_from:

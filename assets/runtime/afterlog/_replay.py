@@ -34,7 +34,7 @@ class Replay(Session):
         self._script = sys.argv[1]
         self._recorded = {name: _value(value) for name, value in order["args"]}
         self._step = None
-        self._reads = _reads.watch(order["started_ms"], order["training_ms"], self.refused)
+        self._reads = _reads.watch(order["started_ms"], order["training_ms"], self.refused, self.read_changed)
 
     def _argument(self, name, default):
         if name in self._recorded:
@@ -126,7 +126,7 @@ class Replay(Session):
             # Something that cannot be captured is not there: executing the block is right all the same.
             return None
         except Exception as error:  # noqa: BLE001 - as in `_load`
-            self._fail("checkpoint %d cannot be restored: %s: %s" % (skip["checkpoint"], type(error).__name__, error))
+            self._cannot_restore(skip["checkpoint"], error)
         self._reads.restored()
         self._journal.restored(skip["checkpoint"])
         self._journal.enter(str(plan["name"]), key, -1)
@@ -168,16 +168,26 @@ class Replay(Session):
         """Notes what the guard did not allow; the script may go on without it."""
         self._journal.state(json.dumps({"refused": what}))
 
+    def read_changed(self, path):
+        """Notes a file that may not be what the run read."""
+        self._journal.state(json.dumps({"changed": path}))
+
     def _load(self, seq, frames, tables):
         try:
             self._snapshots.load(seq, frames, tables + self._beside(tables), self._fail)
             self._reads.restored()
             self._journal.restored(seq)
         except Exception as error:  # noqa: BLE001 - a script may catch everything; it must not go on in a wrong state
-            self._fail("checkpoint %d cannot be restored: %s: %s" % (seq, type(error).__name__, error))
+            self._cannot_restore(seq, error)
 
-    def _fail(self, reason):
-        self._journal.end(json.dumps({"exit_code": 70, "exception": reason, "traceback": None}))
+    def _cannot_restore(self, seq, error):
+        if isinstance(error, _snapshot.Unreadable):
+            # Then it is done again without it: see the coordinator.
+            self._fail("checkpoint %d cannot be read: %s" % (seq, error), unreadable=seq)
+        self._fail("checkpoint %d cannot be restored: %s: %s" % (seq, type(error).__name__, error))
+
+    def _fail(self, reason, **facts):
+        self._journal.end(json.dumps(dict(facts, exit_code=70, exception=reason, traceback=None)))
         self._leave(70)
 
     def _finish(self):

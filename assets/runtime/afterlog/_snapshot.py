@@ -1,5 +1,6 @@
 """Takes snapshots of variables and hands them to the recorder; loads them back in replay."""
 import collections
+import itertools
 import json
 import marshal
 import os
@@ -28,6 +29,10 @@ _MAX_PASSES = 4
 
 class AnotherPath(Exception):
     """Nothing was restored: the process does not hold the objects that the run held."""
+
+
+class Unreadable(Exception):
+    """A checkpoint is not there, or damaged."""
 
 
 class Control:
@@ -241,7 +246,7 @@ class Snapshots:
         self._control.send({"t": "load", "seq": seq})
         answer = self._control.receive(True)
         if answer["t"] != "loaded":
-            raise RuntimeError("checkpoint %d cannot be read: %s" % (seq, answer.get("reason")))
+            raise Unreadable(answer.get("reason"))
         memory = self._buffers[answer["buffer"]].view()
         offset, size = answer["skeleton"]
         index = marshal.loads(memory[offset : offset + size])
@@ -315,7 +320,20 @@ def process_facts():
         "python": list(sys.version_info[:3]),
         "implementation": sys.implementation.name,
         "executable": sys.executable,
+        "cpu": _processor(),
     }
+
+
+def _processor():
+    """The processor's name; None where the system does not give it."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            for line in itertools.islice(file, 64):
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return os.uname().machine
 
 
 def environment_facts():

@@ -6,6 +6,7 @@
 
 mod api;
 mod calls;
+mod chance;
 mod effects;
 mod foreign;
 mod handsfree;
@@ -24,6 +25,7 @@ mod tree;
 mod unnamed;
 
 pub(super) use api::MODULES;
+pub use chance::{Chance, ChanceCall, chance_calls};
 pub use foreign::in_our_words;
 pub use instrument::instrument;
 pub use reach::reach;

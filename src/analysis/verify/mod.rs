@@ -8,6 +8,7 @@
 //!
 //! One unit of each side is in memory at a time. A script without a main loop is a single unit.
 
+pub mod causes;
 mod printed;
 #[cfg(test)]
 mod tests;

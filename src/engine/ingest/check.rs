@@ -17,13 +17,13 @@ use crate::store::journal::{Event, LoopExit, Stream};
 use crate::store::layout::{Layout, names};
 
 /// Compares what a segment logged with what its run recorded; `status` is the run's, `states` the iterations in which
-/// states were equal.
+/// states were equal, and `starts` says how often its script was started: the last time counts.
 pub(super) fn values(
     layout: &Layout,
     plan: &ReplayPlan,
     segment: &SegmentRow,
     status: RunStatus,
-    states: &BTreeSet<u64>,
+    (states, starts): (&BTreeSet<u64>, usize),
 ) -> CheckReport {
     let no_statements = Added { names: plan.names.iter().cloned().collect(), script: "", lines: &[] };
     let run_plan = plan.runs.iter().find(|run| run.run == segment.run);
@@ -31,7 +31,8 @@ pub(super) fn values(
     let nothing = Added { names: BTreeSet::new(), script: "", lines: &[] };
     let recorded = Units::new(&layout.run(&segment.run), status == RunStatus::Finished, &nothing);
     let whole = matches!(segment.status.state, SegmentState::Done { .. });
-    let replayed = Units::new(&layout.segment(&segment.job, segment.status.id), whole, &added);
+    let mut replayed = Units::new(&layout.segment(&segment.job, segment.status.id), whole, &added);
+    replayed.starts_to_pass = if starts > 1 { starts } else { 0 };
     let (mut report, mut equal) = verify::check(recorded, replayed, &added.names);
     equal.extend(states.iter().copied().map(Place::Iteration));
     if let Some(planned) = plan.segments.iter().find(|planned| planned.id == segment.status.id) {
@@ -41,15 +42,15 @@ pub(super) fn values(
 }
 
 /// The statements that a replay added to a version.
-struct Added<'a> {
+pub(super) struct Added<'a> {
     /// What they log.
-    names: BTreeSet<String>,
+    pub(super) names: BTreeSet<String>,
     script: &'a str,
     lines: &'a [(u32, u32)],
 }
 
 impl<'a> Added<'a> {
-    fn new(plan: &'a RunPlan) -> Self {
+    pub(super) fn new(plan: &'a RunPlan) -> Self {
         let mut added = Self { names: BTreeSet::new(), script: &plan.script, lines: &plan.inserted };
         let placed = plan.placements.iter().filter(|placement| placement.status.is_placed());
         added.names.extend(placed.map(|placement| placement.name.clone()));
@@ -87,6 +88,8 @@ struct Units<'a> {
     /// Whether the process said that it ended.
     ended: bool,
     context: Context,
+    /// What stands before so many starts of the script does not count.
+    starts_to_pass: usize,
     instrumentation: InstrumentationPlan,
     added: &'a Added<'a>,
     /// `None` once the last unit was given.
@@ -103,6 +106,7 @@ impl<'a> Units<'a> {
             last: false,
             ended: false,
             context: Context::default(),
+            starts_to_pass: 0,
             // Without it no main loop is known, and the whole is one unit.
             instrumentation: instrumentation.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default(),
             added,
@@ -166,6 +170,10 @@ impl Iterator for Units<'_> {
 
     fn next(&mut self) -> Option<Unit> {
         while let Some(event) = self.next_event() {
+            if self.starts_to_pass > 0 {
+                self.starts_to_pass -= usize::from(matches!(event, Event::Start(_)));
+                continue;
+            }
             match event {
                 Event::Name { id, text } => self.context.intern(id, text),
                 Event::End(_) => self.ended = true,

@@ -6,15 +6,15 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::base::files;
-use crate::base::ids::JobId;
+use crate::base::ids::{JobId, RunId};
 use crate::engine::Error;
 use crate::engine::ingest::clock::Clock;
 use crate::engine::ingest::fold::{Columns, Context};
-use crate::engine::ingest::{check, length, read, source};
+use crate::engine::ingest::{causes, check, length, read, source};
 use crate::model::instrument::InstrumentationPlan;
 use crate::model::job::{CheckReport, Difference, SegmentState, SegmentStatus};
 use crate::model::plan::{ReplayPlan, RunPlan, Segment};
-use crate::model::run::RunStatus;
+use crate::model::run::{Checkpoint, RunStatus};
 use crate::store::db::{Db, JobRow, SegmentRow, Writing};
 use crate::store::journal::Event;
 use crate::store::layout::{self, Layout, names};
@@ -43,6 +43,8 @@ enum StateEvent {
     },
     /// What it was not allowed to do.
     Refused { refused: String },
+    /// A file that it read and that was changed since the run began, by somebody else than a run.
+    Changed { changed: String },
 }
 
 /// The ingester's state between readings of a segment's journal.
@@ -61,6 +63,18 @@ struct State {
     main: Option<String>,
     #[serde(default)]
     clock: Clock,
+    /// Files that are not what they were when the run began.
+    #[serde(default)]
+    changed: Vec<String>,
+    /// What the user should know of how it was performed.
+    #[serde(default)]
+    notes: Vec<String>,
+    /// Whether its script has ended: what is noted then is of the next time.
+    #[serde(default)]
+    ended: bool,
+    /// How often its script was started.
+    #[serde(default)]
+    starts: usize,
 }
 
 /// Ingests what is new of all jobs; true if anything changed.
@@ -183,8 +197,25 @@ fn take_segment(layout: &Layout, writing: &Writing<'_>, row: &mut SegmentRow) ->
     }
     let begun = || State { main: main_loop(layout, row), ..State::default() };
     let mut state: State = state.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_else(begun);
+    for event in &batch.events {
+        match event {
+            Event::Note(_) if std::mem::take(&mut state.ended) => state.notes.clear(),
+            Event::End(_) => state.ended = true,
+            _ => {}
+        }
+        state.notes.extend(if let Event::Note(note) = event { Some(note.clone()) } else { None });
+    }
+    let starts: Vec<usize> =
+        (0..batch.events.len()).filter(|at| matches!(batch.events[*at], Event::Start(_))).collect();
+    if let (Some(_), true) = (starts.last(), state.starts + starts.len() > 1) {
+        // Performed once more, from another state: what was before does not count.
+        writing.remove_columns(&row.source())?;
+        state = State { notes: state.notes, starts: state.starts, ended: state.ended, ..begun() };
+    }
+    state.starts += starts.len();
+    let begin = starts.last().copied().filter(|_| state.starts > 1).unwrap_or(0);
     let mut columns = Columns::new(&mut state.context);
-    for (at, event) in batch.events.iter().enumerate() {
+    for (at, event) in batch.events.iter().enumerate().skip(begin) {
         columns.context.lost |= batch.gap() == Some(at);
         columns.take(event);
         let entered = match event {
@@ -210,10 +241,11 @@ fn take_segment(layout: &Layout, writing: &Writing<'_>, row: &mut SegmentRow) ->
                 }
             }
             Ok(StateEvent::Refused { refused }) => state.states.refused.push(refused),
+            Ok(StateEvent::Changed { changed }) => state.changed.push(changed),
             Err(_) => {}
         }
     }
-    columns.context.lost |= batch.gap().is_some();
+    columns.context.lost |= batch.gap().is_some_and(|gap| gap >= begin);
     let pieces = columns.finish();
     if let SegmentState::Running { done_steps } = &mut row.status.state {
         *done_steps = state.begun.saturating_sub(1);
@@ -239,8 +271,9 @@ fn check_ended(layout: &Layout, db: &mut Db, plan: &ReplayPlan) -> Result<(), Er
         let (_, state) = db.journal(&source(layout, &segment_journal(layout, &row.job, row.status.id)))?;
         let state: State = state.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
         // Of a run that is not known any more nothing is sure.
-        let status = db.run(&row.run)?.map_or(RunStatus::Lost, |run| run.summary.status);
-        let mut report = check::values(layout, plan, &row, status, &state.equal_in);
+        let run = db.run(&row.run)?;
+        let status = run.as_ref().map_or(RunStatus::Lost, |run| run.summary.status);
+        let mut report = check::values(layout, plan, &row, status, (&state.equal_in, state.starts));
         report.equal_states = state.states.equal_states;
         report.first_difference = report.first_difference.or(state.states.first_difference);
         report.refused = state.states.refused;
@@ -251,7 +284,21 @@ fn check_ended(layout: &Layout, db: &mut Db, plan: &ReplayPlan) -> Result<(), Er
             row.status.took = state.clock.took(&row.status);
         }
         row.report = Some(report);
+        row.status.notes = state.notes;
+        let checkpoints = checkpoints(db, &row.run)?;
+        let meta = run.as_ref().map(|run| &run.meta);
+        row.status.causes = causes::of_segment(layout, plan, &row, meta, &state.changed, &checkpoints);
         db.write(|writing| writing.set_segment(&row).map_err(Error::from))?;
     }
     Ok(())
+}
+
+fn checkpoints(db: &Db, run: &RunId) -> Result<Vec<Checkpoint>, Error> {
+    #[derive(Deserialize)]
+    struct Stored {
+        checkpoint: Checkpoint,
+    }
+    let stored = db.checkpoints(run)?;
+    let stored = stored.iter().filter_map(|json| serde_json::from_str::<Stored>(json).ok());
+    Ok(stored.map(|stored| stored.checkpoint).collect())
 }

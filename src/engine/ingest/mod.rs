@@ -3,6 +3,7 @@
 //! A transaction covers an ingested stretch together with the offset it ends at, so that a crash or a second ingester
 //! changes nothing. Damage in a journal becomes a note on its run; only the database itself can make this fail.
 
+mod causes;
 mod check;
 mod clock;
 mod fold;

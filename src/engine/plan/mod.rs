@@ -6,6 +6,7 @@ mod one;
 mod scripts;
 
 use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use rayon::prelude::*;
@@ -13,6 +14,7 @@ use rayon::prelude::*;
 pub use self::iterations::{BadIterations, Choice, Iterations};
 use self::known::Replayed;
 use self::one::Gathered;
+pub(in crate::engine) use self::one::{ended_by_itself, readable};
 use self::scripts::Scripts;
 use crate::analysis::planner::{self, Rates, RunInput};
 use crate::analysis::query::Condition;
@@ -41,6 +43,8 @@ pub struct ReplayRequest {
     pub workers: Option<usize>,
     /// Whether what is known already is computed again.
     pub force: bool,
+    /// Another interpreter than the runs' own.
+    pub python: Option<PathBuf>,
 }
 
 impl ReplayRequest {
@@ -61,6 +65,7 @@ impl ReplayRequest {
             condition: asked.condition.as_deref().map(Condition::parse).transpose()?,
             workers: asked.workers,
             force: asked.force,
+            python: asked.python.clone(),
         }))
     }
 
@@ -71,6 +76,7 @@ impl ReplayRequest {
             condition: self.condition.as_ref().map(|condition| condition.text.clone()),
             workers: self.workers,
             force: self.force,
+            python: self.python.clone(),
         }
     }
 }
@@ -164,7 +170,7 @@ fn plan_together(gathered: &mut [Gathered<'_>], workers: usize) -> planner::Plan
 
 /// When runs trained. The journal's last change, rounded up to whole milliseconds, tells best when one ended; one that
 /// trains goes on until later.
-fn training(project: &Project, runs: &[RunSummary]) -> Vec<(i64, i64)> {
+pub(in crate::engine) fn training(project: &Project, runs: &[RunSummary]) -> Vec<(i64, i64)> {
     let window = |run: &RunSummary| {
         let journal = project.layout().run(&run.id).join(names::EVENTS);
         let written = std::fs::metadata(journal).and_then(|journal| journal.modified()).ok();

@@ -1,6 +1,7 @@
 //! What planning needs to know of one run.
 
 use crate::analysis::planner::{Rates, RunInput};
+use crate::base::ids::RunId;
 use crate::base::units::counted;
 use crate::engine::checkpoint::StoredCheckpoint;
 use crate::engine::plan::ReplayRequest;
@@ -84,7 +85,7 @@ impl<'a> Gathering<'a> {
                 None
             }
         };
-        let can_run = row.summary.status != RunStatus::Running && row.meta.launcher.is_empty();
+        let can_run = row.meta.launcher.is_empty();
         let instrumentation = analysed.filter(|_| can_run).map(|analysed| &analysed.instrumentation);
         Ok(Gathered { plan, instrumentation, record })
     }
@@ -97,8 +98,11 @@ impl<'a> Gathering<'a> {
         selection: Option<Selection>,
         plan: &mut RunPlan,
     ) -> Result<Option<Record>, Error> {
-        if let Some(why) = not_now(row) {
-            plan.notes.push(why);
+        if !row.meta.launcher.is_empty() {
+            // One of several processes computes other values by itself.
+            let launcher = row.meta.launcher.join(" ");
+            plan.notes
+                .push(format!("it was started by {launcher}: only what Python runs by itself can be replayed yet"));
             return Ok(None);
         }
         plan.reach = analysed.reach.clone();
@@ -110,6 +114,11 @@ impl<'a> Gathering<'a> {
         let main_name = main_loop.map(|main| main.name.as_str()).unwrap_or_default();
         let count = timings.iterations.len() as u64;
         plan.wanted = wanted(count, self.request.iterations.as_ref(), main_name);
+        if row.summary.status == RunStatus::Running {
+            plan.notes.push("the run is still training: what it has finished is replayed".into());
+            let finished = timings.iterations.iter().take_while(|iteration| iteration.complete).count() as u64;
+            plan.wanted.retain(|at| *at < finished);
+        }
         if let Some(iterations) = &self.request.iterations {
             plan.notes.extend(iterations.not_there(main_name, count));
             if plan.wanted.is_empty() {
@@ -135,11 +144,7 @@ impl<'a> Gathering<'a> {
 
     /// The run's checkpoints whose bytes are there. Says what is missing.
     fn checkpoints(&self, plan: &mut RunPlan) -> Result<Vec<Checkpoint>, Error> {
-        let stored = self.project.stored_checkpoints(&plan.run)?;
-        let count = stored.len();
-        let there = |stored: &StoredCheckpoint| stored.all_buffers().all(|buffer| self.chunks.holds(buffer));
-        let found: Vec<Checkpoint> = stored.into_iter().filter(there).map(|stored| stored.checkpoint).collect();
-        let damaged = (count - found.len()) as u64;
+        let (found, damaged) = readable(self.project, &plan.run, &self.chunks)?;
         if damaged > 0 {
             let what = counted(damaged, "checkpoint");
             plan.notes.push(format!("{what} of this run cannot be read: more is executed, from earlier ones"));
@@ -152,6 +157,20 @@ impl<'a> Gathering<'a> {
         }
         Ok(found)
     }
+}
+
+/// The run's checkpoints whose bytes are there, and how many are not.
+pub(in crate::engine) fn readable(
+    project: &Project,
+    run: &RunId,
+    chunks: &ChunkStore,
+) -> Result<(Vec<Checkpoint>, u64), Error> {
+    let stored = project.stored_checkpoints(run)?;
+    let count = stored.len();
+    let there = |stored: &StoredCheckpoint| stored.all_buffers().all(|buffer| chunks.holds(buffer));
+    let found: Vec<Checkpoint> = stored.into_iter().filter(there).map(|stored| stored.checkpoint).collect();
+    let damaged = (count - found.len()) as u64;
+    Ok((found, damaged))
 }
 
 /// The plan of a run of which nothing is known but where the statements land.
@@ -173,21 +192,9 @@ fn begun(row: &RunRow, preview: &Preview) -> RunPlan {
         wanted: Vec::new(),
         known: Vec::new(),
         state: RunPlanState::NotApplicable,
+        environment: None,
         notes: propagation.problems.clone(),
     }
-}
-
-/// Why the run cannot be replayed now, if so.
-fn not_now(row: &RunRow) -> Option<String> {
-    if row.summary.status == RunStatus::Running {
-        return Some("the run is still training: replay it when it has ended".into());
-    }
-    if !row.meta.launcher.is_empty() {
-        // One of several processes computes other values by itself.
-        let launcher = row.meta.launcher.join(" ");
-        return Some(format!("it was started by {launcher}: only what Python runs by itself can be replayed yet"));
-    }
-    None
 }
 
 /// Takes out what a condition does not select; false if nothing is left.
@@ -207,7 +214,7 @@ fn leaves(selection: Selection, plan: &mut RunPlan, outside: &mut bool) -> bool 
 }
 
 /// Whether the script itself, and not a signal (Ctrl-C), ended the run: only then would it end there again.
-fn ended_by_itself(run: &RunSummary) -> bool {
+pub(in crate::engine) fn ended_by_itself(run: &RunSummary) -> bool {
     // As a shell says it; `sys.exit(-1)` is 255.
     let signalled = run.exit_code.is_some_and(|code| (129..=192).contains(&code));
     matches!(run.status, RunStatus::Finished | RunStatus::Failed) && !signalled

@@ -85,6 +85,13 @@ impl Project {
         if unfinished.is_empty() {
             return Ok(None);
         }
+        if job.names.is_empty() {
+            let runs: Vec<&str> = unfinished.iter().map(RunId::as_str).collect();
+            return Err(Error::Unsupported {
+                what: format!("{} was a check, of which nothing is kept for later", job.id),
+                instead: format!("check again: afterlog replay --check {}", runs.join(" ")),
+            });
+        }
         let plan = self.job_plan(&job.id)?;
         let request = ReplayRequest::again(&plan, unfinished)?;
         request.map(Some).ok_or_else(|| Error::Unsupported {

@@ -8,8 +8,10 @@ use crate::engine::checkpoint::StoredCheckpoint;
 use crate::engine::plan::{self, ReplayRequest};
 use crate::engine::project::{Project, grid};
 use crate::engine::propagate::{self, HindsightStatement, Preview};
-use crate::engine::{Error, spawn};
+use crate::engine::sample::{self, CheckRequest};
+use crate::engine::{Error, environment, spawn};
 use crate::model::plan::ReplayPlan;
+use crate::model::run::RunMeta;
 use crate::store::db::SegmentRow;
 use crate::store::layout::{Lock, names};
 
@@ -43,7 +45,20 @@ impl Project {
     /// # Errors
     /// As [`Project::preview`].
     pub fn plan(&self, request: &ReplayRequest) -> Result<ReplayPlan, Error> {
-        plan::plan(self, request)
+        let mut plan = plan::plan(self, request)?;
+        environment::settle(self, &mut plan, request.python.as_deref())?;
+        Ok(plan)
+    }
+
+    /// What it would take to find out whether runs can be replayed at all: samples of each are executed again as they
+    /// were, without any new statement. Nothing is executed.
+    ///
+    /// # Errors
+    /// If a run is not known, or its version cannot be read.
+    pub fn plan_check(&self, request: &CheckRequest) -> Result<ReplayPlan, Error> {
+        let mut plan = sample::plan(self, request)?;
+        environment::settle(self, &mut plan, request.python.as_deref())?;
+        Ok(plan)
     }
 
     /// Starts a planned replay in a process that outlives this one.
@@ -76,6 +91,11 @@ impl Project {
     /// The segments of all jobs, oldest job first.
     pub(in crate::engine) fn segments(&self) -> Result<Vec<SegmentRow>, Error> {
         self.query(|db| Ok(db.segments()?))
+    }
+
+    /// What was known of a run before its script started.
+    pub(in crate::engine) fn meta(&self, run: &RunId) -> Result<RunMeta, Error> {
+        self.query(|db| Ok(db.run(run)?.ok_or_else(|| Error::UnknownRun(run.to_string()))?.meta))
     }
 
     /// A run's stored checkpoints with the places of their bytes, in order of capture.

@@ -2,6 +2,7 @@
 //!
 //! Holds the job's lock for as long as it lives (see `spawn::coordinator`). Its workers die with it.
 
+use std::collections::HashSet;
 use std::fs::OpenOptions;
 use std::process::Child;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -29,8 +30,13 @@ pub fn run(layout: &Layout, job: &JobId) -> Result<(), Error> {
     let folder = layout.job(job);
     replay::clear_leftovers(layout);
     let plan = read_plan(layout, job)?;
-    let mut coordinator =
-        Coordinator { layout, plan: &plan, journal: Writer::open(&folder.join(names::JOB))?, running: Vec::new() };
+    let mut coordinator = Coordinator {
+        layout,
+        plan: &plan,
+        journal: Writer::open(&folder.join(names::JOB))?,
+        running: Vec::new(),
+        unreadable: HashSet::new(),
+    };
     coordinator.perform()
 }
 
@@ -39,9 +45,11 @@ struct Coordinator<'a> {
     plan: &'a ReplayPlan,
     journal: Writer,
     running: Vec<(Child, SegmentStatus)>,
+    /// Checkpoints that segments could not read.
+    unreadable: HashSet<(u32, u64)>,
 }
 
-impl Coordinator<'_> {
+impl<'a> Coordinator<'a> {
     fn perform(&mut self) -> Result<(), Error> {
         let mut waiting: Vec<&Segment> = self.plan.segments.iter().collect();
         // Longest first, taken from the back.
@@ -98,11 +106,24 @@ impl Coordinator<'_> {
         });
         for (outcome, mut status) in ended {
             self.clear(status.id);
+            if let Some(segment) = self.to_be_repeated(&status) {
+                self.start(segment)?;
+                continue;
+            }
             status.ended_ms = Some(now_ms());
             status.state = self.outcome(&status, outcome);
             self.note(&status)?;
         }
         Ok(())
+    }
+
+    /// The segment, if it ended for want of a checkpoint that is damaged: its worker does without it the next time.
+    fn to_be_repeated(&mut self, status: &SegmentStatus) -> Option<&'a Segment> {
+        let journal = self.layout.segment(&self.plan.job, status.id).join(names::EVENTS);
+        let checkpoint = ending(&journal)?.unreadable?;
+        // Never the same twice.
+        let is_new = self.unreadable.insert((status.id, checkpoint));
+        self.plan.segments.iter().find(|segment| is_new && segment.id == status.id)
     }
 
     /// Removes what an ended worker's script wrote: it is nobody's, and its mounts have vanished.
@@ -180,6 +201,8 @@ struct Ending {
     exit_code: i32,
     exception: Option<String>,
     traceback: Option<String>,
+    /// The checkpoint that could not be read.
+    unreadable: Option<u64>,
     /// The last iteration of an outermost loop.
     #[serde(skip)]
     iteration: Option<u64>,
@@ -193,6 +216,8 @@ fn ending(path: &std::path::Path) -> Option<Ending> {
         let batch = journal::read_from(path, offset).ok()?;
         for event in &batch.events {
             match event {
+                // Performed once more.
+                Event::Start(_) => (depth, iteration) = (0, None),
                 Event::LoopEnter { .. } => depth += 1,
                 Event::LoopExit { .. } => depth = depth.saturating_sub(1),
                 Event::Iteration { index, .. } if depth == 1 => iteration = Some(*index),

@@ -52,3 +52,12 @@ fn read_plan(layout: &Layout, job: &crate::base::ids::JobId) -> Result<ReplayPla
     let json = crate::base::files::read(&path)?;
     serde_json::from_slice(&json).map_err(|error| Error::BadFile { path, what: error.to_string() })
 }
+
+/// The checkpoint that a script could not go on without, by the end that it noted.
+fn unreadable(end: &str) -> Option<u64> {
+    #[derive(serde::Deserialize)]
+    struct Ending {
+        unreadable: u64,
+    }
+    serde_json::from_str::<Ending>(end).ok().map(|ending| ending.unreadable)
+}

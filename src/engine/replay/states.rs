@@ -43,6 +43,13 @@ impl States {
         found
     }
 
+    /// Does without these checkpoints from now on.
+    pub(super) fn forget(&mut self, unreadable: &BTreeSet<u64>) {
+        /// Where so many are damaged, each further one would cost a start of the script.
+        const SEVERAL: usize = 3;
+        self.stored.retain(|seq, _| unreadable.len() < SEVERAL && !unreadable.contains(seq));
+    }
+
     /// Keeps these checkpoints readable from now on, whatever is removed from the store, and lets others go.
     pub(super) fn hold(&mut self, checkpoints: &BTreeSet<u64>) {
         for stored in checkpoints.iter().filter_map(|seq| self.stored.get(seq)) {

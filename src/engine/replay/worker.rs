@@ -1,6 +1,6 @@
 //! Performs one segment: puts the version in place, isolates itself, runs the script and serves it its states.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -11,11 +11,12 @@ use std::time::{Duration, SystemTime};
 use crate::analysis::{planner, python};
 use crate::base::files::{self, at};
 use crate::base::ids::JobId;
+use crate::base::units::counted;
 use crate::engine::replay::isolation::{self, View};
 use crate::engine::replay::states::States;
 use crate::engine::replay::{protocol, read_plan};
 use crate::engine::spawn::{self, Channels, Descriptors, Handover, Invocation, Mode, Session, Streams};
-use crate::engine::{Error, runtime, sources};
+use crate::engine::{Error, replay, runtime, sources};
 use crate::model::plan::{Isolation, ReplayPlan, RunPlan, Segment, SegmentOrder};
 use crate::model::run::RunMeta;
 use crate::model::value::Value;
@@ -68,8 +69,11 @@ struct Worker<'a> {
 impl<'a> Worker<'a> {
     fn prepare(layout: &'a Layout, plan: &'a ReplayPlan, segment: &Segment, run_plan: &RunPlan) -> Result<Self, Error> {
         let folder = layout.segment(&plan.job, segment.id);
-        let meta = read_meta(layout, segment)?;
-        let probed = run_plan.probed_source.as_deref().unwrap_or_default();
+        let mut meta = read_meta(layout, segment)?;
+        if let Some(environment) = &run_plan.environment {
+            meta.python.clone_from(&environment.python);
+        }
+        let probed = run_plan.probed_source.as_deref();
         let versions = Versions::open(layout)?;
         let [scratch, temporary] = leftovers(layout, &plan.job, segment.id);
         let tree = scratch.join(isolation::TREE);
@@ -77,15 +81,23 @@ impl<'a> Worker<'a> {
         // They were there when the run began.
         let before = Duration::from_millis(u64::try_from(meta.started_ms).unwrap_or(0).saturating_sub(1000));
         versions.check_out(&run_plan.version, &tree, SystemTime::UNIX_EPOCH + before)?;
-        let script = tree.join(&run_plan.script);
-        fs::remove_file(&script).map_err(at("replace", &script))?;
-        files::write_atomic(&script, probed.as_bytes())?;
+        if let Some(probed) = probed {
+            let script = tree.join(&run_plan.script);
+            fs::remove_file(&script).map_err(at("replace", &script))?;
+            files::write_atomic(&script, probed.as_bytes())?;
+        }
 
-        let sources = sources::of_version(&versions, &run_plan.version, &run_plan.script, Some(probed))?;
+        let sources = sources::of_version(&versions, &run_plan.version, &run_plan.script, probed)?;
         let instrumentation = python::instrument(&run_plan.script, &sources, &run_plan.inserted);
         write_json(&folder.join(names::INSTRUMENTATION), &instrumentation)?;
         let mut states = States::open(layout, &segment.run)?;
+        states.forget(&unreadable(&folder)?);
+        let planned = segment;
         let segment = &planner::again(segment, &instrumentation, &run_plan.reach, &states.checkpoints());
+        if segment.steps != planned.steps {
+            let gone: Vec<u64> = planner::needs(planned).difference(&planner::needs(segment)).copied().collect();
+            note(&folder, &fell_back(planned, segment, &gone))?;
+        }
         states.hold(&planner::needs(segment));
         let order = SegmentOrder {
             run: segment.run.clone(),
@@ -227,4 +239,38 @@ pub fn note_failure(layout: &Layout, job: &JobId, segment: u32, reason: &str) ->
     files::create_dir_all(&folder)?;
     let end = serde_json::json!({ "exit_code": 70, "exception": reason, "traceback": null }).to_string();
     Ok(Writer::open(&folder.join(names::EVENTS))?.append(&[Event::End(end)])?)
+}
+
+/// Notes something in the segment's journal that the user should know.
+fn note(folder: &Path, text: &str) -> Result<(), Error> {
+    Ok(Writer::open(&folder.join(names::EVENTS))?.append(&[Event::Note(text.to_owned())])?)
+}
+
+/// The checkpoints that could not be read when the segment was performed before.
+fn unreadable(folder: &Path) -> Result<BTreeSet<u64>, Error> {
+    let mut found = BTreeSet::new();
+    let mut offset = 0;
+    loop {
+        let batch = journal::read_from(&folder.join(names::EVENTS), offset)?;
+        for event in &batch.events {
+            if let Event::End(json) = event {
+                found.extend(replay::unreadable(json));
+            }
+        }
+        offset = batch.next_offset;
+        if !batch.more {
+            return Ok(found);
+        }
+    }
+}
+
+/// That a segment begins earlier than it was planned to, in words.
+fn fell_back(planned: &Segment, segment: &Segment, gone: &[u64]) -> String {
+    let restored = segment.steps.first().and_then(|step| step.restore.map(|_| step.iteration));
+    let from = restored.map_or("the script's beginning".to_owned(), |iteration| format!("iteration {iteration}"));
+    let gone: Vec<String> = gone.iter().map(|seq| format!("#{seq}")).collect();
+    let more = counted(segment.steps.len().saturating_sub(planned.steps.len()) as u64, "iteration");
+    let which = if gone.len() == 1 { "checkpoint" } else { "checkpoints" };
+    let gone = gone.join(", ");
+    format!("{which} {gone} cannot be read any more: it is executed from {from} on, {more} more than planned")
 }

@@ -227,6 +227,14 @@ impl Writing<'_> {
         )
     }
 
+    /// Removes all values of a source.
+    ///
+    /// # Errors
+    /// If the database cannot be written.
+    pub fn remove_columns(&self, source: &str) -> Result<(), DbError> {
+        self.execute("DELETE FROM chunk WHERE source = ?1", params![source])
+    }
+
     /// Appends values to a source's columns. A small last chunk is rewritten with the new rows behind its own, so
     /// that live ingestion leaves few chunks.
     ///

@@ -11,7 +11,7 @@ mod writer;
 use std::path::PathBuf;
 
 pub use event::{Event, LoopExit, Stream};
-pub use reader::{Batch, Damage, read_from};
+pub use reader::{Batch, Damage, edges, read_from};
 pub use writer::Writer;
 
 use crate::base::files::FileError;

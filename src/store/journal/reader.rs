@@ -78,6 +78,27 @@ pub fn read_from(path: &Path, offset: u64) -> Result<Batch, JournalError> {
     }
 }
 
+/// The events at a journal's beginning and at its end; of a long one, those between are left out.
+///
+/// # Errors
+/// As [`read_from`].
+pub fn edges(path: &Path) -> Result<Vec<Event>, JournalError> {
+    /// More than what a process says of itself when it starts and when it ends.
+    const HEAD_BYTES: u64 = 64 << 10;
+    const TAIL_BYTES: u64 = 512 << 10;
+    let Ok(file) = File::open(path) else { return Ok(Vec::new()) };
+    let length = file.metadata().map_err(files::at("read", path))?.len();
+    if length <= HEAD_BYTES + TAIL_BYTES {
+        return Ok(parse(path, &read_at(&file, path, 0, length)?, 0, true)?.events);
+    }
+    let mut events = parse(path, &read_at(&file, path, 0, HEAD_BYTES)?, 0, false)?.events;
+    let tail = read_at(&file, path, length - TAIL_BYTES, TAIL_BYTES)?;
+    if let Some(start) = frame::find_sound(&tail) {
+        events.extend(parse(path, &tail[start..], length - TAIL_BYTES + start as u64, true)?.events);
+    }
+    Ok(events)
+}
+
 fn read_at(mut file: &File, path: &Path, offset: u64, limit: u64) -> Result<Vec<u8>, JournalError> {
     let mut bytes = Vec::new();
     file.seek(SeekFrom::Start(offset))

@@ -234,6 +234,7 @@ pub(crate) fn plan() -> ReplayPlan {
         wanted: vec![0, 1, 2, 3, 7],
         known: vec![7],
         state,
+        environment: None,
         notes: vec!["block validate runs: its effects are unknown".into()],
     };
     let segment = Segment {
@@ -281,6 +282,8 @@ pub(crate) fn job(active: bool) -> JobStatus {
         work: Default::default(),
         took: None,
         isolation: Default::default(),
+        causes: Vec::new(),
+        notes: Vec::new(),
     };
     let id: JobId = "000000000a".parse().expect("an id");
     let failed = SegmentState::Failed {

@@ -36,7 +36,7 @@ fn resolved(wanted: PlanRequest) -> Result<ReplayRequest, String> {
         _ => return Err("iterations of one loop only: epoch=0,4".into()),
     };
     let workers = Some(wanted.workers);
-    Ok(ReplayRequest { names: wanted.names, runs: wanted.runs, iterations, condition: None, workers, force: false })
+    Ok(ReplayRequest { names: wanted.names, runs: wanted.runs, iterations, workers, ..ReplayRequest::default() })
 }
 
 /// Every hindsight log statement of the working tree, placed into two versions.

@@ -378,6 +378,8 @@ fn segment_lines(app: &App) -> Vec<(String, Role)> {
     if let SegmentState::Done { check } = &segment.state {
         lines.extend(check.refused.iter().map(|what| (format!("it was refused to {what}"), Role::Warning)));
     }
+    let causes = segment.causes.iter().map(|cause| (format!("likely: {}", cause.sentence), Role::Warning));
+    lines.extend(segment.notes.iter().map(|note| (note.clone(), Role::Warning)).chain(causes));
     match &segment.state {
         SegmentState::Done { check } => match &check.first_difference {
             None => {

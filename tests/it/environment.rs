@@ -1,0 +1,129 @@
+//! With which interpreter and packages a run is replayed, what is said of it, and what a failure for want of one suggests.
+
+#![allow(clippy::disallowed_methods, reason = "tests make and remove an interpreter and its packages")]
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use serde_json::Value;
+
+use crate::env::{TestProject, python};
+
+const SCRIPT: &str = "\
+import afterlog
+import gadget
+total = 0.0
+for epoch in afterlog.loop('epoch', range(3)):
+    total += gadget.gain(epoch)
+    afterlog.log('total', total)
+";
+
+/// An interpreter of its own in HOME, with a package `gadget` of this version.
+fn interpreter(project: &TestProject, name: &str, version: &str) -> String {
+    let venv = project.home().join(name);
+    project.run(python(), &["-m", "venv", "--without-pip", venv.to_str().expect("UTF-8")]).ok();
+    let interpreter = venv.join("bin/python").to_str().expect("UTF-8").to_owned();
+    let line = "import sysconfig; print(sysconfig.get_path('purelib'))";
+    let site = project.run(&interpreter, &["-c", line]).ok();
+    let site = std::path::Path::new(site.trim());
+    let package = format!("__version__ = '{version}'\ndef gain(epoch):\n    return epoch + {version}\n");
+    fs::write(site.join("gadget.py"), package).expect("written");
+    let info = site.join(format!("gadget-{version}.dist-info"));
+    fs::create_dir_all(&info).expect("folder");
+    let metadata = format!("Metadata-Version: 2.1\nName: gadget\nVersion: {version}\n");
+    fs::write(info.join("METADATA"), metadata).expect("written");
+    interpreter
+}
+
+fn recorded(interpreter: &str, project: &TestProject) {
+    project.write("train.py", SCRIPT);
+    project.afterlog(&["run", interpreter, "train.py"]).ok();
+    project.write("train.py", format!("{SCRIPT}    afterlog.log('twice', 2 * total)\n"));
+}
+
+fn planned(project: &TestProject, more: &[&str]) -> Value {
+    let arguments = [&["replay", "twice", "--dry-run", "--format", "json"], more].concat();
+    serde_json::from_str(&project.afterlog(&arguments).ok()).expect("a JSON plan")
+}
+
+#[test]
+fn the_runs_own_interpreter_is_used_and_nothing_is_said_of_it() {
+    let project = TestProject::git();
+    let own = interpreter(&project, "own", "1.5");
+    recorded(&own, &project);
+    let plan = planned(&project, &[]);
+    let environment = &plan["runs"][0]["environment"];
+    assert_eq!(environment["python"], *own);
+    assert_eq!(
+        (&environment["instead"], &environment["differences"]),
+        (&Value::Null, &serde_json::json!([])),
+        "{plan}"
+    );
+    assert!(!project.afterlog(&["replay", "twice", "--dry-run"]).ok().contains("note:"));
+    project.afterlog(&["replay", "twice", "--yes"]).ok();
+}
+
+#[test]
+fn packages_that_changed_since_are_named_before_anything_runs_and_after_a_difference() {
+    let project = TestProject::git();
+    let own = interpreter(&project, "own", "1.5");
+    recorded(&own, &project);
+    fs::remove_dir_all(project.home().join("own")).expect("removed");
+    interpreter(&project, "own", "2.5");
+    let plan = project.afterlog(&["replay", "twice", "--dry-run"]).ok();
+    assert!(plan.contains("its environment has changed: gadget 2.5 (the run had 1.5)"), "{plan}");
+    let replayed = project.afterlog(&["replay", "twice", "--yes"]);
+    assert_eq!(replayed.code, Some(4), "{replayed:?}");
+    assert!(replayed.stderr.contains("likely: gadget 1.5 is 2.5 now"), "{replayed:?}");
+    let shown = project.afterlog(&["jobs", "show"]).ok();
+    assert!(shown.contains("likely: gadget 1.5 is 2.5 now"), "{shown}");
+    let job: Value = serde_json::from_str(&project.afterlog(&["jobs", "show", "--json"]).ok()).expect("JSON");
+    let causes = job["segments"][0]["causes"].as_array().expect("causes");
+    assert_eq!((causes.len(), &causes[0]["kind"]), (1, &Value::from("package")), "{job}");
+}
+
+#[test]
+fn where_its_interpreter_is_gone_another_is_used_and_said_and_a_missing_package_fails_with_what_to_install() {
+    let project = TestProject::git();
+    let own = interpreter(&project, "own", "1.5");
+    recorded(&own, &project);
+    fs::rename(project.home().join("own"), project.home().join("moved")).expect("moved");
+    let plan = project.afterlog(&["replay", "twice", "--dry-run"]).ok();
+    assert!(plan.contains(&format!("its interpreter {own} is gone")), "{plan}");
+    assert!(plan.contains("no gadget (the run had 1.5)"), "{plan}");
+    let replayed = project.afterlog(&["replay", "twice", "--yes"]);
+    assert_eq!(replayed.code, Some(4), "{replayed:?}");
+    assert!(replayed.stderr.contains("ModuleNotFoundError"), "{replayed:?}");
+    assert!(replayed.stderr.contains("-m pip install gadget==1.5"), "{replayed:?}");
+
+    // The one asked for, which is a link here, has what it takes.
+    let other = project.home().join("other");
+    symlink(project.home().join("moved"), &other).expect("linked");
+    let other = other.join("bin/python").to_str().expect("UTF-8").to_owned();
+    let plan = planned(&project, &["--python", &other]);
+    assert_eq!(plan["runs"][0]["environment"]["python"], *other);
+    assert_eq!(plan["runs"][0]["environment"]["differences"], serde_json::json!([]), "{plan}");
+    let replayed = project.afterlog(&["replay", "twice", "--yes", "--python", &other]).ok();
+    assert!(replayed.contains("--python asks for another one") && replayed.contains("1 verified"), "{replayed}");
+    let missing = project.afterlog(&["replay", "total", "--python", "/nonexistent/python"]);
+    assert_eq!(missing.code, Some(1), "{missing:?}");
+}
+
+#[test]
+fn variables_that_decide_are_as_they_were_in_the_run() {
+    let project = TestProject::git();
+    let script = "\
+import os
+import afterlog
+for epoch in afterlog.loop('epoch', range(2)):
+    afterlog.log('threads', str(os.environ.get('OMP_NUM_THREADS')) + str(os.environ.get('MKL_NUM_THREADS')))
+";
+    project.write("train.py", script);
+    let output = project.afterlog_command(&["run", "train.py"]).env("OMP_NUM_THREADS", "3").output().expect("starts");
+    assert!(output.status.success());
+    project.write("train.py", format!("{script}    afterlog.log('epoch_', epoch)\n"));
+    let mut command = project.afterlog_command(&["replay", "epoch_", "--yes"]);
+    command.env("OMP_NUM_THREADS", "1").env("MKL_NUM_THREADS", "1");
+    let output = command.output().expect("starts");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+}
