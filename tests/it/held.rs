@@ -1,5 +1,6 @@
 //! Objects that other variables hold too, and variables without a value: a restore leaves them as the run had them.
 
+use crate::env::TestProject;
 use crate::truth::{Added, Case};
 
 #[track_caller]
@@ -64,6 +65,50 @@ fn an_object_that_others_hold_is_the_same_object_after_a_restore() {
         log.replace("rows[4]", "rows[-1]").as_str(),
     );
     check(CHOSEN, "score += (current", log.replace("state is MARK, [picked is c for c in configs], ", "").as_str());
+}
+
+/// What others hold is not what they held in the run, since a file is there now: a place in it is another object's.
+#[test]
+fn an_object_is_not_restored_as_another_one_that_others_hold_in_its_place() {
+    let script = "\
+import os, random
+
+random.seed(4)
+
+
+class Node:
+    def __init__(self, k):
+        self.k = k
+
+
+bag = [Node(k) for k in range(4)]
+if os.path.exists('later'):
+    bag.insert(0, Node(9))
+current, total = Node(7), 0.0
+for epoch in range(6):
+    for step in range(3):
+        current = bag[-1 - step]
+        total += random.random()
+    print(epoch, total)
+";
+    let project = TestProject::git();
+    project.write(".gitignore", "later\n");
+    project.write("train.py", script);
+    project.afterlog(&["run", "--checkpoints", "all", "train.py"]).ok();
+    let seen = "    afterlog.log('seen', current.k)\n    for step";
+    project.write("train.py", format!("import afterlog\n{}", script.replace("    for step", seen)));
+    for (later, code) in [(true, 4), (false, 0)] {
+        if later {
+            project.write("later", "");
+        } else {
+            std::fs::remove_file(project.path().join("later")).expect("removed");
+        }
+        let replayed = project.afterlog(&["replay", "seen", "--iters", "epoch=3", "--yes"]);
+        assert_eq!(replayed.code, Some(code), "{replayed:?}");
+        assert_eq!(replayed.stderr.contains("is not what they held in the run"), later, "{replayed:?}");
+    }
+    let csv = project.afterlog(&["grid", "seen", "--format", "csv"]).ok();
+    assert!(csv.ends_with(",3,1,verified\n"), "{csv}");
 }
 
 /// What a variable stood for first goes on to be used by another, changed, while the variable is bound anew.
