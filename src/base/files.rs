@@ -62,10 +62,10 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     })
 }
 
-/// Makes the names in a folder (new, renamed, removed) survive a power cut.
+/// Makes a file's content, or the names in a folder (new, renamed, removed), survive a power cut.
 ///
 /// # Errors
 /// With the path, if the disk refuses.
-pub fn sync_folder(path: &Path) -> Result<(), FileError> {
-    File::open(path).and_then(|folder| folder.sync_all()).map_err(at("sync", path))
+pub fn sync(path: &Path) -> Result<(), FileError> {
+    File::open(path).and_then(|file| file.sync_all()).map_err(at("sync", path))
 }

@@ -79,6 +79,6 @@ pub fn change(
         }
         None => std::fs::remove_file(&path).map_err(files::at("remove", &path))?,
     }
-    files::sync_folder(&layout.probes())?;
-    Ok(files::sync_folder(layout.store())?)
+    files::sync(&layout.probes())?;
+    Ok(files::sync(layout.store())?)
 }

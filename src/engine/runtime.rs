@@ -1,5 +1,6 @@
 //! The Python runtime: embedded in the program, unpacked into the store once for each content.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -79,19 +80,21 @@ pub fn unpack(layout: &Layout) -> Result<PathBuf, Error> {
     Ok(folder)
 }
 
-/// Writes the files whose path is wanted below a folder.
+/// Writes the files whose path is wanted below a folder, onto the disk.
 ///
 /// # Errors
 /// If one cannot be written.
 pub fn write(folder: &Path, wanted: impl Fn(&str) -> bool) -> Result<(), Error> {
+    let mut folders = BTreeSet::new();
     for (path, text) in FILES.iter().filter(|(path, _)| wanted(path)) {
         let path = folder.join(path);
         if let Some(parent) = path.parent() {
             files::create_dir_all(parent)?;
         }
         files::write_atomic(&path, text.as_bytes())?;
+        folders.extend(path.parent().map(Path::to_owned));
     }
-    Ok(())
+    Ok(folders.iter().try_for_each(|folder| files::sync(folder))?)
 }
 
 #[cfg(test)]

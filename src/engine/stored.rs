@@ -74,5 +74,5 @@ pub fn give_up(layout: &Layout, run: &RunId, checkpoints: &BTreeSet<u64>) -> Res
     all.extend(checkpoints);
     let json = serde_json::to_vec(&Dropped { dropped: all }).unwrap_or_default();
     files::write_atomic(&layout.run(run).join(names::DROPPED), &json)?;
-    Ok(files::sync_folder(&layout.run(run))?)
+    Ok(files::sync(&layout.run(run))?)
 }

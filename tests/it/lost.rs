@@ -1,6 +1,6 @@
 //! What recording needs gives out: the disk, memory, the recorder. Training goes on, and what was lost is said.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
 
 use nix::sys::signal::{Signal, kill};
@@ -113,12 +113,15 @@ for epoch in afterlog.loop('epoch', range(3)):
     assert!(!project.afterlog(&["show", "last"]).ok().contains("checkpoints  0"), "with memory they are taken");
 }
 
+/// Statements of a loop in a loop that change so many variables that a message about them is more than a channel takes.
+fn many_changes() -> String {
+    (0..4000).map(|number| format!("        a_rather_long_name_of_a_variable_{number} = epoch + step\n")).collect()
+}
+
 #[test]
 fn training_goes_on_while_the_recorder_stands_still_and_its_last_checkpoint_is_kept() {
     let project = TestProject::plain();
-    // So many variables that a message about them is more than a channel takes.
-    let names: Vec<String> = (0..4000).map(|number| format!("a_rather_long_name_of_a_variable_{number}")).collect();
-    let changes: String = names.iter().map(|name| format!("        {name} = epoch + step\n")).collect();
+    let changes = many_changes();
     let script = format!(
         "import os, signal, time
 import afterlog
@@ -146,6 +149,47 @@ print('trained', flush=True)
 }
 
 #[test]
+fn a_recorder_killed_while_it_is_sent_something_takes_neither_the_script_nor_its_log_along() {
+    let project = TestProject::plain();
+    // Python's own handling of a closed pipe is switched off, as scripts do that write into one.
+    let script = format!(
+        "import os, signal, threading, time
+import afterlog
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+recorder = os.getppid()
+for epoch in afterlog.loop('epoch', range(3)):
+    if epoch == 1:
+        # By now it has stored what it was given. It takes nothing any more, and so a part of the next message stays here.
+        time.sleep(2)
+        os.kill(recorder, signal.SIGSTOP)
+        threading.Timer(1, os.kill, (recorder, signal.SIGKILL)).start()
+    for step in afterlog.loop('step', range(2)):
+{}    if epoch == 1:
+        while os.getppid() == recorder:
+            time.sleep(0.01)
+        # Meanwhile the rest of the message is tried.
+        time.sleep(0.3)
+    afterlog.log('done', epoch)
+print('trained', flush=True)
+",
+        many_changes()
+    );
+    project.write("train.py", script);
+    let mut command = project.afterlog_command(&["run", "--checkpoints", "all", "train.py"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("starts");
+    let mut output = String::new();
+    // The script holds the other end until it has ended itself.
+    child.stdout.take().expect("piped").read_to_string(&mut output).expect("text");
+    assert_eq!(output, "trained\n");
+    assert!(!child.wait().expect("ends").success(), "the recorder was killed");
+    let csv = project.afterlog(&["grid", "done", "--format", "csv"]).ok();
+    assert_eq!(csv.lines().filter(|line| line.ends_with(|end: char| end.is_ascii_digit())).count(), 3, "{csv}");
+    let shown = project.afterlog(&["show", "last"]).ok();
+    assert!(shown.contains("finished") && shown.contains("the recorder is gone"), "{shown}");
+    project.afterlog(&["fsck"]).ok();
+}
+
+#[test]
 fn the_recorder_works_at_the_lowest_priority_and_the_script_at_its_own() {
     let project = TestProject::plain();
     let script = "\
@@ -157,13 +201,19 @@ for epoch in afterlog.loop('epoch', range(3)):
         state[step] += 1
     afterlog.log('done', epoch)
 time.sleep(0.2)
-tasks = '/proc/%d/task' % os.getppid()
-fields = [open(os.path.join(tasks, task, 'stat')).read().rpartition(')')[2].split() for task in os.listdir(tasks)]
-print(sorted({int(field[16]) for field in fields}), os.nice(0))
+def threads(process):
+    tasks = '/proc/%d/task' % process
+    fields = [open(os.path.join(tasks, task, 'stat')).read().rpartition(')')[2].split() for task in os.listdir(tasks)]
+    return sorted({(int(field[38]), int(field[16])) for field in fields})
+print(threads(os.getppid()), threads(os.getpid()))
 ";
     project.write("train.py", script);
-    let said = project.afterlog(&["run", "--quiet", "--checkpoints", "all", "train.py"]).ok();
     let own = project.run("nice", &[]).ok();
     let own = own.trim();
-    assert_eq!(said, format!("[{own}, 19] {own}\n"), "of its threads the one that waits, and those that store");
+    let (normal, idle) = (0, 5);
+    // Of its threads the one that waits for the script, the one that listens to it, and the one that stores.
+    for (mode, stores) in [("adaptive", format!(", ({idle}, 19)")), ("all", String::new())] {
+        let said = project.afterlog(&["run", "--quiet", "--checkpoints", mode, "train.py"]).ok();
+        assert_eq!(said, format!("[({normal}, {own}), ({normal}, 19){stores}] [({normal}, {own})]\n"), "{mode}");
+    }
 }

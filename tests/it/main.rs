@@ -11,6 +11,7 @@ mod demo;
 mod devices;
 mod diff;
 mod doctor;
+mod durable;
 mod env;
 mod environment;
 mod faults;

@@ -5,6 +5,7 @@
 mod environment;
 mod interpreter;
 mod launcher;
+mod priority;
 mod ranks;
 mod recorder;
 mod signals;
@@ -20,7 +21,7 @@ pub use environment::decides;
 pub use interpreter::{Command, find_python, parse};
 
 use crate::analysis::python;
-use crate::base::files::{self, at};
+use crate::base::files::{self, FileError, at};
 use crate::base::ids::RunId;
 use crate::base::units::{bytes, counted};
 use crate::engine::project::Project;
@@ -33,7 +34,7 @@ use crate::engine::spawn::{
 use crate::engine::{Error, runtime, sources};
 use crate::model::run::RunMeta;
 use crate::store::journal::{Event, Writer};
-use crate::store::layout::{Lock, names};
+use crate::store::layout::{Layout, Lock, names};
 use crate::store::versions::Versions;
 
 /// How a recorded script ended.
@@ -199,7 +200,9 @@ impl Prepared {
             let shared = lock.file().try_clone().map_err(at("lock", &folder.join(names::LOCK)))?;
             return match spawn::session(&invocation, &session, Handover::Asked(&socket.path())) {
                 Ok(child) => {
-                    let main = ranks::Main { layout, run, folder, lock: shared, descriptors, channels, journal };
+                    let checkpoints = request.checkpoints;
+                    let main =
+                        ranks::Main { layout, run, folder, lock: shared, descriptors, channels, journal, checkpoints };
                     Ok((child, Recording::Several(ranks::start(socket, main)), project, meta.id, lock))
                 }
                 Err(error) => not_started(&mut journal, error),
@@ -207,7 +210,7 @@ impl Prepared {
         }
         match spawn::session(&invocation, &session, Handover::Inherited(descriptors)) {
             Ok(child) => {
-                let recorder = recorder::start(layout, run, channels, journal);
+                let recorder = recorder::start(layout, run, channels, journal, request.checkpoints);
                 Ok((child, Recording::One(recorder), project, meta.id, lock))
             }
             Err(error) => not_started(&mut journal, error),
@@ -227,6 +230,9 @@ impl Prepared {
             Some(Err(error)) => problems.push(error.to_string()),
             None => problems.push("the recorder failed".into()),
         }
+        if let Err(error) = settle(project.layout(), &run) {
+            problems.push(error.to_string());
+        }
         // A process that the script left behind may have inherited it.
         lock.release();
         // The journals are written: what the database cannot take now, it takes when it is next opened.
@@ -234,7 +240,7 @@ impl Prepared {
             problems.push(error.to_string());
         }
         // At the recorder's own low priority: whoever trains beside this run comes first.
-        recorder::lower_priority();
+        priority::low();
         match project.keep_budget(&run) {
             Ok(None) => {}
             Ok(Some(report)) => problems.extend(told(&report)),
@@ -247,6 +253,14 @@ impl Prepared {
         problems.retain(|problem| told.insert(problem.clone()));
         Ok(Recorded { run: Some(run), exit_code, problems })
     }
+}
+
+/// Has what was recorded survive a power cut, now that the run is about to be called recorded.
+fn settle(layout: &Layout, run: &RunId) -> Result<(), FileError> {
+    let folder = layout.run(run);
+    [names::EVENTS, names::RECORDER].iter().try_for_each(|name| files::sync(&folder.join(name)))?;
+    files::sync(&folder)?;
+    files::sync(&layout.runs())
 }
 
 /// What was removed to keep the budget, in words.

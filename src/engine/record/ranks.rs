@@ -24,7 +24,7 @@ use crate::base::files::{self, at};
 use crate::base::ids::RunId;
 use crate::engine::Error;
 use crate::engine::record::recorder::{self, Recorder};
-use crate::engine::spawn::{Channels, Descriptors};
+use crate::engine::spawn::{Channels, Checkpoints, Descriptors};
 use crate::store::journal::{Event, Writer, read_from};
 use crate::store::layout::{Layout, names};
 
@@ -94,18 +94,20 @@ pub(super) struct Main {
     pub descriptors: Descriptors,
     pub channels: Channels,
     pub journal: Writer,
+    pub checkpoints: Checkpoints,
 }
 
 /// Starts answering.
 pub(super) fn start(socket: Socket, main: Main) -> Ranks {
     let (path, over) = (socket.path(), Arc::new(AtomicBool::new(false)));
     let ended = over.clone();
-    let Main { layout, run, folder, lock, descriptors, channels, journal } = main;
+    let Main { layout, run, folder, lock, descriptors, channels, journal, checkpoints } = main;
     let mut members = Members {
         folder,
         lock,
         waiting: Some((layout, run, descriptors, channels, journal)),
         recorder: None,
+        checkpoints,
         worlds: BTreeMap::new(),
         problems: Vec::new(),
     };
@@ -147,6 +149,7 @@ struct Members {
     /// What rank 0 gets when it comes.
     waiting: Option<(Layout, RunId, Descriptors, Channels, Writer)>,
     recorder: Option<Recorder>,
+    checkpoints: Checkpoints,
     /// The ranks that came, and how many each said there are.
     worlds: BTreeMap<u64, u64>,
     problems: Vec<String>,
@@ -179,7 +182,7 @@ impl Members {
             return Ok(descriptors.hand_over(stream, &json!({ "checkpoints": "off" }).to_string())?);
         }
         if let Some((layout, run, descriptors, channels, journal)) = self.waiting.take() {
-            self.recorder = Some(recorder::start(layout, run, channels, journal));
+            self.recorder = Some(recorder::start(layout, run, channels, journal, self.checkpoints));
             descriptors.hand_over(stream, "{}")?;
         }
         Ok(())

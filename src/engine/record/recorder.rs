@@ -1,4 +1,4 @@
-//! Takes snapshots out of the shared buffers into the chunk store, in a thread of the lowest priority.
+//! Takes snapshots out of the shared buffers into the chunk store, in threads of the lowest priority.
 //!
 //! At most two snapshots are ever under way: the script waits for an answer before it reuses a buffer, or does without.
 
@@ -7,6 +7,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use serde::Deserialize;
@@ -14,7 +16,8 @@ use serde_json::json;
 
 use crate::base::ids::RunId;
 use crate::engine::checkpoint::{self, Capture, Moment, StoredCheckpoint};
-use crate::engine::spawn::Channels;
+use crate::engine::record::priority;
+use crate::engine::spawn::{Channels, Checkpoints};
 use crate::engine::{Error, retention};
 use crate::model::position::{Position, Step};
 use crate::model::run::Checkpoint;
@@ -30,19 +33,29 @@ pub(super) struct Recorder {
     thread: JoinHandle<Worker>,
     /// Another handle of the control channel, to end the reading with.
     control: Option<UnixStream>,
+    is_over: Arc<AtomicBool>,
 }
 
 /// Starts taking snapshots.
-pub(super) fn start(layout: Layout, run: RunId, channels: Channels, journal: Writer) -> Recorder {
-    let worker = Worker::new(layout, run, channels.buffers, journal);
+pub(super) fn start(
+    layout: Layout,
+    run: RunId,
+    channels: Channels,
+    journal: Writer,
+    checkpoints: Checkpoints,
+) -> Recorder {
+    let is_over = Arc::new(AtomicBool::new(false));
+    let pools = Pools::new(checkpoints, is_over.clone());
+    let worker = Worker::new(layout, run, channels.buffers, journal, pools);
     let control = channels.control;
     let handle = control.try_clone().ok();
-    Recorder { thread: std::thread::spawn(move || worker.work(control)), control: handle }
+    Recorder { thread: std::thread::spawn(move || worker.work(control)), control: handle, is_over }
 }
 
 impl Recorder {
     /// Waits until what the script handed over is stored; gives the journal back, and what was lost.
     pub(super) fn finish(self) -> (Option<Writer>, Vec<String>) {
+        self.is_over.store(true, Ordering::SeqCst);
         // What was sent is still read, and then it ends: a process that the script forked may hold the other side open.
         let _ = self.control.map(|control| control.shutdown(Shutdown::Read));
         match self.thread.join() {
@@ -62,10 +75,36 @@ struct Worker {
     /// The last stored state of each variable's buffers, which the next ones are compared with.
     before: HashMap<(String, usize), StoredBuffer>,
     problems: Vec<String>,
-    pool: Option<rayon::ThreadPool>,
+    pools: Pools,
     /// Bytes stored since the budget was last looked at, and to be stored until it is again.
     unchecked: u64,
     check_every: u64,
+}
+
+/// What hashes, compresses and writes: one thread at a time, which keeps up with training and leaves it the cores.
+struct Pools {
+    /// While the script runs: it gets a core where nobody else wants it.
+    idle: Option<rayon::ThreadPool>,
+    /// Where somebody waits for it: at the end, and a script of which every checkpoint is wanted.
+    low: Option<rayon::ThreadPool>,
+    is_over: Arc<AtomicBool>,
+}
+
+impl Pools {
+    fn new(checkpoints: Checkpoints, is_over: Arc<AtomicBool>) -> Self {
+        let pool =
+            |lower: fn()| rayon::ThreadPoolBuilder::new().num_threads(1).start_handler(move |_| lower()).build().ok();
+        let idle = if checkpoints == Checkpoints::All { None } else { pool(priority::idle) };
+        Self { idle, low: pool(priority::low), is_over }
+    }
+
+    fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let idle = self.idle.as_ref().filter(|_| !self.is_over.load(Ordering::SeqCst));
+        match idle.or(self.low.as_ref()) {
+            Some(pool) => pool.install(work),
+            None => work(),
+        }
+    }
 }
 
 /// A message from the script.
@@ -78,7 +117,7 @@ struct Snapshot {
 }
 
 impl Worker {
-    fn new(layout: Layout, run: RunId, buffers: [File; 2], journal: Writer) -> Self {
+    fn new(layout: Layout, run: RunId, buffers: [File; 2], journal: Writer, pools: Pools) -> Self {
         let (before, problems) = (HashMap::new(), Vec::new());
         Self {
             layout,
@@ -88,17 +127,14 @@ impl Worker {
             pack: None,
             before,
             problems,
-            pool: None,
+            pools,
             unchecked: 0,
             check_every: CHECK_EVERY,
         }
     }
 
     fn work(mut self, control: UnixStream) -> Self {
-        lower_priority();
-        // Its threads hash and compress; one at the lowest priority keeps up with training and leaves it the cores.
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).start_handler(|_| lower_priority()).build();
-        self.pool = pool.ok();
+        priority::low();
         let Ok(mut answers) = control.try_clone() else { return self };
         for line in BufReader::new(control).lines() {
             // The script may leave without reading its last answer; that resets the channel and means its end.
@@ -136,10 +172,7 @@ impl Worker {
         };
         // Until the journal names what is put, nobody may remove it.
         let _lock = pack.begin()?;
-        let mut put = |bytes: &[u8], kind, before| match &self.pool {
-            Some(pool) => pool.install(|| pack.put(bytes, kind, before)),
-            None => pack.put(bytes, kind, before),
-        };
+        let mut put = |bytes: &[u8], kind, before| self.pools.run(|| pack.put(bytes, kind, before));
         let names = names(capture);
         let (skeleton, mut stored_bytes) = put(&tree, ItemKind::BYTES, None)?;
         let (mut buffers, mut hashes) = (Vec::new(), Vec::new());
@@ -219,11 +252,6 @@ fn names(capture: &Capture) -> HashMap<usize, (String, usize)> {
     names
 }
 
-/// The lowest priority there is for the calling thread alone; without it recording still works.
-pub(super) fn lower_priority() {
-    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 19);
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{BufRead, BufReader, Write};
@@ -234,7 +262,7 @@ mod tests {
     use super::start;
     use crate::base::ids::RunId;
     use crate::engine::checkpoint::StoredCheckpoint;
-    use crate::engine::spawn::Descriptors;
+    use crate::engine::spawn::{Checkpoints, Descriptors};
     use crate::store::chunks::ChunkStore;
     use crate::store::journal::{Event, Writer, read_from};
     use crate::store::layout::Layout;
@@ -244,7 +272,7 @@ mod tests {
         let (script, channels) = Descriptors::open(layout.root(), None).expect("descriptors");
         let path = layout.root().join("recorder");
         let run: RunId = "0123456789".parse().expect("an id");
-        let recorder = start(layout.clone(), run, channels, Writer::open(&path).expect("journal"));
+        let recorder = start(layout.clone(), run, channels, Writer::open(&path).expect("journal"), Checkpoints::All);
         script.buffers[1].write_all_at(b"..tree..", 0).expect("skeleton");
         script.buffers[1].write_all_at(&[7; 64], 4096).expect("tensor");
         let message = json!({

@@ -252,7 +252,7 @@ impl Sweep<'_> {
             self.swept.rewritten_packs += 1;
             self.swept.freed_bytes += fate.length.saturating_sub(length);
         }
-        files::sync_folder(&self.layout.packs()).map_err(ChunkError::from)?;
+        files::sync(&self.layout.packs()).map_err(ChunkError::from)?;
         drop(lock);
         self.relist(number);
         Ok(())

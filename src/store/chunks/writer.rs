@@ -149,7 +149,7 @@ impl PackWriter {
         self.next += 1;
         file.write_all(PACK_MAGIC).map_err(files::at("write", &path))?;
         // What a journal names must be found after a power cut, and so must its file.
-        files::sync_folder(&self.layout.packs())?;
+        files::sync(&self.layout.packs())?;
         self.written = PACK_MAGIC.len() as u64;
         self.store.packs.push(Pack { path: path.clone(), file: None });
         self.file = Some((file, path, self.store.packs.len() - 1));
