@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::base::units::{bytes, duration_ns};
+use crate::base::units::{bytes, counted, duration_ns};
 use crate::cli::error::Error;
 use crate::cli::output::Output;
 use crate::cli::project;
@@ -32,6 +32,11 @@ pub(super) fn run(args: &ShowArgs, output: &mut Output) -> Result<ExitCode, Erro
         output.line(&in_json(&detail))?;
     } else {
         in_words(&detail, &project.instrumentation(&detail.summary.id), output)?;
+        for (rank, checkpoints) in project.checkpoints_of_others(&detail.summary.id) {
+            let stored: u64 = checkpoints.iter().map(|checkpoint| checkpoint.stored_bytes).sum();
+            let count = counted(checkpoints.len() as u64, "checkpoint");
+            output.line(&format!("rank {rank}: {count} ({})", bytes(stored)))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -148,8 +148,7 @@ impl Descriptors {
         let failed = |what| move |source| SpawnError::Descriptor { what, source };
         let (ours, theirs) = UnixStream::pair().map_err(failed("a control channel"))?;
         let buffer = |name: &str| -> Result<(File, File), SpawnError> {
-            let memory = memfd_create(name, MFdFlags::MFD_CLOEXEC).map_err(io::Error::from);
-            let file = memory.map(File::from).map_err(failed("a shared buffer"))?;
+            let file = memory_file(name)?;
             let shared = file.try_clone().map_err(failed("a shared buffer"))?;
             Ok((file, shared))
         };
@@ -160,15 +159,16 @@ impl Descriptors {
         Ok((Self { events, output, control: theirs, buffers, lock }, channels))
     }
 
-    /// Sends these files to a process that asked for them, with what else it is to know, as a JSON object.
+    /// Sends these files to a process that asked for them, with the one that all processes of the run hold, and what else
+    /// it is to know, as a JSON object.
     ///
     /// # Errors
     /// If it is gone.
-    pub fn hand_over(&self, to: &UnixStream, word: &str) -> Result<(), SpawnError> {
+    pub fn hand_over(&self, to: &UnixStream, agreed: &File, word: &str) -> Result<(), SpawnError> {
         let [first, second] = &self.buffers;
         let files = [self.events.as_raw_fd(), self.output.as_raw_fd(), self.control.as_raw_fd()]
             .into_iter()
-            .chain([first.as_raw_fd(), second.as_raw_fd()])
+            .chain([first.as_raw_fd(), second.as_raw_fd(), agreed.as_raw_fd()])
             .chain(self.lock.iter().map(AsRawFd::as_raw_fd));
         answer(to, word, &files.collect::<Vec<_>>())
     }
@@ -202,6 +202,15 @@ impl Descriptors {
         })
         .to_string())
     }
+}
+
+/// A file that is on no disk, for processes to share.
+///
+/// # Errors
+/// If the system gives no more memory files.
+pub fn memory_file(name: &str) -> Result<File, SpawnError> {
+    let memory = memfd_create(name, MFdFlags::MFD_CLOEXEC).map_err(io::Error::from);
+    memory.map(File::from).map_err(|source| SpawnError::Descriptor { what: "a shared buffer", source })
 }
 
 fn answer(to: &UnixStream, word: &str, files: &[i32]) -> Result<(), SpawnError> {

@@ -1,4 +1,5 @@
-//! What a run's recorder stored, and which of it was removed on purpose since: two files in the run's folder, no database.
+//! What the recorder of a run's process stored, and which of it was removed on purpose since: two files in its folder, no
+//! database.
 
 use std::collections::BTreeSet;
 
@@ -21,12 +22,12 @@ pub struct Stored {
     pub damaged: bool,
 }
 
-/// Reads what a run's recorder stored, from an offset on.
+/// Reads what the recorder of one rank of a run stored, from an offset on.
 ///
 /// # Errors
 /// If its journal cannot be read.
-pub fn read(layout: &Layout, run: &RunId, offset: u64) -> Result<Stored, Error> {
-    let path = layout.run(run).join(names::RECORDER);
+pub fn read(layout: &Layout, run: &RunId, rank: u64, offset: u64) -> Result<Stored, Error> {
+    let path = layout.rank(run, rank).join(names::RECORDER);
     let mut stored = Stored { next_offset: offset, ..Stored::default() };
     loop {
         let batch = journal::read_from(&path, stored.next_offset)?;
@@ -51,12 +52,23 @@ struct Dropped {
     dropped: BTreeSet<u64>,
 }
 
-/// The checkpoints of a run that were removed on purpose.
+/// The checkpoints of one rank of a run that were not removed on purpose, in order of capture.
+///
+/// # Errors
+/// If its journal cannot be read, or the file that says what was removed is damaged.
+pub fn kept(layout: &Layout, run: &RunId, rank: u64) -> Result<Vec<StoredCheckpoint>, Error> {
+    let dropped = dropped(layout, run, rank)?;
+    let mut stored = read(layout, run, rank, 0)?.checkpoints;
+    stored.retain(|stored| !dropped.contains(&stored.checkpoint.seq));
+    Ok(stored)
+}
+
+/// The checkpoints of one rank of a run that were removed on purpose.
 ///
 /// # Errors
 /// If the file that says so is damaged.
-pub fn dropped(layout: &Layout, run: &RunId) -> Result<BTreeSet<u64>, Error> {
-    let path = layout.run(run).join(names::DROPPED);
+pub fn dropped(layout: &Layout, run: &RunId, rank: u64) -> Result<BTreeSet<u64>, Error> {
+    let path = layout.rank(run, rank).join(names::DROPPED);
     if !path.exists() {
         return Ok(BTreeSet::new());
     }
@@ -69,10 +81,11 @@ pub fn dropped(layout: &Layout, run: &RunId) -> Result<BTreeSet<u64>, Error> {
 ///
 /// # Errors
 /// If it cannot be written.
-pub fn give_up(layout: &Layout, run: &RunId, checkpoints: &BTreeSet<u64>) -> Result<(), Error> {
-    let mut all = dropped(layout, run)?;
+pub fn give_up(layout: &Layout, run: &RunId, rank: u64, checkpoints: &BTreeSet<u64>) -> Result<(), Error> {
+    let mut all = dropped(layout, run, rank)?;
     all.extend(checkpoints);
     let json = serde_json::to_vec(&Dropped { dropped: all }).unwrap_or_default();
-    files::write_atomic(&layout.run(run).join(names::DROPPED), &json)?;
-    Ok(files::sync(&layout.run(run))?)
+    let folder = layout.rank(run, rank);
+    files::write_atomic(&folder.join(names::DROPPED), &json)?;
+    Ok(files::sync(&folder)?)
 }

@@ -101,6 +101,21 @@ impl Layout {
         self.runs().join(id.as_str())
     }
 
+    /// The folder of a rank's journals in a run of several processes; rank 0 is the run.
+    pub fn rank(&self, id: &RunId, rank: u64) -> PathBuf {
+        let folder = self.run(id);
+        if rank == 0 { folder } else { folder.join(names::RANKS).join(rank.to_string()) }
+    }
+
+    /// The ranks of a run that were recorded, in order: 0, and those of the other processes, if there were any.
+    pub fn ranks(&self, id: &RunId) -> Vec<u64> {
+        let others = std::fs::read_dir(self.run(id).join(names::RANKS)).into_iter().flatten().flatten();
+        let others = others.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let mut ranks: Vec<u64> = std::iter::once(0).chain(others.filter(|rank| *rank > 0)).collect();
+        ranks.sort_unstable();
+        ranks
+    }
+
     pub fn packs(&self) -> PathBuf {
         self.store.join("packs")
     }

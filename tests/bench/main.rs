@@ -39,9 +39,13 @@ pub(crate) fn target(goal: &'static str, met: bool) -> Option<(&'static str, boo
 
 type Benchmark = (&'static str, fn() -> Vec<Row>);
 
-const BENCHMARKS: [Benchmark; 13] = [
+const BENCHMARKS: [Benchmark; 17] = [
     ("record", overhead::adaptive),
-    ("others", overhead::against_others),
+    ("others-cnn", overhead::against_others::<0>),
+    ("others-finetune", overhead::against_others::<1>),
+    ("others-transformer", overhead::against_others::<2>),
+    ("others-tiny", overhead::against_others::<3>),
+    ("others-huge", overhead::against_others::<4>),
     ("start", overhead::start_up),
     ("state", state::stall_and_bytes),
     ("memory", state::memory),

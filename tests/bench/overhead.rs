@@ -10,7 +10,7 @@ use crate::{Row, target};
 
 /// Pairs that run at the same time, sharing one core.
 const PAIRS: usize = 5;
-/// Rounds of all recorders in turn, where `AFTERLOG_BENCH_ROUNDS` asks for no other number: one takes five minutes.
+/// Rounds of all recorders in turn.
 const ROUNDS: usize = 2;
 const FLORDB: [&str; 2] = ["3.4.12", "4.0.1"];
 
@@ -37,10 +37,8 @@ pub(crate) fn adaptive() -> Vec<Row> {
 }
 
 /// Whole runs of every recorder in turn: A B C A B C.
-pub(crate) fn against_others() -> Vec<Row> {
-    let rounds =
-        std::env::var("AFTERLOG_BENCH_ROUNDS").map_or(ROUNDS, |text| text.parse().expect("a number of rounds"));
-    WORKLOADS.iter().flat_map(|workload| in_turn(workload, rounds)).collect()
+pub(crate) fn against_others<const WORKLOAD: usize>() -> Vec<Row> {
+    in_turn(&WORKLOADS[WORKLOAD])
 }
 
 /// What a run costs once, before the script's first line and after its last.
@@ -91,7 +89,7 @@ fn pinned_python(project: &TestProject) -> PathBuf {
     path
 }
 
-fn in_turn(workload: &Workload, rounds: usize) -> Vec<Row> {
+fn in_turn(workload: &Workload) -> Vec<Row> {
     let project = workload.project();
     let with_calls = workload.flordb_project();
     let recorded = |mode: &str| {
@@ -103,7 +101,7 @@ fn in_turn(workload: &Workload, rounds: usize) -> Vec<Row> {
         Some(workloads::start(project.command(python).arg("train.py")).end().0)
     };
     let mut ratios: [Vec<(f64, f64)>; 4] = Default::default();
-    for _ in 0..rounds {
+    for _ in 0..ROUNDS {
         let plain = workloads::start(project.command(env::torch_python()).arg("train.py")).end().0;
         let others = [Some(recorded("adaptive")), Some(recorded("all")), flordb(FLORDB[0]), flordb(FLORDB[1])];
         for (ratios, took) in ratios.iter_mut().zip(others) {
@@ -115,7 +113,7 @@ fn in_turn(workload: &Workload, rounds: usize) -> Vec<Row> {
     let row = |(name, ratios): (&&str, Vec<(f64, f64)>)| {
         let (loops, wholes): (Vec<f64>, Vec<f64>) = ratios.into_iter().unzip();
         Row {
-            what: format!("{name} ÷ plain, {}: wall time of loop, whole run; rounds: {rounds}", workload.name),
+            what: format!("{name} ÷ plain, {}: wall time of loop, whole run; {ROUNDS} rounds", workload.name),
             figure: format!("{:.3}, {:.3}", measure::median(loops), measure::median(wholes)),
             target: None,
         }

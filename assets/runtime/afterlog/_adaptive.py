@@ -30,6 +30,8 @@ class Adaptive:
         self.materialise = False
         #: Whether every iteration is asked about: where all are materialised, and at first.
         self.is_trying = True
+        #: Whether this iteration is tried because nothing is known yet.
+        self.is_early = False
         self._start = self._spent = self._unit = self._unit_start = self._last = self._limit = 0
         self._iterations = self._refused = self._largest = 0
         self._rate = _FIRST_RATE
@@ -37,24 +39,33 @@ class Adaptive:
     def enter(self):
         self._start = self._last = time.perf_counter_ns()
 
-    def begin_iteration(self, snapshots, now, is_over=False):
+    def is_due(self, index):
+        """Whether this iteration is to be asked about however soon it comes."""
+        return False
+
+    def begin_iteration(self, snapshots, now, index, length):
         """Decides about the iteration that begins ``now``; between it and the one before, others may have been left out.
-        After the last, when ``is_over``, there is only its start.
+        After the last, when ``index`` is the loop's ``length``, there is only its start.
         """
         if self.materialise:
             self._unit = self._spent - self._unit_start + self._refused
         elapsed, expected = now - self._start, now - self._last
         self._limit = _TOLERANCE * (elapsed + expected)
-        # The state at the end is asked for more often than others: it may go a little over.
-        within = self._spent + self._unit <= self._limit * (1 + _AT_END if is_over else 1)
         # Not before one was tried is it known what a checkpoint costs.
-        is_early = self._iterations < _EARLY and not self._largest and not self._refused
-        possible = not (self.never or snapshots.gone or snapshots.stopped)
-        self.materialise = possible and (self.always or is_early or within)
+        self.is_early = self._iterations < _EARLY and not self._largest and not self._refused
+        wanted = self.always or self.is_early or self._is_within(self._unit, index == length)
+        self.materialise = wanted and self._is_possible(snapshots)
         self._iterations += 1
         self.is_trying = self.always or self._iterations < _EARLY
         self._refused = 0
         self._last, self._unit_start = now, self._spent
+
+    def _is_possible(self, snapshots):
+        return not (self.never or snapshots.gone or snapshots.stopped)
+
+    def _is_within(self, cost, is_over):
+        # The state at the end is asked for more often than others: it may go a little over.
+        return self._spent + cost <= self._limit * (1 + _AT_END if is_over else 1)
 
     def has_room(self):
         """Whether one more snapshot in this iteration keeps within what was allowed when it began."""

@@ -2,7 +2,6 @@
 import time
 
 from . import _audit, _beside, _entries, _process, _snapshot
-from ._adaptive import Adaptive
 
 #: To execute a block again that takes less than this costs less than to restore its end.
 _CHEAP_NS = 500_000
@@ -32,9 +31,9 @@ class Main:
 class Checkpoints:
     """Takes them. ``note(text)`` tells, once, why there are none; ``main`` is the main loop while it runs."""
 
-    def __init__(self, journal, snapshots, mode, root, note):
+    def __init__(self, journal, snapshots, adaptive, root, note):
         self._journal, self._snapshots, self._note = journal, snapshots, note
-        self._adaptive = Adaptive(mode)
+        self._adaptive = adaptive
         self.audit = _audit.Audit(root)
         self.main = None
         #: What the script has named besides its variables.
@@ -53,16 +52,16 @@ class Checkpoints:
         except Exception as error:  # noqa: BLE001 - then there are no checkpoints, and training goes on
             self._note("no checkpoints: %s: %s" % (type(error).__name__, error))
 
-    def begin_iteration(self, index, is_over):
+    def begin_iteration(self, index, length):
         """Captures the state before the item of iteration ``index`` is fetched, if this iteration is materialised; gives
-        whether its blocks are to be told of. After the last iteration ``is_over``, where that is known.
+        whether its blocks are to be told of. The loop's ``length`` is below zero where it is not known.
         """
         main, now = self.main, time.perf_counter_ns()
         main.iteration = index
-        if now < self._next_look and not is_over:
+        if now < self._next_look and index != length and not self._adaptive.is_due(index):
             return False
         main.blocks = {}
-        self._adaptive.begin_iteration(self._snapshots, now, is_over)
+        self._adaptive.begin_iteration(self._snapshots, now, index, length)
         self._next_look = 0 if self._adaptive.is_trying else now + _APART_NS
         if main.entries is None or self._adaptive.never:
             return True

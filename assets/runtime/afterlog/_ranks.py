@@ -23,7 +23,7 @@ class NotWanted(Exception):
 
 
 def join(environment):
-    """The process's files as ``_start`` takes them, with its ``rank`` and what the recorder says of it."""
+    """The process's files as ``_start`` takes them, with its ``rank`` and the one that all ranks hold."""
     rank, world = _place(environment)
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     with connection:
@@ -42,8 +42,9 @@ def join(environment):
     if "refused" in said:
         raise NotWanted(said["refused"])
     # In the order in which the recorder sends them; what comes last is only to be held open.
-    events, output, control, *rest = numbers
-    said.update(rank=rank, world=world, events=events, output=output, control=control, buffers=rest[:2], keep=rest[2:])
+    events, output, control, first, second, agreed, *rest = numbers
+    said.update(rank=rank, world=world, events=events, output=output, control=control, buffers=[first, second])
+    said.update(agreed=agreed, keep=rest)
     return said
 
 

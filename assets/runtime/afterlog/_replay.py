@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 
-from . import _arguments, _beside, _entries, _handsfree, _journal, _process, _reads, _snapshot
+from . import _adaptive, _arguments, _beside, _entries, _handsfree, _journal, _process, _reads, _snapshot
 from ._kinds import BESIDE
 from ._session import SKIP, Session, _how, _length, _scalar
 
@@ -29,7 +29,7 @@ class Replay(Session):
     """Every line that runs, runs in the state in which it ran in the record: nothing is executed in between."""
 
     def __init__(self, journal, snapshots, plan, root, order):
-        super().__init__(journal, snapshots, plan, root, "off")
+        super().__init__(journal, snapshots, plan, root, _adaptive.Adaptive("off"))
         self._order = order
         self._script = sys.argv[1]
         self._recorded = {name: _value(value) for name, value in order["args"]}

@@ -30,7 +30,7 @@ class Block:
 
 
 class Session:
-    def __init__(self, journal, snapshots, plan, root, checkpoints):
+    def __init__(self, journal, snapshots, plan, root, adaptive):
         self._journal = journal
         self._snapshots = snapshots
         self._loops = {}
@@ -54,7 +54,7 @@ class Session:
         self.on_main = None
         #: The block that is running.
         self.block = None
-        self._checkpoints = _checkpoints.Checkpoints(journal, snapshots, checkpoints, root, self._note_once)
+        self._checkpoints = _checkpoints.Checkpoints(journal, snapshots, adaptive, root, self._note_once)
         #: The `while` loops that are running, innermost last.
         self._whiles = []
         self._said = set()
@@ -157,7 +157,7 @@ class Session:
             iterator, index = iter(iterable), 0
             while True:
                 self.block = None
-                self.leaves_blocks = not checkpoints.begin_iteration(index, index == length)
+                self.leaves_blocks = not checkpoints.begin_iteration(index, length)
                 try:
                     value = next(iterator)
                 except StopIteration:

@@ -7,8 +7,8 @@ import resource
 import struct
 import sys
 
-from . import _activate, _buffers, _flordb, _foreign, _handsfree, _journal, _lines, _output, _parameters
-from . import _ranks, _seeds, _session, _snapshot, _values
+from . import _activate, _adaptive, _buffers, _flordb, _foreign, _handsfree, _journal, _lines, _output, _parameters
+from . import _ranks, _seeds, _session, _snapshot, _together, _values
 
 #: `select` takes no numbers of files from here on.
 _SELECTABLE = 1024
@@ -35,8 +35,8 @@ def begin(environment):
         with open(environment["AFTERLOG_ORDER"], encoding="utf-8") as file:
             session = _replay.Replay(journal, snapshots, plan, root, json.load(file))
     else:
-        checkpoints = fds.get("checkpoints", environment.get("AFTERLOG_CHECKPOINTS", "adaptive"))
-        session = _session.Session(journal, snapshots, plan, root, checkpoints)
+        mode = environment.get("AFTERLOG_CHECKPOINTS", "adaptive")
+        session = _session.Session(journal, snapshots, plan, root, _adaptive_of(fds, mode))
     _flordb.executable = environment.get("AFTERLOG_EXE")
     _flordb.flush = journal.flush
     budget = _lines.Budget(journal)
@@ -70,6 +70,12 @@ def begin(environment):
     return hands_free.compile, session.end
 
 
+def _adaptive_of(fds, mode):
+    if fds.get("world", 1) == 1:
+        return _adaptive.Adaptive(mode)
+    return _together.Together(mode, fds["agreed"], fds["rank"] == 0)
+
+
 def _move_away(fds):
     """Gives our files numbers that a script's own files do not get, even where it closes all that it did not open.
 
@@ -87,8 +93,9 @@ def _move_away(fds):
         os.close(fd)
         return high
 
-    for name in ("events", "output", "control"):
-        fds[name] = moved(fds[name])
+    for name in ("events", "output", "control", "agreed"):
+        if name in fds:
+            fds[name] = moved(fds[name])
     for name in ("buffers", "keep"):
         fds[name] = [moved(fd) for fd in fds.get(name, [])]
 

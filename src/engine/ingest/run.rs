@@ -81,17 +81,16 @@ pub(super) fn ingest(layout: &Layout, db: &mut Db, id: &RunId) -> Result<bool, E
 
 /// Forgets the checkpoints that were given up since they were ingested.
 pub(super) fn forget_dropped(layout: &Layout, db: &mut Db, id: &RunId) -> Result<(), Error> {
-    let dropped = stored::dropped(layout, id)?;
+    let dropped = stored::dropped(layout, id, 0)?;
     if dropped.is_empty() {
         return Ok(());
     }
     db.write(|writing| {
         let Some(mut row) = writing.run(id)? else { return Ok(()) };
         dropped.iter().try_for_each(|seq| writing.remove_checkpoint(id, *seq))?;
-        let left = stored::read(layout, id, 0)?.checkpoints;
-        let left = left.iter().map(|stored| &stored.checkpoint).filter(|left| !dropped.contains(&left.seq));
+        let left = stored::kept(layout, id, 0)?;
         (row.summary.checkpoints, row.summary.checkpoint_bytes) =
-            left.fold((0, 0), |(count, bytes), left| (count + 1, bytes + left.stored_bytes));
+            left.iter().fold((0, 0), |(count, bytes), left| (count + 1, bytes + left.checkpoint.stored_bytes));
         Ok(writing.set_run(&row)?)
     })
 }
@@ -226,7 +225,7 @@ fn take_recorder(
     writing: &Writing<'_>,
 ) -> Result<(), Error> {
     // Where that cannot be read, `fsck` says so; what is gone is noticed when it is to be loaded.
-    let dropped = stored::dropped(layout, &row.meta.id).unwrap_or_default();
+    let dropped = stored::dropped(layout, &row.meta.id, 0).unwrap_or_default();
     for event in &batch.events {
         match event {
             Event::Stored(json) => match serde_json::from_str::<Stored>(json) {

@@ -149,7 +149,7 @@ impl<'a> Gathering<'a> {
             let what = counted(damaged, "checkpoint");
             plan.notes.push(format!("{what} of this run cannot be read: more is executed, from earlier ones"));
         }
-        let removed = stored::dropped(self.project.layout(), &plan.run)?.len() as u64;
+        let removed = stored::dropped(self.project.layout(), &plan.run, 0)?.len() as u64;
         if removed > 0 {
             let what = counted(removed, "checkpoint");
             let why = "were removed to save space: more is executed, from earlier ones";

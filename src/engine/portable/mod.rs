@@ -70,13 +70,14 @@ pub struct Written {
     pub left_out: BTreeSet<String>,
 }
 
-/// Writes the state of a run at a moment. An existing file is replaced only with `replace`.
+/// Writes the state of one rank of a run at a moment. An existing file is replaced only with `replace`.
 ///
 /// # Errors
 /// If nothing was stored of that moment, it cannot be read, or the file is there or cannot be written.
 pub fn export(
     layout: &Layout,
     run: &RunId,
+    rank: u64,
     moment: Moment,
     format: FileFormat,
     path: &Path,
@@ -87,10 +88,7 @@ pub fn export(
     }
     // Nothing is removed until what is wanted is held open.
     let opening = PacksLock::shared(layout)?;
-    let dropped = stored::dropped(layout, run)?;
-    let all = stored::read(layout, run, 0)?.checkpoints;
-    let kept: Vec<StoredCheckpoint> =
-        all.into_iter().filter(|stored| !dropped.contains(&stored.checkpoint.seq)).collect();
+    let kept = stored::kept(layout, run, rank)?;
     let chosen = choose(&kept, moment);
     if chosen.is_empty() {
         return Err(Error::NoCheckpoint { run: run.clone(), moment, nearest: nearest(&kept, moment) });

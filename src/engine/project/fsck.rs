@@ -87,26 +87,29 @@ impl Project {
         Ok(report)
     }
 
-    /// The checkpoints of all runs that were not given up.
-    fn stored_of_all(&self, report: &mut FsckReport) -> Result<Vec<(RunId, StoredCheckpoint)>, Error> {
+    /// The checkpoints of all runs that were not given up, and whose each is, in words.
+    fn stored_of_all(&self, report: &mut FsckReport) -> Result<Vec<(String, StoredCheckpoint)>, Error> {
         let mut all = Vec::new();
-        for id in self.layout().run_ids()? {
-            let dropped = stored::dropped(self.layout(), &id).unwrap_or_else(|error| {
+        let runs = self.layout().run_ids()?;
+        for (id, rank) in runs.iter().flat_map(|id| self.layout().ranks(id).into_iter().map(move |rank| (id, rank))) {
+            let dropped = stored::dropped(self.layout(), id, rank).unwrap_or_else(|error| {
                 report.add(error, Some("removed by hand it counts as empty"));
                 std::collections::BTreeSet::new()
             });
             // What of the journal cannot be read was reported as its damage.
-            let read = stored::read(self.layout(), &id, 0).unwrap_or_default();
+            let read = stored::read(self.layout(), id, rank, 0).unwrap_or_default();
             let there = read.checkpoints.into_iter().filter(|stored| !dropped.contains(&stored.checkpoint.seq));
-            all.extend(there.map(|stored| (id.clone(), stored)));
+            let of = if rank == 0 { id.to_string() } else { format!("{id} rank {rank}") };
+            all.extend(there.map(|stored| (of.clone(), stored)));
         }
         Ok(all)
     }
 
     fn check_run(&self, id: &RunId, versions: Option<&Versions>, report: &mut FsckReport) {
         let folder = self.layout().run(id);
-        for file in [names::EVENTS, names::RECORDER] {
-            self.check_journal(&folder.join(file), report);
+        for of_rank in self.layout().ranks(id).into_iter().map(|rank| self.layout().rank(id, rank)) {
+            self.check_journal(&of_rank.join(names::EVENTS), report);
+            self.check_journal(&of_rank.join(names::RECORDER), report);
         }
         let path = folder.join(names::META);
         // Written before a run's script starts: without it, and with nothing journalled, one is just beginning or never did.
@@ -185,7 +188,7 @@ fn check_pack(chunks: &ChunkStore, path: &Path, report: &mut FsckReport) {
 }
 
 /// A checkpoint that nobody gave up must be in the packs.
-fn check_checkpoint(chunks: &ChunkStore, run: &RunId, stored: &StoredCheckpoint, report: &mut FsckReport) {
+fn check_checkpoint(chunks: &ChunkStore, run: &str, stored: &StoredCheckpoint, report: &mut FsckReport) {
     if !stored.all_buffers().all(|buffer| chunks.holds(buffer)) {
         let found = &stored.checkpoint;
         report.add(format!("run {run}: checkpoint {} ({}) is not whole", found.seq, found.position), Some(INSTEAD));

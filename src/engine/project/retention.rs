@@ -36,19 +36,20 @@ impl Project {
         report
     }
 
-    /// Writes a run's state at a moment to a file that others open.
+    /// Writes the state of one rank of a run at a moment to a file that others open.
     ///
     /// # Errors
     /// If nothing was stored of it, or the file is there and not to be replaced.
     pub fn export_checkpoint(
         &self,
         run: &RunId,
+        rank: u64,
         moment: Moment,
         format: FileFormat,
         path: &Path,
         replace: bool,
     ) -> Result<Written, Error> {
-        portable::export(self.layout(), run, moment, format, path, replace)
+        portable::export(self.layout(), run, rank, moment, format, path, replace)
     }
 
     /// Keeps the checkpoints within the budget, if they exceed it.

@@ -7,8 +7,8 @@ use serde::Deserialize;
 
 use crate::base::files::{self, at};
 use crate::base::ids::RunId;
-use crate::engine::Error;
 use crate::engine::project::Project;
+use crate::engine::{Error, stored};
 use crate::model::instrument::InstrumentationPlan;
 use crate::model::run::{Checkpoint, RunDetail, RunSummary, RunTimings};
 use crate::store::db::RunRow;
@@ -49,6 +49,14 @@ impl Project {
             timings.iterations.splice(0..0, db.left_iterations(id)?);
             Ok((row, timings))
         })
+    }
+
+    /// The checkpoints of the ranks of a run beside the first, by rank; none where Python ran the script by itself. What
+    /// cannot be read is left out: `fsck` says so.
+    pub fn checkpoints_of_others(&self, id: &RunId) -> Vec<(u64, Vec<Checkpoint>)> {
+        let ranks = self.layout().ranks(id).into_iter().filter(|rank| *rank > 0);
+        let kept = |rank| stored::kept(self.layout(), id, rank).unwrap_or_default();
+        ranks.map(|rank| (rank, kept(rank).into_iter().map(|stored| stored.checkpoint).collect())).collect()
     }
 
     /// Every name that any run or replay logged, in the order of the alphabet.

@@ -72,7 +72,7 @@ fn asks_for_module(flag: &str) -> Option<(Option<String>, Option<String>)> {
 }
 
 /// What `python -m NAME` runs, where it is found from the current folder: its name and its file.
-fn module(name: &str, cwd: &Path) -> Result<(String, PathBuf), Error> {
+pub(super) fn module(name: &str, cwd: &Path) -> Result<(String, PathBuf), Error> {
     let path = PathBuf::from(name.replace('.', "/"));
     let package = path.join("__main__.py");
     let found = [(format!("{name}.__main__"), package), (name.to_owned(), path.with_extension("py"))];

@@ -1,17 +1,22 @@
 //! Reads `LAUNCHER ARGS… SCRIPT ARGS…`: programs that start the script's processes themselves, such as torchrun.
 //!
 //! The script's word is the first one that names a Python file; the recorder puts the runtime before it, so that whatever
-//! the launcher starts with Python is recorded. Nothing else of the command line is understood or changed.
+//! the launcher starts with Python is recorded. Where a launcher is asked for a module instead, the runtime takes its
+//! place with the module's file. Nothing else of the command line is understood or changed.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use crate::engine::Error;
-use crate::engine::record::interpreter::{Command, find_on_path, find_python, is_python};
+use crate::engine::record::interpreter::{self, Command, find_on_path, find_python, is_python};
 
 /// Modules that `python -m` runs and that start a script.
 const MODULES: [&str; 4] =
     ["torch.distributed.run", "torch.distributed.launch", "accelerate.commands.launch", "deepspeed.launcher.runner"];
+
+/// Launchers that run a module in a script's place, as Python does, if they are asked with one of these flags.
+const WITH_MODULES: [&str; 3] = ["torchrun", "accelerate", "deepspeed"];
+const MODULE_FLAGS: [&str; 2] = ["-m", "--module"];
 
 /// Reads a launcher's command line; `None` where the words begin with a script, or with Python that runs one itself.
 ///
@@ -21,7 +26,7 @@ pub(super) fn parse(words: &[OsString], cwd: &Path) -> Result<Option<Command>, E
     let Some(first) = words.first() else { return Ok(None) };
     let python = is_python(first).then_some(first.as_os_str());
     let program = match python {
-        Some(_) if !runs_launcher(&words[1..]) => return Ok(None),
+        Some(_) if launcher_module(&words[1..]).is_none() => return Ok(None),
         Some(python) => find_python(Some(python))?,
         // What a user may have meant as a script is one, or is missing.
         None if is_script(first) || cwd.join(first).is_file() && !is_path(first) => return Ok(None),
@@ -32,6 +37,15 @@ pub(super) fn parse(words: &[OsString], cwd: &Path) -> Result<Option<Command>, E
     };
     let at = words.iter().position(|word| is_script(word) && cwd.join(word).is_file());
     let name = first.to_string_lossy();
+    if let Some(flag) = module_flag(words).filter(|flag| at.is_none_or(|at| *flag < at)) {
+        let asked = words.get(flag + 1).map(|word| word.to_string_lossy().into_owned());
+        let (module, script) = interpreter::module(&asked.unwrap_or_default(), cwd)?;
+        let mut launcher = vec![program.clone().into_os_string()];
+        launcher.extend_from_slice(&words[1..flag]);
+        let python = find_python(python).unwrap_or(program);
+        let args = words[flag + 2..].to_vec();
+        return Ok(Some(Command { python, flags: Vec::new(), launcher, module: Some(module), script, args }));
+    }
     let Some(at) = at else {
         return Err(Error::Unsupported {
             what: format!("no script file is named after {name}"),
@@ -52,12 +66,25 @@ pub(super) fn parse(words: &[OsString], cwd: &Path) -> Result<Option<Command>, E
     Ok(Some(Command { python, flags: Vec::new(), launcher, module: None, script: PathBuf::from(&words[at]), args }))
 }
 
-/// Whether Python's words are those of a launcher: flags, then `-m` and one of its modules.
-fn runs_launcher(words: &[OsString]) -> bool {
+/// Where Python's words are those of a launcher (flags, then `-m` and one of its modules), the place of the module.
+fn launcher_module(words: &[OsString]) -> Option<usize> {
     let flags = words.iter().take_while(|word| word.to_str().is_some_and(|word| word.starts_with('-'))).count();
     let joined = flags.checked_sub(1).and_then(|last| words[last].to_str());
-    joined.is_some_and(|flag| !flag.starts_with("--") && flag.ends_with('m'))
-        && words.get(flags).is_some_and(|module| MODULES.iter().any(|known| module == known))
+    let asks = joined.is_some_and(|flag| !flag.starts_with("--") && flag.ends_with('m'));
+    let is_known = words.get(flags).is_some_and(|module| MODULES.iter().any(|known| module == known));
+    (asks && is_known).then_some(flags)
+}
+
+/// The place of the flag by which a launcher is asked for a module.
+fn module_flag(words: &[OsString]) -> Option<usize> {
+    let name = Path::new(&words[0]).file_name()?;
+    let after = match launcher_module(&words[1..]) {
+        Some(module) => module + 2,
+        None if WITH_MODULES.iter().any(|known| name == *known) => 1,
+        None => return None,
+    };
+    let found = words[after..].iter().position(|word| MODULE_FLAGS.iter().any(|flag| word == flag))?;
+    Some(after + found)
 }
 
 fn is_script(word: &OsStr) -> bool {
@@ -89,7 +116,19 @@ mod tests {
         for line in ["train.py", "python3 -m train", "python3 train.py", "trian.py", "no-such-program train.py"] {
             assert_eq!(parse(&words(line), dir.path()).expect("parses"), None, "{line}");
         }
-        for line in ["env train.sh", "env --no-python train.py", "python3 -m torch.distributed.run -m train"] {
+        for line in [
+            "python3 -m torch.distributed.run --n 2 -m train --x 1",
+            "python3 -m accelerate.commands.launch --module train",
+        ] {
+            let command = parse(&words(line), dir.path()).expect("parses").expect("a launcher");
+            assert_eq!(
+                (command.module.as_deref(), command.script.to_str()),
+                (Some("train"), Some("train.py")),
+                "{line}"
+            );
+            assert!(!command.launcher[3..].iter().any(|word| word == "-m" || word == "--module"), "{line}");
+        }
+        for line in ["env train.sh", "env --no-python train.py", "python3 -m torch.distributed.run -m trian"] {
             assert!(matches!(parse(&words(line), dir.path()), Err(Error::Unsupported { .. })), "{line}");
         }
     }

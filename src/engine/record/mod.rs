@@ -9,12 +9,14 @@ mod priority;
 mod ranks;
 mod recorder;
 mod signals;
+mod storage;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Child;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use environment::decides;
@@ -27,6 +29,7 @@ use crate::base::units::{bytes, counted};
 use crate::engine::project::Project;
 use crate::engine::record::ranks::{Ranks, Socket};
 use crate::engine::record::recorder::Recorder;
+use crate::engine::record::storage::Storage;
 use crate::engine::retention::GcReport;
 use crate::engine::spawn::{
     self, Channels, Checkpoints, Descriptors, Handover, Invocation, Mode, Session, SpawnError, Streams,
@@ -195,14 +198,12 @@ impl Prepared {
             let _ = journal.append(&[Event::Note(error.to_string()), Event::End(ending)]);
             Err(error.into())
         };
-        let (layout, run) = (project.layout().clone(), meta.id.clone());
+        let storage = Arc::new(Storage::new(project.layout().clone(), meta.id.clone(), request.checkpoints));
         if let Some(socket) = socket {
             let shared = lock.file().try_clone().map_err(at("lock", &folder.join(names::LOCK)))?;
             return match spawn::session(&invocation, &session, Handover::Asked(&socket.path())) {
                 Ok(child) => {
-                    let checkpoints = request.checkpoints;
-                    let main =
-                        ranks::Main { layout, run, folder, lock: shared, descriptors, channels, journal, checkpoints };
+                    let main = ranks::Main { storage, folder, lock: shared, descriptors, channels, journal };
                     Ok((child, Recording::Several(ranks::start(socket, main)), project, meta.id, lock))
                 }
                 Err(error) => not_started(&mut journal, error),
@@ -210,7 +211,7 @@ impl Prepared {
         }
         match spawn::session(&invocation, &session, Handover::Inherited(descriptors)) {
             Ok(child) => {
-                let recorder = recorder::start(layout, run, channels, journal, request.checkpoints);
+                let recorder = recorder::start(&storage, channels, journal);
                 Ok((child, Recording::One(recorder), project, meta.id, lock))
             }
             Err(error) => not_started(&mut journal, error),
@@ -257,9 +258,10 @@ impl Prepared {
 
 /// Has what was recorded survive a power cut, now that the run is about to be called recorded.
 fn settle(layout: &Layout, run: &RunId) -> Result<(), FileError> {
-    let folder = layout.run(run);
-    [names::EVENTS, names::RECORDER].iter().try_for_each(|name| files::sync(&folder.join(name)))?;
-    files::sync(&folder)?;
+    for folder in layout.ranks(run).into_iter().map(|rank| layout.rank(run, rank)) {
+        [names::EVENTS, names::RECORDER].iter().try_for_each(|name| files::sync(&folder.join(name)))?;
+        files::sync(&folder)?;
+    }
     files::sync(&layout.runs())
 }
 

@@ -1,8 +1,9 @@
 //! The processes of a script that a launcher starts (torchrun, accelerate): each connects to a socket when it begins, says
 //! its rank, and is handed its open files.
 //!
-//! Rank 0 is the run: its journal, output and checkpoints are the run's. Every other rank keeps a journal and its output
-//! in `ranks/N` of the run's folder, for what went wrong there; it takes no checkpoints.
+//! Rank 0 is the run: its journal, output and checkpoints are the run's. Every other rank on this machine keeps the same in
+//! `ranks/N` of the run's folder; the chunks of all checkpoints lie in the run's packs. Which iterations all of them take
+//! is what rank 0 writes into a memory file that all hold.
 
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File};
@@ -24,9 +25,10 @@ use crate::base::files::{self, at};
 use crate::base::ids::RunId;
 use crate::engine::Error;
 use crate::engine::record::recorder::{self, Recorder};
-use crate::engine::spawn::{Channels, Checkpoints, Descriptors};
+use crate::engine::record::storage::Storage;
+use crate::engine::spawn::{self, Channels, Descriptors};
 use crate::store::journal::{Event, Writer, read_from};
-use crate::store::layout::{Layout, names};
+use crate::store::layout::names;
 
 /// A process that has connected must say its rank within this time.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -87,27 +89,26 @@ pub(super) struct Ranks {
 
 /// What rank 0's recorder is made of.
 pub(super) struct Main {
-    pub layout: Layout,
-    pub run: RunId,
+    pub storage: Arc<Storage>,
     pub folder: PathBuf,
     pub lock: File,
     pub descriptors: Descriptors,
     pub channels: Channels,
     pub journal: Writer,
-    pub checkpoints: Checkpoints,
 }
 
 /// Starts answering.
 pub(super) fn start(socket: Socket, main: Main) -> Ranks {
     let (path, over) = (socket.path(), Arc::new(AtomicBool::new(false)));
     let ended = over.clone();
-    let Main { layout, run, folder, lock, descriptors, channels, journal, checkpoints } = main;
+    let Main { storage, folder, lock, descriptors, channels, journal } = main;
     let mut members = Members {
         folder,
         lock,
-        waiting: Some((layout, run, descriptors, channels, journal)),
-        recorder: None,
-        checkpoints,
+        storage,
+        waiting: Some((descriptors, channels, journal)),
+        recorders: BTreeMap::new(),
+        agreed: None,
         worlds: BTreeMap::new(),
         problems: Vec::new(),
     };
@@ -131,7 +132,7 @@ pub(super) fn start(socket: Socket, main: Main) -> Ranks {
 }
 
 impl Ranks {
-    /// Waits until what rank 0 handed over is stored; gives the run's journal back, and what was lost on any rank.
+    /// Waits until what all ranks handed over is stored; gives the run's journal back, and what was lost on any rank.
     pub(super) fn finish(self) -> (Option<Writer>, Vec<String>) {
         self.over.store(true, Ordering::SeqCst);
         // Wakes the thread at once where it can.
@@ -146,10 +147,12 @@ impl Ranks {
 struct Members {
     folder: PathBuf,
     lock: File,
+    storage: Arc<Storage>,
     /// What rank 0 gets when it comes.
-    waiting: Option<(Layout, RunId, Descriptors, Channels, Writer)>,
-    recorder: Option<Recorder>,
-    checkpoints: Checkpoints,
+    waiting: Option<(Descriptors, Channels, Writer)>,
+    recorders: BTreeMap<u64, Recorder>,
+    /// The iterations of which rank 0 decided that every rank keeps them; made for the first that comes.
+    agreed: Option<File>,
     /// The ranks that came, and how many each said there are.
     worlds: BTreeMap<u64, u64>,
     problems: Vec<String>,
@@ -173,35 +176,40 @@ impl Members {
             self.problems.push(what);
             return Ok(Descriptors::refuse(stream, &answer)?);
         }
-        if hello.rank > 0 {
-            let folder = self.folder.join(names::RANKS).join(hello.rank.to_string());
-            files::create_dir_all(&folder)?;
-            let lock = self.lock.try_clone().map_err(at("lock", &folder))?;
-            // Without checkpoints nothing is ever sent over the channel.
-            let (descriptors, _) = Descriptors::open(&folder, Some(lock))?;
-            return Ok(descriptors.hand_over(stream, &json!({ "checkpoints": "off" }).to_string())?);
-        }
-        if let Some((layout, run, descriptors, channels, journal)) = self.waiting.take() {
-            self.recorder = Some(recorder::start(layout, run, channels, journal, self.checkpoints));
-            descriptors.hand_over(stream, "{}")?;
-        }
-        Ok(())
+        let (descriptors, channels, journal) = match self.waiting.take_if(|_| hello.rank == 0) {
+            Some(own) => own,
+            None => {
+                let folder = self.folder.join(names::RANKS).join(hello.rank.to_string());
+                files::create_dir_all(&folder)?;
+                let lock = self.lock.try_clone().map_err(at("lock", &folder))?;
+                let (descriptors, channels) = Descriptors::open(&folder, Some(lock))?;
+                (descriptors, channels, Writer::open(&folder.join(names::RECORDER))?)
+            }
+        };
+        let agreed = match &self.agreed {
+            Some(agreed) => agreed,
+            None => self.agreed.insert(spawn::memory_file("afterlog-agreed")?),
+        };
+        self.recorders.insert(hello.rank, recorder::start(&self.storage, channels, journal));
+        Ok(descriptors.hand_over(stream, agreed, "{}")?)
     }
 
     fn finish(self) -> (Option<Writer>, Vec<String>) {
         let mut problems = self.problems;
-        let journal = match (self.recorder, self.waiting) {
-            (Some(recorder), _) => {
-                let (journal, lost) = recorder.finish();
+        let mut journal = None;
+        if let Some((.., unused)) = self.waiting {
+            problems.push("the launcher started no process of rank 0 here that could be recorded".into());
+            journal = Some(unused);
+        }
+        for (rank, recorder) in self.recorders {
+            let (written, lost) = recorder.finish();
+            if rank == 0 {
+                journal = written;
                 problems.extend(lost);
-                journal
+            } else {
+                problems.extend(lost.into_iter().map(|what| format!("rank {rank}: {what}")));
             }
-            (None, Some((.., journal))) => {
-                problems.push("the launcher started no process of rank 0 here that could be recorded".into());
-                Some(journal)
-            }
-            (None, None) => None,
-        };
+        }
         for rank in self.worlds.keys().filter(|rank| **rank > 0) {
             let events = self.folder.join(names::RANKS).join(rank.to_string()).join(names::EVENTS);
             problems.extend(problems_of(*rank, &events));

@@ -1,4 +1,4 @@
-//! Takes snapshots out of the shared buffers into the chunk store, in threads of the lowest priority.
+//! Takes snapshots out of the shared buffers of one process into the run's storage.
 //!
 //! At most two snapshots are ever under way: the script waits for an answer before it reuses a buffer, or does without.
 
@@ -8,54 +8,48 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::base::ids::RunId;
+use crate::engine::Error;
 use crate::engine::checkpoint::{self, Capture, Moment, StoredCheckpoint};
 use crate::engine::record::priority;
-use crate::engine::spawn::{Channels, Checkpoints};
-use crate::engine::{Error, retention};
+use crate::engine::record::storage::{Putting, Storage};
+use crate::engine::spawn::Channels;
 use crate::model::position::{Position, Step};
 use crate::model::run::Checkpoint;
-use crate::store::chunks::{ItemKind, PackWriter, StoredBuffer};
+use crate::store::chunks::{ItemKind, StoredBuffer};
 use crate::store::journal::{Event, Writer};
-use crate::store::layout::Layout;
-
-/// The budget is looked at whenever so many bytes were stored, and half as often each time that it cannot be kept.
-const CHECK_EVERY: u64 = 4 << 20;
 
 /// A recorder at work.
 pub(super) struct Recorder {
     thread: JoinHandle<Worker>,
     /// Another handle of the control channel, to end the reading with.
     control: Option<UnixStream>,
-    is_over: Arc<AtomicBool>,
+    storage: Arc<Storage>,
 }
 
-/// Starts taking snapshots.
-pub(super) fn start(
-    layout: Layout,
-    run: RunId,
-    channels: Channels,
-    journal: Writer,
-    checkpoints: Checkpoints,
-) -> Recorder {
-    let is_over = Arc::new(AtomicBool::new(false));
-    let pools = Pools::new(checkpoints, is_over.clone());
-    let worker = Worker::new(layout, run, channels.buffers, journal, pools);
+/// Starts taking a process's snapshots. Its journal names them.
+pub(super) fn start(storage: &Arc<Storage>, channels: Channels, journal: Writer) -> Recorder {
+    let worker = Worker {
+        storage: storage.clone(),
+        buffers: channels.buffers,
+        journal,
+        before: HashMap::new(),
+        problems: Vec::new(),
+    };
     let control = channels.control;
     let handle = control.try_clone().ok();
-    Recorder { thread: std::thread::spawn(move || worker.work(control)), control: handle, is_over }
+    let thread = std::thread::spawn(move || worker.work(control));
+    Recorder { thread, control: handle, storage: storage.clone() }
 }
 
 impl Recorder {
     /// Waits until what the script handed over is stored; gives the journal back, and what was lost.
     pub(super) fn finish(self) -> (Option<Writer>, Vec<String>) {
-        self.is_over.store(true, Ordering::SeqCst);
+        self.storage.script_ended();
         // What was sent is still read, and then it ends: a process that the script forked may hold the other side open.
         let _ = self.control.map(|control| control.shutdown(Shutdown::Read));
         match self.thread.join() {
@@ -66,45 +60,13 @@ impl Recorder {
 }
 
 struct Worker {
-    layout: Layout,
-    run: RunId,
+    /// Where the snapshots of all processes of the run go.
+    storage: Arc<Storage>,
     buffers: [File; 2],
     journal: Writer,
-    /// Made for the first snapshot: most scripts of a project's history never take one.
-    pack: Option<PackWriter>,
     /// The last stored state of each variable's buffers, which the next ones are compared with.
     before: HashMap<(String, usize), StoredBuffer>,
     problems: Vec<String>,
-    pools: Pools,
-    /// Bytes stored since the budget was last looked at, and to be stored until it is again.
-    unchecked: u64,
-    check_every: u64,
-}
-
-/// What hashes, compresses and writes: one thread at a time, which keeps up with training and leaves it the cores.
-struct Pools {
-    /// While the script runs: it gets a core where nobody else wants it.
-    idle: Option<rayon::ThreadPool>,
-    /// Where somebody waits for it: at the end, and a script of which every checkpoint is wanted.
-    low: Option<rayon::ThreadPool>,
-    is_over: Arc<AtomicBool>,
-}
-
-impl Pools {
-    fn new(checkpoints: Checkpoints, is_over: Arc<AtomicBool>) -> Self {
-        let pool =
-            |lower: fn()| rayon::ThreadPoolBuilder::new().num_threads(1).start_handler(move |_| lower()).build().ok();
-        let idle = if checkpoints == Checkpoints::All { None } else { pool(priority::idle) };
-        Self { idle, low: pool(priority::low), is_over }
-    }
-
-    fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        let idle = self.idle.as_ref().filter(|_| !self.is_over.load(Ordering::SeqCst));
-        match idle.or(self.low.as_ref()) {
-            Some(pool) => pool.install(work),
-            None => work(),
-        }
-    }
 }
 
 /// A message from the script.
@@ -117,22 +79,6 @@ struct Snapshot {
 }
 
 impl Worker {
-    fn new(layout: Layout, run: RunId, buffers: [File; 2], journal: Writer, pools: Pools) -> Self {
-        let (before, problems) = (HashMap::new(), Vec::new());
-        Self {
-            layout,
-            run,
-            buffers,
-            journal,
-            pack: None,
-            before,
-            problems,
-            pools,
-            unchecked: 0,
-            check_every: CHECK_EVERY,
-        }
-    }
-
     fn work(mut self, control: UnixStream) -> Self {
         priority::low();
         let Ok(mut answers) = control.try_clone() else { return self };
@@ -141,7 +87,10 @@ impl Worker {
             let Ok(line) = line else { break };
             let Ok(snapshot) = serde_json::from_str::<Snapshot>(&line) else { continue };
             let (seq, buffer) = (snapshot.capture.seq, snapshot.capture.buffer);
-            let answer = match self.store(&snapshot).and_then(|added| self.keep_budget(added)) {
+            let storage = self.storage.clone();
+            let stored =
+                storage.put(|putting| self.store(&snapshot, putting)).and_then(|added| self.keep_budget(added));
+            let answer = match stored {
                 Ok(()) => json!({ "t": "stored", "seq": seq, "buffer": buffer, "ok": true, "stop": false }),
                 Err(error) => {
                     // What was under way already is lost with the first.
@@ -159,20 +108,14 @@ impl Worker {
     }
 
     /// Stores a snapshot; gives the bytes that this took.
-    fn store(&mut self, snapshot: &Snapshot) -> Result<u64, Error> {
+    fn store(&mut self, snapshot: &Snapshot, putting: &mut Putting<'_>) -> Result<u64, Error> {
         let shared = |source| Error::SharedMemory { source };
         let capture = &snapshot.capture;
         let Some(memory) = self.buffers.get(capture.buffer) else {
             return Err(shared(io::Error::other("no such buffer")));
         };
         let tree = checkpoint::read_shared(memory, capture.skeleton).map_err(shared)?;
-        let pack = match &mut self.pack {
-            Some(pack) => pack,
-            none => none.insert(PackWriter::create(&self.layout, self.run.as_str())?),
-        };
-        // Until the journal names what is put, nobody may remove it.
-        let _lock = pack.begin()?;
-        let mut put = |bytes: &[u8], kind, before| self.pools.run(|| pack.put(bytes, kind, before));
+        let mut put = |bytes: &[u8], kind, before| putting.put(bytes, kind, before);
         let names = names(capture);
         let (skeleton, mut stored_bytes) = put(&tree, ItemKind::BYTES, None)?;
         let (mut buffers, mut hashes) = (Vec::new(), Vec::new());
@@ -187,7 +130,7 @@ impl Worker {
         }
         let digests = checkpoint::digests(capture, &tree, &hashes);
         // A checkpoint in the journal must be in the pack whatever happens next.
-        pack.sync()?;
+        putting.sync()?;
         let step = |(name, index): &(String, u64)| Step { name: name.clone(), index: *index };
         let stored = StoredCheckpoint {
             checkpoint: Checkpoint {
@@ -211,24 +154,9 @@ impl Worker {
         Ok(stored.checkpoint.stored_bytes)
     }
 
-    /// Sees to it, every now and then, that a long run does not exceed the budget before it ends.
     fn keep_budget(&mut self, added: u64) -> Result<(), Error> {
-        self.unchecked += added;
-        if self.unchecked < self.check_every {
-            return Ok(());
-        }
-        self.unchecked = 0;
-        if retention::exceeds(&self.layout).is_ok_and(|budget| budget.is_none()) {
-            return Ok(());
-        }
-        if let Some(pack) = &mut self.pack {
-            pack.close_pack()?;
-        }
-        if let Err(error) = retention::automatic(&self.layout, Some(self.run.clone())) {
-            self.lost(&format!("checkpoints were not kept within the budget: {error}"));
-        }
-        if !retention::exceeds(&self.layout).is_ok_and(|budget| budget.is_none()) {
-            self.check_every *= 2;
+        if let Some(problem) = self.storage.keep_budget(added)? {
+            self.lost(&problem);
         }
         Ok(())
     }
@@ -256,10 +184,11 @@ fn names(capture: &Capture) -> HashMap<usize, (String, usize)> {
 mod tests {
     use std::io::{BufRead, BufReader, Write};
     use std::os::unix::fs::FileExt;
+    use std::sync::Arc;
 
     use serde_json::{Value, json};
 
-    use super::start;
+    use super::{Storage, start};
     use crate::base::ids::RunId;
     use crate::engine::checkpoint::StoredCheckpoint;
     use crate::engine::spawn::{Checkpoints, Descriptors};
@@ -272,7 +201,8 @@ mod tests {
         let (script, channels) = Descriptors::open(layout.root(), None).expect("descriptors");
         let path = layout.root().join("recorder");
         let run: RunId = "0123456789".parse().expect("an id");
-        let recorder = start(layout.clone(), run, channels, Writer::open(&path).expect("journal"), Checkpoints::All);
+        let storage = Arc::new(Storage::new(layout.clone(), run, Checkpoints::All));
+        let recorder = start(&storage, channels, Writer::open(&path).expect("journal"));
         script.buffers[1].write_all_at(b"..tree..", 0).expect("skeleton");
         script.buffers[1].write_all_at(&[7; 64], 4096).expect("tensor");
         let message = json!({

@@ -27,12 +27,9 @@ impl States {
     /// Reads what a run's recorder stored and what of it is there.
     pub(super) fn open(layout: &Layout, run: &RunId) -> Result<Self, Error> {
         let opening = PacksLock::shared(layout)?;
-        let dropped = stored::dropped(layout, run)?;
         let chunks = ChunkStore::open(layout)?;
-        let there = |found: &StoredCheckpoint| {
-            !dropped.contains(&found.checkpoint.seq) && found.all_buffers().all(|buffer| chunks.holds(buffer))
-        };
-        let found = stored::read(layout, run, 0)?.checkpoints.into_iter().filter(there);
+        let there = |found: &StoredCheckpoint| found.all_buffers().all(|buffer| chunks.holds(buffer));
+        let found = stored::kept(layout, run, 0)?.into_iter().filter(there);
         Ok(Self { stored: found.map(|found| (found.checkpoint.seq, found)).collect(), chunks, opening })
     }
 

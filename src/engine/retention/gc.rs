@@ -1,11 +1,11 @@
 //! The plan of a removal, and its performance.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::config;
-use super::inventory::{Inventory, followed_by, is_running, run_of};
+use super::inventory::{Inventory, RankInventory, followed_by, is_running, run_of};
 use crate::analysis::retention::{self, Thinning};
 use crate::base::files::at;
 use crate::base::ids::RunId;
@@ -39,8 +39,8 @@ pub struct RunDrop {
     pub run: RunId,
     /// Iterations of the main loop that replay could begin with so far.
     pub iterations: Vec<u64>,
-    /// Sequence numbers.
-    pub checkpoints: BTreeSet<u64>,
+    /// Sequence numbers, by rank.
+    pub checkpoints: BTreeMap<u64, BTreeSet<u64>>,
     /// Iterations that keep theirs.
     pub kept: usize,
 }
@@ -113,8 +113,12 @@ fn plan_from(layout: &Layout, request: &GcRequest, inventory: &Inventory) -> Res
     let drops = drops.map(|((run, holding), places)| {
         let iterations: Vec<u64> = places.iter().map(|place| holding.units[*place].iteration).collect();
         let goes = |iteration: u64| iterations.contains(&iteration);
-        let checkpoints = run.kept().map(|stored| &stored.checkpoint).filter(|found| goes(followed_by(found)));
-        let checkpoints = checkpoints.map(|found| found.seq).collect();
+        let of_rank = |found: &RankInventory| -> BTreeSet<u64> {
+            let kept = found.kept().map(|stored| &stored.checkpoint);
+            kept.filter(|found| goes(followed_by(found))).map(|found| found.seq).collect()
+        };
+        let checkpoints = run.ranks.iter().map(|(rank, found)| (*rank, of_rank(found)));
+        let checkpoints = checkpoints.filter(|(_, found)| !found.is_empty()).collect();
         let there = holding.units.iter().filter(|unit| !unit.dropped).count();
         RunDrop { run: run.run.clone(), kept: there - iterations.len(), checkpoints, iterations }
     });
@@ -147,8 +151,10 @@ pub fn perform(layout: &Layout, request: &GcRequest, plan: &GcPlan) -> Result<Gc
             break;
         }
         let inventory = Inventory::read(layout, request.own.as_ref())?;
-        if let Some(run) = inventory.runs.iter().find(|run| run.damaged) {
-            let path = layout.run(&run.run).join(crate::store::layout::names::RECORDER);
+        let of_all =
+            inventory.runs.iter().flat_map(|run| run.ranks.iter().map(move |(rank, found)| (run, rank, found)));
+        if let Some((run, rank, _)) = of_all.into_iter().find(|(.., found)| found.damaged) {
+            let path = layout.rank(&run.run, *rank).join(crate::store::layout::names::RECORDER);
             return Err(Error::BadFile {
                 path,
                 what: "it is damaged, and may name checkpoints that are needed".into(),
@@ -190,7 +196,9 @@ fn give_up(layout: &Layout, request: &GcRequest, plan: &GcPlan, report: &mut GcR
         if running || replayed.contains(&drop.run) {
             continue;
         }
-        stored::give_up(layout, &drop.run, &drop.checkpoints)?;
+        for (rank, checkpoints) in &drop.checkpoints {
+            stored::give_up(layout, &drop.run, *rank, checkpoints)?;
+        }
         report.dropped.push(drop.clone());
     }
     Ok(())

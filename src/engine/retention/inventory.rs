@@ -13,15 +13,21 @@ use crate::model::run::{Checkpoint, CheckpointKind};
 use crate::store::chunks::{ChunkStore, Hash, StoredBuffer};
 use crate::store::layout::{Layout, is_held, names};
 
-/// A run and what its recorder stored.
+/// A run and what the recorders of its processes stored.
 pub(super) struct RunInventory {
     pub(super) run: RunId,
     /// Whether its checkpoints must all stay.
     pub(super) fixed: bool,
+    pub(super) ranks: BTreeMap<u64, RankInventory>,
+}
+
+/// What the recorder of one process stored.
+#[derive(Default)]
+pub(super) struct RankInventory {
     /// Whether its journal may name more than could be read.
     pub(super) damaged: bool,
-    pub(super) stored: Vec<StoredCheckpoint>,
-    pub(super) dropped: BTreeSet<u64>,
+    stored: Vec<StoredCheckpoint>,
+    dropped: BTreeSet<u64>,
     /// Where its journal goes on. Whether a recorder does is not asked: one that just begins holds no lock yet.
     next_offset: u64,
 }
@@ -36,28 +42,46 @@ pub(super) struct Inventory {
     pub(super) pack_bytes: u64,
 }
 
+impl RankInventory {
+    fn is_there(&self, stored: &StoredCheckpoint) -> bool {
+        !self.dropped.contains(&stored.checkpoint.seq)
+    }
+
+    pub(super) fn kept(&self) -> impl Iterator<Item = &StoredCheckpoint> {
+        self.stored.iter().filter(|stored| self.is_there(stored))
+    }
+}
+
 impl RunInventory {
     fn read(layout: &Layout, run: RunId, replayed: &HashSet<RunId>, own: Option<&RunId>) -> Result<Self, Error> {
         // Asked before reading: what a recorder that has ended stored is all there.
         let running = is_running(layout, &run);
-        let read = stored::read(layout, &run, 0)?;
         let fixed = (running && own != Some(&run)) || replayed.contains(&run);
-        let dropped = stored::dropped(layout, &run)?;
-        let next_offset = read.next_offset;
-        Ok(Self { run, fixed, damaged: read.damaged, stored: read.checkpoints, dropped, next_offset })
+        let mut ranks = BTreeMap::new();
+        for rank in layout.ranks(&run) {
+            let read = stored::read(layout, &run, rank, 0)?;
+            let dropped = stored::dropped(layout, &run, rank)?;
+            let stored::Stored { checkpoints: stored, next_offset, damaged } = read;
+            ranks.insert(rank, RankInventory { damaged, stored, dropped, next_offset });
+        }
+        Ok(Self { run, fixed, ranks })
     }
 
-    /// Its checkpoints by the iteration that follows them, in order, whether they are still there or not.
-    pub(super) fn iterations(&self) -> BTreeMap<u64, Vec<&StoredCheckpoint>> {
-        let mut iterations: BTreeMap<u64, Vec<&StoredCheckpoint>> = BTreeMap::new();
-        for stored in &self.stored {
-            iterations.entry(followed_by(&stored.checkpoint)).or_default().push(stored);
+    /// The checkpoints of all ranks by the iteration that follows them, whether they are still there or not: what one rank
+    /// keeps of an iteration is of no use without the others.
+    pub(super) fn iterations(&self) -> BTreeMap<u64, Vec<(&StoredCheckpoint, bool)>> {
+        let mut iterations: BTreeMap<u64, Vec<(&StoredCheckpoint, bool)>> = BTreeMap::new();
+        for rank in self.ranks.values() {
+            for stored in &rank.stored {
+                let found = iterations.entry(followed_by(&stored.checkpoint)).or_default();
+                found.push((stored, rank.is_there(stored)));
+            }
         }
         iterations
     }
 
     pub(super) fn kept(&self) -> impl Iterator<Item = &StoredCheckpoint> {
-        self.stored.iter().filter(|stored| !self.dropped.contains(&stored.checkpoint.seq))
+        self.ranks.values().flat_map(RankInventory::kept)
     }
 }
 
@@ -122,8 +146,8 @@ impl Inventory {
 
     /// The same as the pure planner sees it.
     pub(super) fn holdings(&self) -> Vec<Holding> {
-        let unit = |run: &RunInventory, iteration: u64, checkpoints: &[&StoredCheckpoint]| {
-            let there = checkpoints.iter().filter(|stored| !run.dropped.contains(&stored.checkpoint.seq));
+        let unit = |iteration: u64, checkpoints: &[(&StoredCheckpoint, bool)]| {
+            let there = checkpoints.iter().filter(|(_, is_there)| *is_there).map(|(stored, _)| stored);
             let chunks: Vec<usize> = there
                 .clone()
                 .flat_map(|stored| hashes(stored))
@@ -133,7 +157,7 @@ impl Inventory {
         };
         let holding = |run: &RunInventory| {
             let iterations = run.iterations();
-            let units = iterations.iter().map(|(iteration, found)| unit(run, *iteration, found)).collect();
+            let units = iterations.iter().map(|(iteration, found)| unit(*iteration, found)).collect();
             Holding { fixed: run.fixed, units }
         };
         self.runs.iter().map(holding).collect()
@@ -148,21 +172,16 @@ impl Inventory {
     pub(super) fn more(&mut self, layout: &Layout) -> Result<Vec<Hash>, Error> {
         let known: HashSet<RunId> = self.runs.iter().map(|run| run.run.clone()).collect();
         for run in layout.run_ids()?.into_iter().filter(|run| !known.contains(run)) {
-            let dropped = BTreeSet::new();
-            self.runs.push(RunInventory {
-                run,
-                fixed: true,
-                damaged: false,
-                stored: Vec::new(),
-                dropped,
-                next_offset: 0,
-            });
+            self.runs.push(RunInventory { run, fixed: true, ranks: BTreeMap::new() });
         }
         let mut found = Vec::new();
         for run in &mut self.runs {
-            let read = stored::read(layout, &run.run, run.next_offset)?;
-            found.extend(read.checkpoints.iter().flat_map(hashes));
-            run.next_offset = read.next_offset;
+            for rank in layout.ranks(&run.run) {
+                let known = run.ranks.entry(rank).or_default();
+                let read = stored::read(layout, &run.run, rank, known.next_offset)?;
+                found.extend(read.checkpoints.iter().flat_map(hashes));
+                known.next_offset = read.next_offset;
+            }
         }
         Ok(found)
     }

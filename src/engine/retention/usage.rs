@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
-use super::inventory::{Inventory, RunInventory, is_running};
+use super::inventory::{Inventory, RankInventory, RunInventory, is_running};
 use crate::analysis::planner;
 use crate::analysis::retention::{Holding, Ledger, last_level, stays};
 use crate::base::ids::RunId;
@@ -131,8 +131,12 @@ fn database_bytes(path: &Path) -> u64 {
 
 fn of_run(project: &Project, run: &RunInventory, holding: &Holding, detail: &RunDetail) -> Result<RunUsage, Error> {
     let folder = project.layout().run(&run.run);
-    let journal_bytes = file_bytes(&folder.join(names::EVENTS)) + file_bytes(&folder.join(names::RECORDER));
-    let output_bytes = file_bytes(&folder.join(names::OUTPUT));
+    let of_ranks = |files: &[&str]| -> u64 {
+        let folders = run.ranks.keys().map(|rank| project.layout().rank(&run.run, *rank));
+        folders.map(|folder| files.iter().map(|name| file_bytes(&folder.join(name))).sum::<u64>()).sum()
+    };
+    let journal_bytes = of_ranks(&[names::EVENTS, names::RECORDER]);
+    let output_bytes = of_ranks(&[names::OUTPUT]);
     Ok(RunUsage {
         run: run.run.clone(),
         name: detail.summary.name.clone(),
@@ -161,7 +165,8 @@ fn choices(
 ) -> Vec<Choice> {
     let count = holding.units.len();
     let instrumentation = project.instrumentation(&run.run);
-    let kept: Vec<Checkpoint> = run.kept().map(|stored| stored.checkpoint.clone()).collect();
+    let kept = run.ranks.get(&0).into_iter().flat_map(RankInventory::kept);
+    let kept: Vec<Checkpoint> = kept.map(|stored| stored.checkpoint.clone()).collect();
     let starts = planner::starts(&instrumentation, &kept);
     let levels = (0..=last_level(count)).map(Some).chain([None]);
     let mut choices: Vec<Choice> = Vec::new();
