@@ -20,6 +20,7 @@ mod insert;
 mod isolation;
 mod journals;
 mod kill;
+mod live;
 mod loggers;
 mod lost;
 mod oddities;

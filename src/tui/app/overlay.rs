@@ -182,6 +182,11 @@ impl App {
 
     fn search(&mut self, text: String) -> Vec<Effect> {
         match self.panel {
+            Panel::Timeline if self.zoom => {
+                self.timeline.view.search = text;
+                self.search_run(false);
+                Vec::new()
+            }
             Panel::Timeline => {
                 self.timeline.search = text;
                 self.search_timeline(false)
@@ -200,7 +205,7 @@ impl App {
 
     fn palette_key(&mut self, mut input: LineEdit, mut cursor: Cursor, key: KeyEvent) -> Vec<Effect> {
         let height = self.overlay_height();
-        let found = matching(self.panel.context(), &input.text);
+        let found = matching(self.context(), &input.text);
         match key.code {
             KeyCode::Enter => {
                 let command = found.get(cursor.selected).map(|binding| binding.command);
@@ -216,7 +221,7 @@ impl App {
 
     /// Overlays that are read or chosen from: movements move, Enter chooses, `q` closes.
     fn reading_key(&mut self, mut overlay: Overlay, key: KeyEvent) -> Vec<Effect> {
-        let command = self.keys.command(self.panel.context(), key);
+        let command = self.keys.command(self.context(), key);
         let height = self.overlay_height();
         match (&mut overlay, command) {
             (_, Some(Command::Leave)) => return Vec::new(),

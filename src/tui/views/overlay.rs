@@ -25,11 +25,11 @@ pub(super) fn draw(app: &App, overlay: &Overlay, pen: &mut Pen<'_>) {
         // Drawn in the footer, so that the list stays visible.
         Overlay::Prompt { .. } => {}
         Overlay::Help { offset } => {
-            let own = keys::bindings(app.panel.context()).map(|b| (key_line(&app.keys, b), Role::Text));
+            let own = keys::bindings(app.context()).map(|b| (key_line(&app.keys, b), Role::Text));
             lines(app, pen, &format!("keys in {}", app.panel.title()), own.collect(), *offset);
         }
         Overlay::Palette { input, cursor } => {
-            let found = matching(app.panel.context(), &input.text);
+            let found = matching(app.context(), &input.text);
             let area = frame(app, pen, "commands", usize::MAX);
             line_edit(pen, Rect { height: 1, ..area }, input);
             let rows = found.iter().enumerate().skip(cursor.offset);
