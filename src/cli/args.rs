@@ -41,6 +41,8 @@ pub enum Command {
     Coordinate(crate::cli::replay::CoordinateArgs),
     #[command(name = "__worker")]
     Worker(crate::cli::replay::WorkerArgs),
+    #[command(name = "__serve")]
+    Serve(crate::cli::replay::ServeArgs),
     #[command(name = "__isolate")]
     Isolate(crate::cli::replay::IsolateArgs),
     Probe(crate::cli::probe::ProbeArgs),

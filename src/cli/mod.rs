@@ -92,6 +92,7 @@ fn dispatch(command: Command, plain: bool, output: &mut Output) -> Result<ExitCo
         Command::Replay(args) => replay::run(&args, output),
         Command::Coordinate(args) => replay::coordinate(&args),
         Command::Worker(args) => replay::work(&args),
+        Command::Serve(args) => replay::serve(&args),
         Command::Isolate(args) => replay::isolate(&args, output),
         Command::Propagate(args) => propagate::run(&args, output),
         Command::Probe(args) => probe::run(&args, output),

@@ -1,5 +1,6 @@
 //! `afterlog replay`: values of a log statement that nobody wrote at the time; and its hidden helpers.
 
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,7 +18,7 @@ use crate::cli::output::Output;
 use crate::cli::{condition, project};
 use crate::engine::plan::{Iterations, ReplayRequest};
 use crate::engine::project::Project;
-use crate::engine::replay::{coordinator, isolation, worker};
+use crate::engine::replay::{coordinator, forkserver, isolation, worker};
 use crate::model::job::{JobStatus, SegmentState};
 use crate::model::plan::{ReplayPlan, RunPlan, RunPlanState, Stop};
 use crate::model::probe::PlacementStatus;
@@ -315,6 +316,20 @@ pub(super) fn work(args: &WorkerArgs) -> Result<ExitCode, Error> {
             Err(error.into())
         }
     }
+}
+
+/// The process that becomes a fork server for segments.
+#[derive(Debug, clap::Args)]
+#[command(hide = true)]
+pub struct ServeArgs {
+    what: String,
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    python: Vec<OsString>,
+}
+
+pub(super) fn serve(args: &ServeArgs) -> Result<ExitCode, Error> {
+    forkserver::serve(&args.what, &args.python)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The process that tries whether replays can have a file system view of their own here.

@@ -149,6 +149,9 @@ pub struct SegmentStatus {
     pub estimated_ns: u64,
     #[serde(default)]
     pub isolation: Isolation,
+    /// What its process noted: what slowed it down, what could not be done.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 impl SegmentStatus {
@@ -165,6 +168,7 @@ impl SegmentStatus {
             stop: segment.stop,
             estimated_ns: segment.cost.total_ns(),
             isolation: plan.isolation.clone(),
+            notes: Vec::new(),
         }
     }
 }

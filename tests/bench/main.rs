@@ -37,7 +37,7 @@ pub(crate) fn target(goal: &'static str, met: bool) -> Option<(&'static str, boo
 
 type Benchmark = (&'static str, fn() -> Vec<Row>);
 
-const BENCHMARKS: [Benchmark; 11] = [
+const BENCHMARKS: [Benchmark; 12] = [
     ("record", overhead::adaptive),
     ("others", overhead::against_others),
     ("start", overhead::start_up),
@@ -45,7 +45,8 @@ const BENCHMARKS: [Benchmark; 11] = [
     ("memory", state::memory),
     ("handsfree", record::hands_free_against_plain_run),
     ("log", record::log_call),
-    ("replay", replay::replay_against_full_run),
+    ("replay", replay::outer_over_versions),
+    ("replay inner", replay::inner_on_two_workers),
     ("grid", grid::million_values),
     ("paint", paint::first_paint),
     ("propagate", propagate::speed),

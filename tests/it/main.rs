@@ -11,6 +11,7 @@ mod devices;
 mod diff;
 mod env;
 mod flordb;
+mod forked;
 mod friendly;
 mod handsfree;
 mod held;

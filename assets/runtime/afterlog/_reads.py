@@ -9,18 +9,24 @@ import stat
 import sys
 import time
 
-from ._guard import _TorchFinder
+from ._guard import watch_torch
 
 
 #: The mode of what may be written without being opened for it.
 _DATABASE = "a database"
 
 
+#: Files that were read for this process before it was forked.
+earlier = []
+
+
 def watch(started_ms, training_ms, tell):
     """Tells of each such file once, from now on."""
     reads = Reads(started_ms, training_ms, tell)
-    sys.meta_path.insert(0, _TorchFinder(reads))
+    watch_torch(reads)
     sys.addaudithook(reads)
+    for path in earlier:
+        reads("open", (path, "r", 0))
     return reads
 
 

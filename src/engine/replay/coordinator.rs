@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::base::files;
 use crate::base::ids::JobId;
+use crate::engine::replay::forkserver::Servers;
 use crate::engine::replay::{isolation, read_plan, worker};
 use crate::engine::{Error, replay, spawn};
 use crate::model::job::{CheckReport, SegmentState, SegmentStatus};
@@ -29,15 +30,16 @@ pub fn run(layout: &Layout, job: &JobId) -> Result<(), Error> {
     let folder = layout.job(job);
     replay::clear_leftovers(layout);
     let plan = read_plan(layout, job)?;
-    let mut coordinator =
-        Coordinator { layout, plan: &plan, journal: Writer::open(&folder.join(names::JOB))?, running: Vec::new() };
-    coordinator.perform()
+    let journal = Writer::open(&folder.join(names::JOB))?;
+    let servers = Servers::of(layout, &plan);
+    Coordinator { layout, plan: &plan, journal, servers, running: Vec::new() }.perform()
 }
 
 struct Coordinator<'a> {
     layout: &'a Layout,
     plan: &'a ReplayPlan,
     journal: Writer,
+    servers: Servers<'a>,
     running: Vec<(Child, SegmentStatus)>,
 }
 
@@ -69,7 +71,7 @@ impl Coordinator<'_> {
         files::create_dir_all(&folder)?;
         let log = folder.join(names::WORKER_LOG);
         let log = OpenOptions::new().create(true).append(true).open(&log).map_err(files::at("open", &log))?;
-        match spawn::worker(self.layout.root(), &self.plan.job, segment.id, &log) {
+        match spawn::worker(self.layout.root(), &self.plan.job, segment.id, &log, self.servers.serving(&segment.run)) {
             Ok(child) => {
                 self.note(&status)?;
                 self.running.push((child, status));
@@ -98,8 +100,9 @@ impl Coordinator<'_> {
         });
         for (outcome, mut status) in ended {
             self.clear(status.id);
+            self.servers.ended(&status.run);
             status.ended_ms = Some(now_ms());
-            status.state = self.outcome(&status, outcome);
+            (status.state, status.notes) = self.outcome(&status, outcome);
             self.note(&status)?;
         }
         Ok(())
@@ -113,11 +116,12 @@ impl Coordinator<'_> {
         }
     }
 
-    /// What a worker's exit code, or the signal that ended it, and its segment's journal say.
-    fn outcome(&self, segment: &SegmentStatus, (code, signal): (i32, Option<i32>)) -> SegmentState {
+    /// What a worker's exit code, or the signal that ended it, and its segment's journal say; and what that notes.
+    fn outcome(&self, segment: &SegmentStatus, (code, signal): (i32, Option<i32>)) -> (SegmentState, Vec<String>) {
         let folder = self.layout.segment(&self.plan.job, segment.id);
-        let ending = ending(&folder.join(names::EVENTS));
-        match ending {
+        let mut notes = Vec::new();
+        let ending = ending(&folder.join(names::EVENTS), &mut notes);
+        let state = match ending {
             Some(ending) if ending.exit_code == 0 && code == 0 => SegmentState::Done { check: CheckReport::default() },
             // An error of the run's own is what its replay is to end with.
             Some(failed) if failed.exit_code != 0 && self.run_ended_as(&failed, segment) => {
@@ -140,12 +144,13 @@ impl Coordinator<'_> {
                 let message = format!("{}\n{reason}", tail(what)).trim_start().to_owned();
                 SegmentState::Failed { message, traceback: None }
             }
-        }
+        };
+        (state, notes)
     }
 
     /// Whether the run came to the same end: the same exit code and exception in the same iteration.
     fn run_ended_as(&self, replayed: &Ending, segment: &SegmentStatus) -> bool {
-        let recorded = ending(&self.layout.run(&segment.run).join(names::EVENTS));
+        let recorded = ending(&self.layout.run(&segment.run).join(names::EVENTS), &mut Vec::new());
         recorded.is_some_and(|recorded| {
             let of = |ending: &Ending| (ending.exit_code, ending.exception.clone(), ending.iteration);
             of(&recorded) == of(replayed)
@@ -185,7 +190,8 @@ struct Ending {
     iteration: Option<u64>,
 }
 
-fn ending(path: &std::path::Path) -> Option<Ending> {
+/// The last end that a journal tells of. Its notes are added to `notes`.
+fn ending(path: &std::path::Path, notes: &mut Vec<String>) -> Option<Ending> {
     let mut offset = 0;
     let mut last: Option<Ending> = None;
     let (mut depth, mut iteration) = (0_usize, None);
@@ -193,6 +199,7 @@ fn ending(path: &std::path::Path) -> Option<Ending> {
         let batch = journal::read_from(path, offset).ok()?;
         for event in &batch.events {
             match event {
+                Event::Note(note) => notes.push(note.clone()),
                 Event::LoopEnter { .. } => depth += 1,
                 Event::LoopExit { .. } => depth = depth.saturating_sub(1),
                 Event::Iteration { index, .. } if depth == 1 => iteration = Some(*index),

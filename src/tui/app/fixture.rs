@@ -279,6 +279,7 @@ pub(crate) fn job(active: bool) -> JobStatus {
         stop: Default::default(),
         estimated_ns: 9_000_000_000,
         isolation: Default::default(),
+        notes: Vec::new(),
     };
     let id: JobId = "000000000a".parse().expect("an id");
     let failed = SegmentState::Failed {
