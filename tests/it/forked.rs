@@ -118,6 +118,19 @@ fn whatever_draws_hashes_computes_or_looks_around_gives_in_forked_segments_what_
     assert_eq!(project.read("table.csv") + &project.read("helper.py"), "what the user has now\nNAME = 'now'\n");
 }
 
+#[test]
+fn a_script_with_an_optimizer_is_forked_with_all_that_the_optimizer_imports() {
+    let script = format!("{}        # end\n", include_str!("../fixtures/scripts/torch_mlp.py"));
+    let project = TestProject::git().with_torch();
+    project.write("train.py", &script);
+    for seed in ["seed=1", "seed=2"] {
+        project.afterlog(&["run", "--checkpoints", "all", "train.py", "epochs=3", "steps=4", "width=8", seed]).ok();
+    }
+    replay(&project, &script, "again", "validation.item()", true);
+    assert_eq!(notes(&project), "1 servers ", "every segment was forked");
+    assert_same(&project, "val_loss", "again");
+}
+
 /// What a process can find out about itself. Numbers of processes and addresses are left out.
 const SURROUNDINGS: &str = r#"
 import gc, json, os, platform, resource, signal, sys, threading, warnings

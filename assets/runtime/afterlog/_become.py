@@ -3,6 +3,7 @@ import ctypes
 import json
 import os
 import sys
+import tempfile
 
 from . import _preload, _reads, _replay
 
@@ -79,6 +80,8 @@ def _first_folder(request):
 
 
 def _compare(preloaded, first):
+    if tempfile.tempdir is not None and tempfile._get_default_tempdir() != tempfile.tempdir:
+        raise Different("importing took %s for temporary files, which cannot be written" % tempfile.tempdir)
     for (path, how), was in preloaded.looked.items():
         if _preload.there(path, how) != was:
             raise Different("importing looks at %s, which differs in this version" % path)

@@ -9,6 +9,7 @@ import os
 import random
 import stat
 import sys
+import tempfile
 import threading
 import warnings
 
@@ -70,8 +71,10 @@ class Preloaded:
         installed = self.path if getattr(sys.flags, "safe_path", False) else self.path[1:]
         sys.path[:] = self._kept_path = [entry for entry in installed if not self.is_projects(entry)]
         sys.addaudithook(self._look)
-        real = os.stat, os.lstat
+        real, find = (os.stat, os.lstat), tempfile._get_default_tempdir
         os.stat, os.lstat = (self._looking(function) for function in real)
+        # Nothing can be written here to try it out; the segment does, in its own view.
+        tempfile._get_default_tempdir = _temporary_folder
         try:
             for name, members in imports:
                 if name.partition(".")[0] in _TRACKERS:
@@ -81,6 +84,7 @@ class Preloaded:
                 __import__(later)
         finally:
             os.stat, os.lstat = real
+            tempfile._get_default_tempdir = find
             sys.meta_path.remove(self._missing)
             for finder in planted:
                 if finder in sys.meta_path:
@@ -148,6 +152,11 @@ class Preloaded:
         if torch is not None and torch.cuda.is_initialized():
             return "importing initialises CUDA"
         return _why_not_forked()
+
+
+def _temporary_folder():
+    found = [folder for folder in tempfile._candidate_tempdir_list() if os.path.isdir(folder)]
+    return found[0] if found else os.getcwd()
 
 
 def _folders(path):
