@@ -18,6 +18,9 @@ use crate::tui::theme::Role;
 /// Columns that a step sideways takes.
 const SIDESTEP: usize = 8;
 
+/// A place that this many lines speak of stands in the first of them: `File …`, the statement, the exception.
+const NEAR: usize = 3;
+
 /// What is shown of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Section {
@@ -368,14 +371,14 @@ impl App {
         }
     }
 
-    /// Opens the editor where the line under the cursor points to, else at the script.
+    /// Opens the editor where the line under the cursor, or one shortly before, points to; else at the script.
     pub(super) fn edit_here(&mut self) -> Vec<Effect> {
         let Some(run) = self.timeline.selected() else { return Vec::new() };
         let script = (PathBuf::from(&run.script), 1);
-        let line = self
-            .zoom
-            .then(|| self.run_lines().get(self.timeline.view.cursor.selected).map(|line| line.plain().into_owned()));
-        let (path, line) = line.flatten().and_then(|line| location(&line)).unwrap_or(script);
+        let lines = if self.zoom { self.run_lines() } else { Vec::new() };
+        let before = lines.iter().take(self.timeline.view.cursor.selected + 1).rev().take(NEAR);
+        let place = before.into_iter().find_map(|line| location(&line.plain()));
+        let (path, line) = place.unwrap_or(script);
         vec![Effect::Edit { path, line }]
     }
 }
@@ -444,7 +447,10 @@ mod tests {
         press(&mut app, "]g/net.PY\n");
         assert_eq!(app.timeline.view.cursor.selected, 2);
         let effects = press(&mut app, "e");
-        assert_eq!(effects, [Effect::Edit { path: "/home/ada/demo/net.py".into(), line: 12 }]);
+        let there = Effect::Edit { path: "/home/ada/demo/net.py".into(), line: 12 };
+        assert_eq!(effects, std::slice::from_ref(&there));
+        assert_eq!(press(&mut app, "Ge"), [there], "from the exception below it, too");
+        assert_eq!(press(&mut app, "ge"), [Effect::Edit { path: "train.py".into(), line: 1 }]);
         press(&mut app, "/nowhere\n");
         assert!(app.notice.is_some_and(|notice| notice.is_error));
     }
