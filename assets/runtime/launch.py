@@ -27,7 +27,8 @@ def _begin():
         os.environ["AFTERLOG_CHILD"] = "1"
 
 
-def _main():
+def _main(main=None):
+    """Runs the script; ``main`` is an empty module, if there is one already that libraries may know as ``__main__``."""
     import types
 
     written, module = sys.argv[1], os.environ.get("AFTERLOG_MODULE")
@@ -39,7 +40,7 @@ def _main():
     # folder.
     if not getattr(sys.flags, "safe_path", False):
         sys.path[0] = os.getcwd() if module else os.path.dirname(os.path.realpath(script))
-    main = types.ModuleType("__main__")
+    main = main or types.ModuleType("__main__")
     main.__dict__.update(__file__=script, __builtins__=__builtins__, __cached__=None)
     sys.modules["__main__"] = main
     try:

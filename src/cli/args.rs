@@ -43,6 +43,8 @@ pub enum Command {
     Coordinate(crate::cli::helpers::CoordinateArgs),
     #[command(name = "__worker")]
     Worker(crate::cli::helpers::WorkerArgs),
+    #[command(name = "__serve")]
+    Serve(crate::cli::helpers::ServeArgs),
     #[command(name = "__isolate")]
     Isolate(crate::cli::helpers::IsolateArgs),
     Probe(crate::cli::probe::ProbeArgs),

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use crate::cli::error::Error;
 use crate::cli::here;
 use crate::cli::output::Output;
+use crate::cli::propagate::near;
 use crate::engine::sources;
 use crate::model::instrument::{InstrumentationPlan, LoopPlan};
 
@@ -34,6 +35,9 @@ enum ExplainFormat {
 }
 
 pub(super) fn run(args: &ExplainArgs, output: &mut Output) -> Result<ExitCode, Error> {
+    if !args.script.is_file() {
+        return Err(Error::NoFile { path: args.script.clone(), near: near(&args.script) });
+    }
     let (files, plan) = sources::explain(&here()?, &args.script)?;
     if args.format == ExplainFormat::Json {
         output.line(&serde_json::to_string_pretty(&plan).unwrap_or_default())?;

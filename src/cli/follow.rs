@@ -1,5 +1,6 @@
 //! Following a replay job: what is told while it runs and what at its end.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,6 +49,8 @@ pub(super) fn follow(
     let _ = flag::register(SIGINT, Arc::clone(&interrupted));
     let mut cancelled = false;
     let mut told: Vec<u32> = Vec::new();
+    // What holds for many segments is said once.
+    let mut noted: BTreeSet<String> = BTreeSet::new();
     loop {
         if interrupted.load(Ordering::Relaxed) && !cancelled {
             output.progress("");
@@ -69,7 +72,11 @@ pub(super) fn follow(
                     told.push(segment.id);
                     output.progress("");
                     output.note(&format!("[{}/{total}] {}", told.len(), segment_line(segment)));
-                    segment.notes.iter().for_each(|note| output.note(note));
+                    segment
+                        .notes
+                        .iter()
+                        .filter(|note| noted.insert((*note).clone()))
+                        .for_each(|note| output.note(note));
                     segment
                         .causes
                         .iter()

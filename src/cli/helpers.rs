@@ -1,5 +1,6 @@
 //! The hidden commands by which this program starts its own helpers: see `engine::spawn`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -7,7 +8,7 @@ use crate::base::ids::JobId;
 use crate::cli::error::Error;
 use crate::cli::output::Output;
 use crate::cli::project;
-use crate::engine::replay::{coordinator, isolation, worker};
+use crate::engine::replay::{coordinator, forkserver, isolation, worker};
 
 /// The process that performs a job and outlives its starter.
 #[derive(Debug, clap::Args)]
@@ -40,6 +41,20 @@ pub(super) fn work(args: &WorkerArgs) -> Result<ExitCode, Error> {
             Err(error.into())
         }
     }
+}
+
+/// The process that becomes a fork server for segments.
+#[derive(Debug, clap::Args)]
+#[command(hide = true)]
+pub struct ServeArgs {
+    what: String,
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    python: Vec<OsString>,
+}
+
+pub(super) fn serve(args: &ServeArgs) -> Result<ExitCode, Error> {
+    forkserver::serve(&args.what, &args.python)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The process that tries whether replays can have a file system view of their own here.

@@ -16,8 +16,9 @@ pub(super) fn run(plain: bool, output: &mut Output) -> Result<ExitCode, Error> {
     if !tui::terminal::is_interactive() {
         return Err(tui::TuiError::NotATerminal.into());
     }
-    let project = Project::find(&here()?)?;
-    let ending = tui::run(project.clone(), &Options { plain })?;
+    let start = here()?;
+    let project = Project::find(&start)?;
+    let ending = tui::run(project.clone(), &Options { start, plain })?;
     let jobs = project.map(|project| project.jobs()).transpose()?.unwrap_or_default();
     if jobs.iter().any(|job| job.active) {
         output.note("a replay goes on in the background: afterlog shows it again");

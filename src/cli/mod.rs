@@ -97,6 +97,7 @@ fn dispatch(command: Command, plain: bool, output: &mut Output) -> Result<ExitCo
         Command::Replay(args) => replay::run(&args, output),
         Command::Coordinate(args) => helpers::coordinate(&args),
         Command::Worker(args) => helpers::work(&args),
+        Command::Serve(args) => helpers::serve(&args),
         Command::Isolate(args) => helpers::isolate(&args, output),
         Command::Jobs(args) => jobs::run(&args, output),
         Command::Doctor(args) => doctor::run(&args, output),

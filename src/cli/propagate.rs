@@ -117,7 +117,7 @@ fn text_of(path: &Path) -> Result<(String, Encoding), Error> {
 }
 
 /// The file of the same folder whose name is most like that of `path`.
-fn near(path: &Path) -> Option<PathBuf> {
+pub(super) fn near(path: &Path) -> Option<PathBuf> {
     let wanted = path.file_name()?.to_str()?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let names = std::fs::read_dir(folder).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());

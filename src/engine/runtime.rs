@@ -11,10 +11,12 @@ use crate::store::layout::Layout;
 /// Every file of `assets/runtime`, by its path there.
 const FILES: &[(&str, &str)] = &[
     ("launch.py", include_str!("../../assets/runtime/launch.py")),
+    ("serve.py", include_str!("../../assets/runtime/serve.py")),
     ("afterlog/__init__.py", include_str!("../../assets/runtime/afterlog/__init__.py")),
     ("afterlog/_adaptive.py", include_str!("../../assets/runtime/afterlog/_adaptive.py")),
     ("afterlog/_arguments.py", include_str!("../../assets/runtime/afterlog/_arguments.py")),
     ("afterlog/_audit.py", include_str!("../../assets/runtime/afterlog/_audit.py")),
+    ("afterlog/_become.py", include_str!("../../assets/runtime/afterlog/_become.py")),
     ("afterlog/_beside.py", include_str!("../../assets/runtime/afterlog/_beside.py")),
     ("afterlog/_buffers.py", include_str!("../../assets/runtime/afterlog/_buffers.py")),
     ("afterlog/_capture.py", include_str!("../../assets/runtime/afterlog/_capture.py")),
@@ -35,6 +37,7 @@ const FILES: &[(&str, &str)] = &[
     ("afterlog/_memory.py", include_str!("../../assets/runtime/afterlog/_memory.py")),
     ("afterlog/_output.py", include_str!("../../assets/runtime/afterlog/_output.py")),
     ("afterlog/_parameters.py", include_str!("../../assets/runtime/afterlog/_parameters.py")),
+    ("afterlog/_preload.py", include_str!("../../assets/runtime/afterlog/_preload.py")),
     ("afterlog/_process.py", include_str!("../../assets/runtime/afterlog/_process.py")),
     ("afterlog/_ranks.py", include_str!("../../assets/runtime/afterlog/_ranks.py")),
     ("afterlog/_reads.py", include_str!("../../assets/runtime/afterlog/_reads.py")),

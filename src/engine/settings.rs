@@ -23,7 +23,7 @@ const fn setting(name: &'static str, default: &'static str, about: &'static str)
 }
 
 /// Every setting, in the order in which they are printed.
-pub const SETTINGS: [Setting; 10] = [
+pub const SETTINGS: [Setting; 11] = [
     Setting {
         of_project: true,
         ..setting(
@@ -52,6 +52,11 @@ pub const SETTINGS: [Setting; 10] = [
     ),
     setting("frame-ms", "16", "Milliseconds between two frames, at least."),
     setting("frame-ms-ssh", "33", "The same over ssh."),
+    setting(
+        "timeline-columns",
+        "[\"age\", \"status\", \"changed\", \"value\", \"course\", \"checkpoints\"]",
+        "Columns of the list of runs, in this order.",
+    ),
     setting("roles", "", "How single roles look, whatever the theme says of them."),
     setting(
         "keys",

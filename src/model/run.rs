@@ -123,6 +123,9 @@ pub struct RunSummary {
     pub names: Vec<String>,
     /// The last value of the first float-valued name, for the list.
     pub last_metric: Option<(String, Value)>,
+    /// The last number logged under each name, of the first names, for filters.
+    #[serde(default)]
+    pub last_values: BTreeMap<String, Value>,
     /// Up to 24 values of that name over the run, evenly spaced, for a sparkline.
     pub spark: Vec<f64>,
     /// What went wrong with recording itself, if anything did.

@@ -150,6 +150,11 @@ impl Layout {
         self.store.join("config.toml")
     }
 
+    /// Holds the `PYTHONHASHSEED` of this project's runs.
+    pub fn hash_seed(&self) -> PathBuf {
+        self.store.join("hash-seed")
+    }
+
     pub fn jobs(&self) -> PathBuf {
         self.store.join("jobs")
     }

@@ -12,6 +12,7 @@ use crate::model::plan::ReplayPlan;
 use crate::model::probe::{LogStatement, Propagation};
 use crate::model::run::{RunDetail, RunSummary};
 use crate::model::source::ChangedFile;
+use crate::tui::ansi::Painted;
 use crate::tui::app::document::Document;
 use crate::tui::app::plot::curves::{Curves, Wanted};
 use crate::tui::app::table::{Arranged, Arrangement, Column, Found, Hunt, Statistics};
@@ -41,6 +42,11 @@ pub enum Effect {
     Ask(Ask),
     /// Put text into the clipboard of the user's terminal.
     Copy(String),
+    /// Open a file, relative to the project, in the user's editor.
+    Edit {
+        path: PathBuf,
+        line: u32,
+    },
     /// Draw every cell anew.
     Redraw,
     /// Stop as if the shell had been asked to (`Ctrl-z`).
@@ -192,7 +198,7 @@ pub struct Survey {
 pub struct Detail {
     pub run: RunDetail,
     /// The end of what it printed, safe to draw.
-    pub output: Vec<String>,
+    pub output: Vec<Painted>,
 }
 
 impl Request {

@@ -4,6 +4,7 @@
 //! [`app`] is the state and its update, [`event`] what goes in and out, [`background`] runs effects, [`views`] draw,
 //! [`terminal`] owns the screen. Only this file knows the clock, and only it brings them together.
 
+pub mod ansi;
 pub mod app;
 pub mod background;
 pub mod event;
@@ -19,7 +20,9 @@ pub mod views;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -29,6 +32,7 @@ use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGWINCH};
 use signal_hook::iterator::Signals;
 
 use crate::engine::project::Project;
+use crate::engine::spawn;
 use crate::tui::app::{App, Place};
 use crate::tui::background::Background;
 use crate::tui::event::{Effect, Event};
@@ -38,10 +42,14 @@ use crate::tui::views::Look;
 
 /// Within this time of a signal, crossterm has noticed it too.
 const A_RESIZE: Duration = Duration::from_millis(20);
+/// How often a folder without a project is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// How the interface is started.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
+    /// The folder that it is started in.
+    pub start: PathBuf,
     /// No boxes, braille or other signs beyond ASCII.
     pub plain: bool,
 }
@@ -67,6 +75,8 @@ pub enum Ending {
 enum Wake {
     Event(Event),
     Signal(i32),
+    /// A project where there was none.
+    Found(Box<Project>),
     /// The terminal is gone.
     Closed,
 }
@@ -86,8 +96,12 @@ pub fn run(project: Option<Project>, options: &Options) -> Result<Ending, TuiErr
     let (mut settings, problems) = Settings::load(project.as_ref().map(|p| p.layout().config()).as_deref());
     settings.plain |= options.plain;
     let screen = Screen::take(settings.mouse).map_err(TuiError::Terminal)?;
-    read_input(wakes.clone(), resizes);
-    let mut session = Session::new(project, settings, screen, wakes, woken);
+    let input = Arc::new(Mutex::new(()));
+    read_input(wakes.clone(), resizes, Arc::clone(&input));
+    if project.is_none() {
+        look_for_project(wakes.clone(), options.start.clone());
+    }
+    let mut session = Session::new(project, settings, screen, (wakes, woken), input);
     session.tell(&problems);
     session.run().map_err(TuiError::Terminal)
 }
@@ -125,7 +139,8 @@ fn watch_signals(wakes: &Sender<Wake>, mut resized: UnixStream) -> io::Result<()
 }
 
 /// Reads keys and mouse. Waits by `poll`, so that a terminal that goes away is noticed instead of read in circles.
-fn read_input(wakes: Sender<Wake>, mut resizes: UnixStream) {
+/// Whoever holds `input` has it for itself: an editor, say.
+fn read_input(wakes: Sender<Wake>, mut resizes: UnixStream, input: Arc<Mutex<()>>) {
     std::thread::spawn(move || {
         let stdin = io::stdin();
         loop {
@@ -145,6 +160,7 @@ fn read_input(wakes: Sender<Wake>, mut resizes: UnixStream) {
                 let _ = resizes.read(&mut [0; 64]);
                 wait = A_RESIZE;
             }
+            let _reading = input.lock().unwrap_or_else(PoisonError::into_inner);
             while let Ok(true) = crossterm::event::poll(std::mem::take(&mut wait)) {
                 let Some(event) = crossterm::event::read().ok().and_then(event_of) else { continue };
                 if wakes.send(Wake::Event(event)).is_err() {
@@ -154,6 +170,20 @@ fn read_input(wakes: Sender<Wake>, mut resizes: UnixStream) {
         }
         // Whoever listened has ended already if this fails.
         let _ = wakes.send(Wake::Closed);
+    });
+}
+
+/// Somebody may record the first run while the interface says how to.
+fn look_for_project(wakes: Sender<Wake>, start: PathBuf) {
+    std::thread::spawn(move || {
+        loop {
+            std::thread::sleep(LOOK_AGAIN);
+            if let Ok(Some(project)) = Project::find(&start) {
+                // Whoever listened has ended already if this fails.
+                let _ = wakes.send(Wake::Found(Box::new(project)));
+                return;
+            }
+        }
     });
 }
 
@@ -173,8 +203,11 @@ struct Session {
     look: Look,
     screen: Screen,
     background: Option<Background>,
+    wakes: Sender<Wake>,
     woken: Receiver<Wake>,
+    input: Arc<Mutex<()>>,
     frame: Duration,
+    root: PathBuf,
 }
 
 impl Session {
@@ -182,22 +215,21 @@ impl Session {
         project: Option<Project>,
         settings: Settings,
         screen: Screen,
-        wakes: Sender<Wake>,
-        woken: Receiver<Wake>,
+        (wakes, woken): (Sender<Wake>, Receiver<Wake>),
+        input: Arc<Mutex<()>>,
     ) -> Self {
         let look = Look { theme: settings.theme(|name| std::env::var(name).ok()), glyphs: settings.glyphs() };
-        let place = project.as_ref().map_or(Place::Nothing, |project| {
-            let name = project.root().file_name().map(|name| name.to_string_lossy().into_owned());
-            Place::Project(name.unwrap_or_else(|| "/".into()))
-        });
+        let place = project.as_ref().map_or(Place::Nothing, place_of);
+        let root = project.as_ref().map(|project| project.root().to_owned()).unwrap_or_default();
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let size = crossterm::terminal::size().unwrap_or((80, 24));
-        let background = project.map(|project| Background::new(project, forward(wakes)));
+        let background = project.map(|project| Background::new(project, forward(wakes.clone())));
         let remote = ["SSH_TTY", "SSH_CONNECTION"].iter().any(|name| std::env::var_os(name).is_some());
         let frame = if remote { settings.remote_frame } else { settings.frame };
         let mut app = App::new(size, place, workers);
         app.keys = settings.keys;
-        Self { app, look, screen, background, woken, frame }
+        app.timeline.columns = settings.columns;
+        Self { app, look, screen, background, wakes, woken, input, frame, root }
     }
 
     /// Says what is wrong with the settings, as far as one line goes.
@@ -245,6 +277,13 @@ impl Session {
         let event = match wake {
             Wake::Event(event) => event,
             Wake::Closed => return Ok(Some(Ending::Signal(SIGHUP))),
+            Wake::Found(project) => {
+                self.root = project.root().to_owned();
+                self.app.place = place_of(&project);
+                self.background = Some(Background::new(*project, forward(self.wakes.clone())));
+                let effects = self.app.start();
+                return self.perform(effects);
+            }
             Wake::Signal(SIGWINCH) => {
                 let (width, height) = crossterm::terminal::size()?;
                 Event::Resize(width, height)
@@ -273,6 +312,7 @@ impl Session {
                         self.app.complain("too long for the clipboard: export it instead");
                     }
                 }
+                Effect::Edit { path, line } => self.edit(&path, line)?,
                 Effect::Redraw => self.screen.redraw()?,
                 Effect::Suspend => self.suspend()?,
                 Effect::Quit => return Ok(Some(Ending::Quit)),
@@ -281,12 +321,36 @@ impl Session {
         Ok(None)
     }
 
+    /// Hands terminal and input to the user's editor until it ends.
+    fn edit(&mut self, path: &Path, line: u32) -> io::Result<()> {
+        let path = self.root.join(path);
+        if !path.is_file() {
+            self.app.complain(format!("there is no file {}", path.display()));
+            return Ok(());
+        }
+        let input = Arc::clone(&self.input);
+        let editing = input.lock().unwrap_or_else(PoisonError::into_inner);
+        give_back();
+        let edited = spawn::editor(&path, line);
+        drop(editing);
+        self.screen.retake()?;
+        if let Err(error) = edited {
+            self.app.complain(format!("{error}: set EDITOR to the one that you use"));
+        }
+        Ok(())
+    }
+
     /// Stops the whole job as the shell expects; goes on here when it is continued.
     fn suspend(&mut self) -> io::Result<()> {
         give_back();
         kill(Pid::from_raw(0), Signal::SIGSTOP)?;
         self.screen.retake()
     }
+}
+
+fn place_of(project: &Project) -> Place {
+    let name = project.root().file_name().map(|name| name.to_string_lossy().into_owned());
+    Place::Project(name.unwrap_or_else(|| "/".into()))
 }
 
 /// A sender of plain events into the channel of everything.

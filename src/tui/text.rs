@@ -7,6 +7,8 @@ use std::borrow::Cow;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use crate::model::value::Value;
+
 /// What a tab is shown as.
 const TAB: &str = "    ";
 /// Longer lines are cut before anything else looks at them: nobody reads a megabyte on one line.
@@ -150,6 +152,35 @@ pub fn wrap(text: &str, columns: usize) -> Vec<String> {
     lines.push(line);
     let margin = " ".repeat(indent);
     lines.into_iter().map(|line| format!("{margin}{line}")).collect()
+}
+
+/// A value in few columns.
+pub fn short(value: &Value) -> String {
+    match value {
+        Value::Float(x) if x.is_finite() => short_float(*x),
+        other => other.to_string(),
+    }
+}
+
+/// Six significant digits, or all if there are fewer.
+pub fn short_float(x: f64) -> String {
+    let full = Value::Float(x).to_string();
+    if full.len() <= 9 {
+        return full;
+    }
+    let magnitude = x.abs();
+    if !(1e-4..1e7).contains(&magnitude) {
+        return format!("{x:.3e}");
+    }
+    let digits: usize = match magnitude {
+        m if m >= 1e6 => 0,
+        m if m >= 1e5 => 1,
+        m if m >= 1e4 => 2,
+        m if m >= 1e3 => 3,
+        m if m >= 1e2 => 4,
+        _ => 5,
+    };
+    format!("{x:.digits$}")
 }
 
 #[cfg(test)]

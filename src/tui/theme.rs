@@ -71,6 +71,7 @@ pub enum Background {
 #[derive(Debug, Clone)]
 pub struct Theme {
     styles: HashMap<Role, Style>,
+    depth: Depth,
 }
 
 /// What a theme file says.
@@ -115,7 +116,17 @@ impl Theme {
 
     /// A theme at a depth.
     pub fn new(looks: &Looks, depth: Depth) -> Self {
-        Self { styles: looks.iter().map(|(role, look)| (*role, look.at(depth))).collect() }
+        Self { styles: looks.iter().map(|(role, look)| (*role, look.at(depth))).collect(), depth }
+    }
+
+    /// A style of other origin, as far as the terminal can show it.
+    pub fn reduced(&self, style: Style) -> Style {
+        let reduce = |color: Color| match (self.depth, color) {
+            (Depth::Mono, _) | (Depth::Sixteen, Color::Rgb(..) | Color::Indexed(_)) => None,
+            (Depth::Indexed, color) => Some(nearest_indexed(color)),
+            (Depth::True | Depth::Sixteen, color) => Some(color),
+        };
+        Style { fg: style.fg.and_then(reduce), bg: style.bg.and_then(reduce), ..style }
     }
 
     /// How a role looks.
@@ -205,6 +216,7 @@ pub struct Glyphs {
     pub plain: bool,
     pub cursor: &'static str,
     pub mark: &'static str,
+    pub pinned: &'static str,
     pub rule: &'static str,
     pub bar: &'static str,
     pub ellipsis: &'static str,
@@ -238,6 +250,7 @@ pub const UNICODE: Glyphs = Glyphs {
     plain: false,
     cursor: "▌",
     mark: "◆",
+    pinned: "◎",
     rule: "─",
     bar: "│",
     ellipsis: "…",
@@ -271,6 +284,7 @@ pub const ASCII: Glyphs = Glyphs {
     plain: true,
     cursor: ">",
     mark: "*",
+    pinned: "@",
     rule: "-",
     bar: "|",
     ellipsis: "~",

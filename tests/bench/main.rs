@@ -39,7 +39,7 @@ pub(crate) fn target(goal: &'static str, met: bool) -> Option<(&'static str, boo
 
 type Benchmark = (&'static str, fn() -> Vec<Row>);
 
-const BENCHMARKS: [Benchmark; 17] = [
+const BENCHMARKS: [Benchmark; 18] = [
     ("record", overhead::adaptive),
     ("others-cnn", overhead::against_others::<0>),
     ("others-finetune", overhead::against_others::<1>),
@@ -51,7 +51,8 @@ const BENCHMARKS: [Benchmark; 17] = [
     ("memory", state::memory),
     ("handsfree", record::hands_free_against_plain_run),
     ("log", record::log_call),
-    ("replay", replay::replay_against_full_run),
+    ("replay", replay::outer_over_versions),
+    ("replay inner", replay::inner_on_two_workers),
     ("grid", grid::million_values),
     ("paint", paint::first_paint),
     ("plan", plan::simulation),

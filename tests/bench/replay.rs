@@ -1,45 +1,152 @@
-//! Replay of a statement in the outer loop against running the script again with the statement in place.
+//! Replay over several versions: against running them again with the statement in place, and against the least that any
+//! replay needs, which is a process for each version that imports, builds the model and restores.
+
+use std::process::{Child, Command};
+use std::time::Duration;
 
 use crate::env::TestProject;
-use crate::{Row, measure, target};
+use crate::measure::{median, time};
+use crate::{Row, target};
 
-const PAIRS: usize = 3;
+const SCRIPT: &str = include_str!("../fixtures/scripts/torch_mlp.py");
+const VERSIONS: usize = 4;
+const ROUNDS: usize = 3;
+/// Workers, and processes at once where there are none of ours.
+const AT_ONCE: usize = 2;
+const OUTER: &str = "sum(p.norm().item() for p in model.parameters())";
+const INNER: &str = "sum(p.grad.norm().item() for p in model.parameters())";
 
-pub(crate) fn replay_against_full_run() -> Vec<Row> {
-    let script = include_str!("../fixtures/scripts/torch_mlp.py");
-    let hindsight = script.replace(
-        "        afterlog.log(\"val_loss\"",
-        "        afterlog.log(\"weight_norm\", sum(p.norm().item() for p in model.parameters()))\n        afterlog.log(\"val_loss\"",
-    );
-    assert_ne!(script, hindsight, "the statement was added");
-    let arguments = ["epochs=12", "steps=150", "width=512"];
-    // The replay needs a fresh record each time: what is known is not computed again.
-    let recorded: Vec<TestProject> = (0..=PAIRS)
-        .map(|_| {
-            let project = TestProject::git().with_torch();
-            project.write("train.py", script);
-            project.commit("start");
-            project.afterlog(&[&["run", "--checkpoints", "all", "train.py"][..], &arguments].concat()).ok();
-            project.write("train.py", &hindsight);
-            project
-        })
-        .collect();
-    let mut fresh = recorded.iter();
-    let full = TestProject::git().with_torch();
-    full.write("train.py", &hindsight);
-    let (replayed, rerun, ratio) = measure::in_turn(
-        PAIRS,
-        || {
-            let project = fresh.next().expect("one record a round");
-            project.afterlog(&["replay", "weight_norm", "--yes"]).ok();
+/// Epochs and steps of a run. `AFTERLOG_BENCH=long` asks for 20 epochs of about 3 s.
+fn size() -> (usize, usize) {
+    if std::env::var("AFTERLOG_BENCH").is_ok_and(|size| size == "long") { (20, 600) } else { (12, 100) }
+}
+
+fn arguments(version: usize) -> Vec<String> {
+    let (epochs, steps) = size();
+    vec![format!("epochs={epochs}"), format!("steps={steps}"), "width=512".into(), format!("seed={version}")]
+}
+
+/// The script with a statement that logs an expression: after each epoch's training, or in each step.
+fn with(name: &str, expression: &str, inner: bool) -> String {
+    let (line, indent) =
+        if inner { ("afterlog.log(\"loss\"", "            ") } else { ("afterlog.log(\"val_loss\"", "        ") };
+    let script = SCRIPT.replace(line, &format!("afterlog.log(\"{name}\", {expression})\n{indent}{line}"));
+    assert_ne!(script, SCRIPT, "the statement was added");
+    script
+}
+
+/// The least that a replay of an outer statement does: no store, no checks, no isolation.
+fn floor() -> String {
+    let epochs = size().0;
+    let head = SCRIPT.split("with afterlog.checkpointing").next().expect("a head");
+    format!(
+        "{head}import io\nkept = io.BytesIO()\ntorch.save([model.state_dict(), optimizer.state_dict()], kept)\n\
+         for epoch in range({epochs}):\n    kept.seek(0)\n    state = torch.load(kept)\n    \
+         model.load_state_dict(state[0])\n    optimizer.load_state_dict(state[1])\n    print({OUTER})\n"
+    )
+}
+
+/// Commands one after another, so many at once.
+fn run_all(commands: Vec<Command>) -> Duration {
+    let done = |child: &mut Child| assert!(child.wait().expect("ends").success());
+    let (took, ()) = time(|| {
+        let mut running: Vec<Child> = Vec::new();
+        for mut command in commands {
+            if running.len() == AT_ONCE {
+                // They take equally long.
+                done(&mut running.remove(0));
+            }
+            running.push(command.stdout(std::process::Stdio::null()).spawn().expect("starts"));
+        }
+        running.iter_mut().for_each(done);
+    });
+    took
+}
+
+/// Time of a process for each version that runs this script under plain Python.
+fn plain(project: &TestProject, name: &str, script: &str) -> Duration {
+    project.write(name, script);
+    let runtime = project.path().join(".afterlog/runtime");
+    let runtime = std::fs::read_dir(runtime).expect("unpacked").flatten().next().expect("a runtime").path();
+    let start = |version| {
+        let mut command = project.command("python");
+        command.arg(name).args(arguments(version)).env("PYTHONPATH", &runtime).env("AFTERLOG_CHILD", "1");
+        command
+    };
+    run_all((0..VERSIONS).map(start).collect())
+}
+
+fn replay(project: &TestProject, name: &str, expression: &str, inner: bool, more: &[&str]) -> Duration {
+    project.write("train.py", with(name, expression, inner));
+    time(|| project.afterlog(&[&["replay", name, "--yes"][..], more].concat()).ok()).0
+}
+
+fn recorded() -> TestProject {
+    let project = TestProject::git().with_torch();
+    project.write("train.py", SCRIPT);
+    project.commit("start");
+    for version in 0..VERSIONS {
+        let arguments = arguments(version);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        project.afterlog(&[&["run", "--checkpoints", "all", "train.py"][..], &arguments].concat()).ok();
+    }
+    project
+}
+
+pub(crate) fn outer_over_versions() -> Vec<Row> {
+    let project = recorded();
+    let (mut against_full, mut against_floor, mut without, mut took) = (vec![], vec![], vec![], vec![]);
+    for round in 0..=ROUNDS {
+        let name = format!("norm{round}");
+        let ours = replay(&project, &name, OUTER, false, &[]).as_secs_f64();
+        let least = plain(&project, "floor.py", &floor()).as_secs_f64();
+        let full = plain(&project, "full.py", &with("norm", OUTER, false)).as_secs_f64();
+        project.write("train.py", with(&format!("fresh{round}"), OUTER, false));
+        let name = format!("fresh{round}");
+        let mut afresh = project.afterlog_command(&["replay", &name, "--yes"]);
+        let afresh = time(|| afresh.env("AFTERLOG_FORK", "off").output().expect("starts")).0.as_secs_f64();
+        // The first round warms up.
+        if round > 0 {
+            against_full.push(full / ours);
+            against_floor.push(ours / least);
+            without.push(ours / afresh);
+            took.push(ours);
+        }
+    }
+    let (faster, floor) = (median(against_full), median(against_floor));
+    let (epochs, _) = size();
+    let over = format!("outer statement, {VERSIONS} versions × {epochs} epochs");
+    vec![
+        Row {
+            what: format!("replay: {over}: full runs ÷ replay ({:.1} s)", median(took)),
+            figure: format!("{faster:.1}"),
+            target: if epochs == 20 { target("≥ 10", faster >= 10.0) } else { None },
         },
-        || {
-            full.afterlog(&[&["run", "train.py"][..], &arguments].concat()).ok();
+        Row {
+            what: format!("replay: {over}: replay ÷ (start, imports, model, restores)"),
+            figure: format!("{floor:.2}"),
+            target: target("≤ 1.5", floor <= 1.5),
         },
-    );
+        Row {
+            what: format!("replay: {over}: forked ÷ each started afresh"),
+            figure: format!("{:.2}", median(without)),
+            target: None,
+        },
+    ]
+}
+
+pub(crate) fn inner_on_two_workers() -> Vec<Row> {
+    let project = recorded();
+    let mut efficiencies = Vec::new();
+    for round in 0..ROUNDS {
+        let one = replay(&project, &format!("a{round}"), INNER, true, &["--jobs", "1"]).as_secs_f64();
+        let two = replay(&project, &format!("b{round}"), INNER, true, &["--jobs", "2"]).as_secs_f64();
+        efficiencies.push(one / (2.0 * two));
+    }
+    let efficiency = median(efficiencies);
     vec![Row {
-        what: format!("replay of an outer-loop statement ÷ full run ({replayed:.1?} ÷ {rerun:.1?}, {PAIRS} pairs)"),
-        figure: format!("{ratio:.3} ({:.1} × faster)", 1.0 / ratio),
-        target: target("< 1", ratio < 1.0),
+        what: format!("replay: statement in each step, {VERSIONS} versions: time on 1 worker ÷ 2 × time on 2"),
+        figure: format!("{efficiency:.2}"),
+        target: target("≥ 0.9", efficiency >= 0.9),
     }]
 }

@@ -150,6 +150,16 @@ fn a_killed_worker_fails_its_segment_and_takes_its_script_along() {
 }
 
 #[test]
+fn a_killed_fork_server_fails_what_it_forked_and_leaves_nothing_running() {
+    let replaying = Replaying::begin();
+    // What the script itself forked is in its worker's process group.
+    kill_now(replaying.process("serve.py"));
+    let (code, said) = replaying.end();
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains("failed: the script was killed by signal 9"), "{said}");
+}
+
+#[test]
 fn a_killed_coordinator_ends_the_replay_for_who_follows_it() {
     let replaying = Replaying::begin();
     // What the script itself forked is nobody's then.

@@ -27,6 +27,15 @@ pub(crate) struct Terminal {
 impl Terminal {
     /// Starts `afterlog ARGS` in the project with the project's hermetic environment.
     pub(crate) fn start(project: &TestProject, args: &[&str], columns: u16, rows: u16) -> Self {
+        Self::start_in(project, args, &[], (columns, rows))
+    }
+
+    /// Starts the interface with further variables in its environment.
+    pub(crate) fn start_with(project: &TestProject, variables: &[(&str, &str)], columns: u16, rows: u16) -> Self {
+        Self::start_in(project, &[], variables, (columns, rows))
+    }
+
+    fn start_in(project: &TestProject, args: &[&str], variables: &[(&str, &str)], (columns, rows): (u16, u16)) -> Self {
         let hermetic = project.afterlog_command(args);
         let mut command = CommandBuilder::new(hermetic.get_program());
         command.args(hermetic.get_args());
@@ -39,6 +48,9 @@ impl Terminal {
         }
         command.env("TERM", "xterm-256color");
         command.env("COLORTERM", "truecolor");
+        for (name, value) in variables {
+            command.env(name, value);
+        }
         Self::spawn(command, columns, rows)
     }
 

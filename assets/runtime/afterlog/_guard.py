@@ -30,7 +30,7 @@ def install(order, tell):
     # Compiled files would be written beside modules everywhere.
     sys.dont_write_bytecode = True
     guard.watch_calls_without_events()
-    sys.meta_path.insert(0, _TorchFinder(guard))
+    watch_torch(guard)
     sys.addaudithook(guard)
 
 
@@ -236,9 +236,16 @@ class Guard:
         raise Refused(errno.EACCES, said)
 
 
-class _TorchFinder:
-    """Lets the guard see ``torch.save``, which opens files natively."""
+def watch_torch(guard):
+    """Lets the guard see ``torch.save``, which opens files natively, now or when torch is imported."""
+    finder, module = _TorchFinder(guard), sys.modules.get("torch.serialization")
+    if module is None:
+        sys.meta_path.insert(0, finder)
+    else:
+        finder.watch(module)
 
+
+class _TorchFinder:
     def __init__(self, guard):
         self._guard = guard
 
@@ -248,10 +255,10 @@ class _TorchFinder:
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
         if spec is not None and spec.loader is not None:
             execute = spec.loader.exec_module
-            spec.loader.exec_module = lambda module: (execute(module), self._watch(module))[0]
+            spec.loader.exec_module = lambda module: (execute(module), self.watch(module))[0]
         return spec
 
-    def _watch(self, module):
+    def watch(self, module):
         guard, writer = self._guard, getattr(module, "_open_zipfile_writer_file", None)
         if writer is None:
             return

@@ -11,7 +11,7 @@ import sys
 import time
 
 from . import _lookups
-from ._guard import _TorchFinder
+from ._guard import watch_torch
 
 
 #: As it is before it is watched.
@@ -20,11 +20,17 @@ _stat = os.stat
 _DATABASE = "a database"
 
 
+#: Files that were read for this process before it was forked.
+earlier = []
+
+
 def watch(started_ms, training_ms, tell, notice):
     """Tells of each such file once, from now on. ``notice`` is called with those that the user has changed since."""
     reads = Reads(started_ms, training_ms, tell, notice)
-    sys.meta_path.insert(0, _TorchFinder(reads))
+    watch_torch(reads)
     sys.addaudithook(reads)
+    for path in earlier:
+        reads("open", (path, "r", 0))
     _lookups.watch(reads.asked)
     return reads
 

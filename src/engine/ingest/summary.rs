@@ -1,6 +1,6 @@
 //! The summary of a run as its events come in.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +11,8 @@ use crate::model::value::Value;
 const SPARK_POINTS: usize = 24;
 /// Samples are thinned to half when there are twice as many, so these are kept at most.
 const SPARK_SAMPLES: usize = 4 * SPARK_POINTS;
+/// Names whose last values are kept in the summary, which is read with every list.
+const MOST_VALUES: usize = 64;
 
 /// Evenly spaced samples of a series whose length is not known yet.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -65,6 +67,7 @@ pub(super) fn empty(meta: &RunMeta) -> RunSummary {
         checkpoint_bytes: 0,
         names: Vec::new(),
         last_metric: None,
+        last_values: BTreeMap::new(),
         spark: Vec::new(),
         notes: Vec::new(),
     }
@@ -81,6 +84,14 @@ pub(super) fn logged(
     if !known.contains(name) {
         known.insert(name.to_owned());
         summary.names.push(name.to_owned());
+    }
+    if value.as_f64().is_some() {
+        let room = summary.last_values.len() < MOST_VALUES;
+        match summary.last_values.get_mut(name) {
+            Some(last) => *last = value.clone(),
+            None if room => drop(summary.last_values.insert(name.to_owned(), value.clone())),
+            None => {}
+        }
     }
     let Value::Float(x) = value else { return };
     match &mut summary.last_metric {

@@ -129,6 +129,7 @@ mod tests {
             checkpoint_bytes: 0,
             names: Vec::new(),
             last_metric: None,
+            last_values: Default::default(),
             spark: Vec::new(),
             notes: Vec::new(),
         }

@@ -159,7 +159,7 @@ impl Prepared {
             args: request.command.args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect(),
             project_root: project.root().to_owned(),
             cwd: request.cwd.clone(),
-            hash_seed: hash_seed(),
+            hash_seed: hash_seed(layout),
             entropy_seed: random(),
             environment: environment::selected(),
             hostname: nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
@@ -280,11 +280,21 @@ fn now_ms() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// The seed of string hashes, and so of the order of sets: the user's own, or one that a replay can repeat.
-fn hash_seed() -> String {
+/// The seed of string hashes, and so of the order of sets: the user's own, or the project's, so that replays of several
+/// runs can share what is done at start-up.
+fn hash_seed(layout: &Layout) -> String {
     match std::env::var("PYTHONHASHSEED") {
         Ok(seed) if !seed.is_empty() && seed != "random" => seed,
-        _ => (random() & 0xffff_ffff).to_string(),
+        _ => {
+            let own = || (random() & 0xffff_ffff).to_string();
+            let kept = layout.hash_seed();
+            if !kept.exists() {
+                // Of two runs that begin at once, each keeps the seed that it took; a later one takes what stays.
+                let _ = files::write_atomic(&kept, own().as_bytes());
+            }
+            let seed = files::read_text(&kept).ok().and_then(|seed| seed.trim().parse::<u32>().ok());
+            seed.map_or_else(own, |seed| seed.to_string())
+        }
     }
 }
 

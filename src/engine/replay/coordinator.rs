@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::base::files;
 use crate::base::ids::JobId;
+use crate::engine::replay::forkserver::Servers;
 use crate::engine::replay::{isolation, read_plan, worker};
 use crate::engine::{Error, replay, spawn};
 use crate::model::job::{CheckReport, SegmentState, SegmentStatus};
@@ -34,6 +35,7 @@ pub fn run(layout: &Layout, job: &JobId) -> Result<(), Error> {
         layout,
         plan: &plan,
         journal: Writer::open(&folder.join(names::JOB))?,
+        servers: Servers::of(layout, &plan),
         running: Vec::new(),
         unreadable: HashSet::new(),
     };
@@ -44,6 +46,7 @@ struct Coordinator<'a> {
     layout: &'a Layout,
     plan: &'a ReplayPlan,
     journal: Writer,
+    servers: Servers<'a>,
     running: Vec<(Child, SegmentStatus)>,
     /// Checkpoints that segments could not read.
     unreadable: HashSet<(u32, u64)>,
@@ -77,7 +80,7 @@ impl<'a> Coordinator<'a> {
         files::create_dir_all(&folder)?;
         let log = folder.join(names::WORKER_LOG);
         let log = OpenOptions::new().create(true).append(true).open(&log).map_err(files::at("open", &log))?;
-        match spawn::worker(self.layout.root(), &self.plan.job, segment.id, &log) {
+        match spawn::worker(self.layout.root(), &self.plan.job, segment.id, &log, self.servers.serving(&segment.run)) {
             Ok(child) => {
                 self.note(&status)?;
                 self.running.push((child, status));
@@ -110,6 +113,7 @@ impl<'a> Coordinator<'a> {
                 self.start(segment)?;
                 continue;
             }
+            self.servers.ended(&status.run);
             status.ended_ms = Some(now_ms());
             status.state = self.outcome(&status, outcome);
             self.note(&status)?;
@@ -208,6 +212,7 @@ struct Ending {
     iteration: Option<u64>,
 }
 
+/// The last end that a journal tells of. Its notes are added to `notes`.
 fn ending(path: &std::path::Path) -> Option<Ending> {
     let mut offset = 0;
     let mut last: Option<Ending> = None;

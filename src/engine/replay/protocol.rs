@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::engine::checkpoint::{self, Capture};
 use crate::engine::replay::states::{Loaded, States};
-use crate::model::plan::SegmentOrder;
+use crate::model::plan::{ReplayStep, SegmentOrder};
 
 /// A message from Python.
 #[derive(Debug, Deserialize)]
@@ -27,6 +27,42 @@ enum Message {
         capture: Capture,
     },
     Step {},
+}
+
+/// Loads states, each next one while the script uses the one before.
+struct Ahead<'a> {
+    states: &'a States,
+    /// The checkpoints that the segment is expected to ask for, in this order.
+    expected: Vec<u64>,
+    next: usize,
+    loaded: Option<(u64, Result<Loaded, String>)>,
+}
+
+impl<'a> Ahead<'a> {
+    fn new(states: &'a States, order: &SegmentOrder) -> Self {
+        let of_step = |step: &ReplayStep| {
+            let skipped: Vec<u64> = step.skip.iter().map(|skip| skip.checkpoint).collect();
+            step.restore.into_iter().chain(skipped)
+        };
+        Self { states, expected: order.steps.iter().flat_map(of_step).collect(), next: 0, loaded: None }
+    }
+
+    fn take(&mut self, seq: u64) -> Result<Loaded, String> {
+        let expected = self.expected.get(self.next..).unwrap_or_default();
+        if let Some(at) = expected.iter().position(|expected| *expected == seq) {
+            self.next += at + 1;
+        }
+        match self.loaded.take() {
+            Some((loaded, state)) if loaded == seq => state,
+            _ => self.states.load(seq),
+        }
+    }
+
+    fn load_next(&mut self) {
+        if let Some(seq) = self.expected.get(self.next) {
+            self.loaded = Some((*seq, self.states.load(*seq)));
+        }
+    }
 }
 
 /// Places in a shared buffer begin at multiples of this, so that arrays can be read in place.
@@ -47,12 +83,15 @@ pub(super) fn serve(control: UnixStream, buffers: &[File; 2], states: &States, o
 
 fn answer_all(control: &UnixStream, buffers: &[File; 2], states: &States, order: &SegmentOrder) -> io::Result<()> {
     let mut answers = control.try_clone()?;
+    let mut ahead = Ahead::new(states, order);
     for line in BufReader::new(control).lines() {
         // Python may leave without having read its last answer; that resets the channel and means the same.
         let Ok(line) = line else { break };
-        let answer = match serde_json::from_str(&line).map_err(io::Error::other)? {
+        let message = serde_json::from_str(&line).map_err(io::Error::other)?;
+        let loads = matches!(message, Message::Load { .. });
+        let answer = match message {
             Message::Step {} => continue,
-            Message::Load { seq } => match states.load(seq) {
+            Message::Load { seq } => match ahead.take(seq) {
                 Ok(loaded) => put(seq, &loaded, &buffers[0])?,
                 Err(reason) => json!({ "t": "failed", "seq": seq, "reason": reason }),
             },
@@ -61,6 +100,9 @@ fn answer_all(control: &UnixStream, buffers: &[File; 2], states: &States, order:
         if writeln!(answers, "{answer}").is_err() {
             // Python has been killed.
             break;
+        }
+        if loads {
+            ahead.load_next();
         }
     }
     Ok(())

@@ -6,12 +6,14 @@ use std::fs;
 use std::io;
 use std::net::Shutdown;
 use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus};
 use std::time::{Duration, SystemTime};
 
 use crate::analysis::{planner, python};
 use crate::base::files::{self, at};
 use crate::base::ids::JobId;
 use crate::base::units::counted;
+use crate::engine::replay::forkserver::{Asked, Forked, Started};
 use crate::engine::replay::isolation::{self, View};
 use crate::engine::replay::states::States;
 use crate::engine::replay::{protocol, read_plan};
@@ -124,6 +126,8 @@ impl<'a> Worker<'a> {
         let output = descriptors.output.try_clone().map_err(at("open", &self.folder.join(names::OUTPUT)))?;
         let view =
             View { root: self.layout.root(), scratch: &self.scratch, temporary: &self.temporary, absent: &self.absent };
+        // What is forked can join a view only that is made inside the server's own.
+        let server = Asked::join();
         let place = isolation::enter(self.isolation, &view)
             .map_err(|source| Error::NoIsolation { reason: source.to_string() })?;
         // Entering a user namespace undoes it.
@@ -138,8 +142,7 @@ impl<'a> Worker<'a> {
         let script = place.root.join(&self.meta.script);
         let script = script.strip_prefix(&cwd).unwrap_or(&script).to_owned();
         let args: Vec<OsString> = self.meta.args.iter().map(OsString::from).collect();
-        let mut environment: BTreeMap<String, String> = self.meta.environment.clone();
-        environment.extend(TRACKERS_OFF.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let mut environment = environment(&self.meta);
         if place.guard.is_some() {
             let temporary = self.temporary.to_string_lossy().into_owned();
             environment.insert("MLFLOW_TRACKING_URI".into(), format!("file://{temporary}/mlflow"));
@@ -164,13 +167,13 @@ impl<'a> Worker<'a> {
             streams: Streams::AppendedTo(&output),
             guard: place.guard.as_deref(),
         };
-        let mut child = spawn::session(&invocation, &session, Handover::Inherited(descriptors))?;
+        let mut process = begin(server, &invocation, &session, &cwd, descriptors)?;
         let Channels { control, buffers } = channels;
         let ours = control.try_clone().map_err(at("serve", &self.folder))?;
         let (status, served) = std::thread::scope(|scope| {
             // Closes the channel when it fails: then the script ends too, since it cannot have its states.
             let server = scope.spawn(|| protocol::serve(control, &buffers, &self.states, &self.order));
-            let status = child.wait();
+            let status = process.wait();
             // A process that the script forked may hold its end open.
             let _ = ours.shutdown(Shutdown::Both);
             (status, server.join().unwrap_or_else(|_| Err(io::Error::other("the server of states panicked"))))
@@ -183,6 +186,52 @@ impl<'a> Worker<'a> {
         }
         Ok(code)
     }
+}
+
+/// A segment's Python.
+enum Process {
+    Forked(Forked),
+    Fresh(Child),
+}
+
+impl Process {
+    fn wait(&mut self) -> io::Result<ExitStatus> {
+        match self {
+            Self::Forked(forked) => forked.wait(),
+            Self::Fresh(child) => child.wait(),
+        }
+    }
+}
+
+/// Has a segment's Python forked, or starts it afresh and notes in its journal why it was not.
+fn begin(
+    server: Option<Result<Asked, String>>,
+    invocation: &Invocation<'_>,
+    session: &Session<'_>,
+    cwd: &Path,
+    descriptors: Descriptors,
+) -> Result<Process, Error> {
+    let started = server.map(|server| match server {
+        Ok(server) => server.start(invocation, session, cwd, &descriptors),
+        Err(reason) => Started::Afresh(reason),
+    });
+    match started {
+        Some(Started::Forked(forked)) => return Ok(Process::Forked(forked)),
+        Some(Started::Afresh(reason)) => {
+            let note = Event::Note(format!("started afresh, not forked: {reason}"));
+            let path = session.directory.join(names::EVENTS);
+            let events = descriptors.events.try_clone().map_err(at("write", &path))?;
+            Writer::of(events, &path).append(&[note])?;
+        }
+        None => {}
+    }
+    Ok(Process::Fresh(spawn::session(invocation, session, Handover::Inherited(descriptors))?))
+}
+
+/// The variables that a run's replay sets: as recorded, and what keeps trackers quiet.
+pub(super) fn environment(meta: &RunMeta) -> BTreeMap<String, String> {
+    let own = TRACKERS_OFF.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    meta.environment.clone().into_iter().chain(own).collect()
 }
 
 /// The folders that a segment's process leaves behind: its scratch folder and its temporary one. The latter is short,

@@ -29,6 +29,11 @@ impl Writer {
         Ok(Self { file, path: path.to_owned() })
     }
 
+    /// Goes on with a journal that is open.
+    pub fn of(file: File, path: &Path) -> Self {
+        Self { file, path: path.to_owned() }
+    }
+
     /// Appends events as one frame: after a crash all of them are there, or none.
     ///
     /// # Errors

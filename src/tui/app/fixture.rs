@@ -1,5 +1,6 @@
 //! States of the interface for tests: a project with a few runs, a diff, a grid, a plan and a job.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -8,17 +9,21 @@ use crate::base::ids::{JobId, RunId};
 use crate::model::grid::{Cell, Grid, LoopColumn, NameColumn};
 use crate::model::job::{CheckReport, JobStatus, SegmentState, SegmentStatus};
 use crate::model::plan::{Cost, ReplayPlan, RunPlan, RunPlanState, Segment, Stop, Work};
+use crate::model::position::{Position, Step};
 use crate::model::probe::{LogStatement, Placement, PlacementStatus, Propagation};
-use crate::model::run::{RunStatus, RunSummary};
+use crate::model::run::{
+    Checkpoint, CheckpointKind, IterationTiming, RunDetail, RunMeta, RunStatus, RunSummary, RunTimings,
+};
 use crate::model::source::{ChangedFile, FileChange, VersionId};
 use crate::model::value::Value;
 use crate::model::verdict::Verdict;
+use crate::tui::ansi::painted_lines;
 use crate::tui::app::document::{Document, FileDiff, Sides};
 use crate::tui::app::plot::curves::curves;
 use crate::tui::app::table;
 use crate::tui::app::table::tests::small;
 use crate::tui::app::{App, Place};
-use crate::tui::event::{Answer, Ask, Effect, Event, Request, Survey};
+use crate::tui::event::{Answer, Ask, Detail, Effect, Event, Request, Survey};
 
 pub(crate) const NOW: i64 = 1_800_000_000_000;
 
@@ -42,6 +47,7 @@ pub(crate) fn run(number: u32, status: RunStatus) -> RunSummary {
         checkpoint_bytes: 1_200_000,
         names: vec!["loss".into()],
         last_metric: Some(("loss".into(), Value::Float(0.123_456_789 / f64::from(number)))),
+        last_values: BTreeMap::from([("loss".into(), Value::Float(0.123_456_789 / f64::from(number)))]),
         spark: (0..20).map(|i| 1.0 / f64::from(i + 1)).collect(),
         notes: Vec::new(),
     }
@@ -127,6 +133,64 @@ pub(crate) fn propagation(after_line: u32, status: PlacementStatus) -> Propagati
         problems: Vec::new(),
     }
 }
+
+/// Everything about a run that printed these lines.
+pub(crate) fn detail(number: u32, output: &str) -> Detail {
+    let summary = run(number, RunStatus::Running);
+    let meta = RunMeta {
+        id: summary.id.clone(),
+        name: None,
+        started_ms: summary.started_ms,
+        python: "/usr/bin/python3".into(),
+        python_flags: Vec::new(),
+        launcher: Vec::new(),
+        module: None,
+        script: "train.py".into(),
+        args: vec!["lr=0.1".into()],
+        project_root: "/home/ada/demo".into(),
+        cwd: "/home/ada/demo".into(),
+        hash_seed: "0".into(),
+        entropy_seed: 0,
+        environment: BTreeMap::from([("OMP_NUM_THREADS".into(), "2".into())]),
+        hostname: "box".into(),
+        version: summary.version.clone(),
+        left_out: Vec::new(),
+        head: None,
+        afterlog_version: "0".into(),
+    };
+    let iteration = |n: u64| IterationTiming {
+        total_ns: n * 1_000_000_000,
+        blocks: vec![("train".into(), n * 900_000_000), ("validate".into(), n * 50_000_000)],
+        complete: n < 3,
+    };
+    let timings =
+        RunTimings { prefix_ns: 500_000_000, iterations: (1..4).map(iteration).collect(), ..RunTimings::default() };
+    let checkpoint = |seq: u64| Checkpoint {
+        seq,
+        kind: CheckpointKind::IterationStart,
+        iteration: seq,
+        position: Position(vec![Step { name: "epoch".into(), index: seq }]),
+        bytes: 4_000_000,
+        stored_bytes: 1_000_000 * (seq + 1),
+        stall_ns: 2_000_000,
+        missing: vec![("stream".into(), "a generator cannot be copied".into())],
+        digests: BTreeMap::new(),
+    };
+    let run = RunDetail { summary, meta, timings, checkpoints: (0..2).map(checkpoint).collect() };
+    Detail { run, output: painted_lines(output) }
+}
+
+/// The app on the newest run in detail.
+pub(crate) fn with_run(width: u16, height: u16) -> App {
+    let mut app = app(width, height);
+    let effects = press(&mut app, "\n");
+    answer(&mut app, &effects, Answer::Detail(Box::new(detail(5, OUTPUT))));
+    app
+}
+
+/// What the run of [`with_run`] printed.
+pub(crate) const OUTPUT: &str = "\x1b[1mepoch 0\x1b[0m loss \x1b[32m0.5\x1b[0m\nTraceback (most recent call last):\n  \
+                                 File \"/home/ada/demo/net.py\", line 12, in forward\nValueError: shapes\n";
 
 /// The app on its diff panel.
 pub(crate) fn with_diff(width: u16, height: u16) -> App {

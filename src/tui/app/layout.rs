@@ -9,6 +9,9 @@ pub const WIDE: u16 = 120;
 /// From here on, a diff is side by side unless the user says otherwise.
 pub const SPLIT: u16 = 130;
 
+/// Columns that a detail beside a list has at least.
+const NARROWEST_DETAIL: u16 = 42;
+
 /// The areas of the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Areas {
@@ -27,8 +30,8 @@ pub struct Areas {
 pub enum Share {
     /// The main part alone.
     Alone,
-    /// Detail at the right where there is room.
-    Beside,
+    /// Detail at the right where there is room; the main part would like so many columns.
+    Beside(u16),
     /// Detail at the right where there is room, else below.
     BesideOrBelow,
 }
@@ -42,15 +45,18 @@ pub fn areas(size: (u16, u16), share: Share) -> Option<Areas> {
     let line = |y| Rect::new(0, y, width, 1);
     let body = Rect::new(0, 2, width, height - 3);
     let (main, detail) = match share {
-        Share::Beside | Share::BesideOrBelow if width >= WIDE => {
-            let left = width * 11 / 20;
+        Share::Beside(_) | Share::BesideOrBelow if width >= WIDE => {
+            let left = match share {
+                Share::Beside(wanted) => wanted.clamp(width * 9 / 20, width - (width * 3 / 10).max(NARROWEST_DETAIL)),
+                Share::Alone | Share::BesideOrBelow => width * 11 / 20,
+            };
             (Rect { width: left, ..body }, Some(Rect { x: left + 1, width: width - left - 1, ..body }))
         }
         Share::BesideOrBelow if body.height >= 12 => {
             let top = body.height / 2;
             (Rect { height: top, ..body }, Some(Rect { y: body.y + top, height: body.height - top, ..body }))
         }
-        Share::Alone | Share::Beside | Share::BesideOrBelow => (body, None),
+        Share::Alone | Share::Beside(_) | Share::BesideOrBelow => (body, None),
     };
     Some(Areas { tabs: line(0), header: line(1), main, detail, footer: line(height - 1) })
 }

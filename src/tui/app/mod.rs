@@ -2,6 +2,7 @@
 //!
 //! One file a panel; what is shared (overlays, surveys, navigation between panels) stands here.
 
+pub mod columns;
 pub mod diff;
 pub mod document;
 pub mod filter;
@@ -11,11 +12,13 @@ pub mod overlay;
 pub mod plot;
 pub mod replay;
 pub mod results;
+pub mod run;
 pub mod table;
 pub mod timeline;
 
 use crossterm::event::{KeyEvent, KeyEventKind, MouseEvent, MouseEventKind};
 
+use crate::tui::app::columns::COLUMNS;
 use crate::tui::app::diff::Diff;
 use crate::tui::app::layout::{Areas, Share, areas};
 use crate::tui::app::overlay::Overlay;
@@ -95,6 +98,8 @@ pub struct App {
     pub now_ms: i64,
     /// Whether the first survey is there.
     pub surveyed: bool,
+    /// Why the store cannot be read, if it cannot.
+    pub trouble: Option<String>,
     pub keys: Keymap,
     pub timeline: Timeline,
     pub diff: Diff,
@@ -115,8 +120,9 @@ impl App {
             notice: None,
             now_ms: 0,
             surveyed: false,
+            trouble: None,
             keys: Keymap::default(),
-            timeline: Timeline::default(),
+            timeline: Timeline::new(COLUMNS.to_vec()),
             diff: Diff::default(),
             results: Results::default(),
             replay: Replay::new(workers),
@@ -161,7 +167,9 @@ impl App {
     /// How the current panel shares the screen with its detail.
     pub fn share(&self) -> Share {
         match self.panel {
-            Panel::Timeline if !self.zoom && !self.timeline.runs.is_empty() => Share::Beside,
+            Panel::Timeline if !self.zoom && !self.timeline.runs.is_empty() => {
+                Share::Beside(self.timeline.wanted_width())
+            }
             Panel::Replay if !self.zoom && self.replay.has_detail() => Share::BesideOrBelow,
             Panel::Timeline | Panel::Diff | Panel::Results | Panel::Replay => Share::Alone,
         }
@@ -238,6 +246,7 @@ impl App {
     pub fn context(&self) -> Context {
         match self.panel {
             Panel::Results if self.results.plot.is_some() => Context::Plot,
+            Panel::Timeline if self.zoom => Context::Run,
             panel => panel.context(),
         }
     }
@@ -318,6 +327,12 @@ impl App {
     fn click_row(&mut self, row: usize) -> Vec<Effect> {
         let height = self.list_height();
         match self.panel {
+            Panel::Timeline if self.zoom => {
+                let length = self.run_lines().len();
+                let cursor = &mut self.timeline.view.cursor;
+                cursor.go(cursor.offset + row, length, height);
+                Vec::new()
+            }
             Panel::Timeline => {
                 let cursor = &mut self.timeline.cursor;
                 cursor.go(cursor.offset + row, self.timeline.rows.len(), height);
@@ -360,7 +375,7 @@ impl App {
                 Vec::new()
             }
             Answer::Detail(detail) => {
-                self.timeline.detail = Some(*detail);
+                self.take_detail(*detail);
                 Vec::new()
             }
             Answer::Diff(document) => self.take_document(document),
@@ -399,8 +414,11 @@ impl App {
             Slot::Grid => self.results.waiting = false,
             Slot::Plan => self.replay.plan_refused(),
             Slot::Statements | Slot::Preview | Slot::Action => self.replay.waiting = None,
-            // The list is empty and says so; the message says why.
-            Slot::Survey => self.surveyed = true,
+            // The list stays as it was; where it is empty, it says why.
+            Slot::Survey => {
+                self.surveyed = true;
+                self.trouble = Some(message.clone());
+            }
             _ => {}
         }
         self.complain(message);
@@ -410,6 +428,7 @@ impl App {
     /// Takes what the lists show, keeping every selection by id; asks anew for what is on the screen.
     fn take_survey(&mut self, survey: Survey) -> Vec<Effect> {
         self.surveyed = true;
+        self.trouble = None;
         let Survey { runs, names, jobs } = survey;
         self.timeline.take_runs(runs);
         let mut effects = self.ask_changes();
@@ -430,7 +449,7 @@ impl App {
     fn settle(&mut self) {
         let height = self.list_height();
         match self.panel {
-            Panel::Timeline => self.timeline.cursor.settle(self.timeline.rows.len(), height),
+            Panel::Timeline => self.settle_timeline(height),
             Panel::Diff => self.diff.cursor.settle(self.diff.rows.len(), height),
             Panel::Results => self.settle_results(height),
             Panel::Replay => self.settle_replay(height),

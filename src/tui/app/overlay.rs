@@ -182,6 +182,11 @@ impl App {
 
     fn search(&mut self, text: String) -> Vec<Effect> {
         match self.panel {
+            Panel::Timeline if self.zoom => {
+                self.timeline.view.search = text;
+                self.search_run(false);
+                Vec::new()
+            }
             Panel::Timeline => {
                 self.timeline.search = text;
                 self.search_timeline(false)

@@ -63,6 +63,48 @@ fn a_filter_narrows_the_list_and_escape_widens_it_again() {
 }
 
 #[test]
+fn a_filter_compares_any_logged_number_and_any_argument() {
+    let mut app = app(80, 24);
+    for (filter, rows) in [("loss<0.03", vec![4]), ("lr>0.04 status:failed", vec![1]), ("lr>=0.1", vec![0])] {
+        press(&mut app, &format!("&{filter}\n"));
+        assert_eq!(app.timeline.rows, rows, "{filter}");
+        press(&mut app, "\x1b");
+    }
+}
+
+#[test]
+fn runs_are_sorted_by_their_last_value_with_the_selection_on_its_run() {
+    let mut app = app(80, 24);
+    press(&mut app, "jss");
+    assert_eq!(app.timeline.rows, [0, 1, 2, 3, 4]);
+    assert_eq!(app.timeline.selected().expect("a run").id, id(4));
+    press(&mut app, "\x1b");
+    assert_eq!(app.timeline.rows, [4, 3, 2, 1, 0]);
+}
+
+#[test]
+fn a_pinned_run_is_what_every_run_is_compared_with() {
+    let mut app = app(80, 24);
+    let effects = press(&mut app, "jp");
+    let Request::Changes(pairs) = &asks(&effects)[0].request else { panic!("{effects:?}") };
+    assert!(pairs.iter().all(|(from, _)| *from == id(4)) && pairs.len() == 3, "{pairs:?}");
+    assert!(app.timeline.changed(0, "…", "-").contains("lr=0.1"));
+    let effects = press(&mut app, "gd");
+    assert_eq!(asks(&effects)[0].request, Request::Diff { left: id(4), right: id(5) });
+    press(&mut app, "1jp");
+    assert_eq!(app.timeline.baseline, None);
+}
+
+#[test]
+fn a_range_of_runs_is_marked_between_two_presses() {
+    let mut app = app(80, 24);
+    press(&mut app, "jvjj");
+    assert_eq!(app.timeline.in_range(), Some(1..=3));
+    press(&mut app, "v");
+    assert_eq!(app.timeline.marked, [id(4), id(3), id(2)]);
+}
+
+#[test]
 fn q_leaves_layer_by_layer_and_quits_only_at_the_outermost() {
     let mut app = with_grid(80, 24);
     plot(&mut app);
@@ -182,11 +224,11 @@ proptest! {
 
     #[test]
     fn no_size_and_no_keys_lead_to_a_panic_or_lose_the_selection(
-        start in 0_u8..10,
+        start in 0_u8..11,
         steps in prop::collection::vec(
             (prop::option::weighted(0.1, (0_u16..400, 0_u16..120)), 0_usize..70), 1..40),
     ) {
-        const KEYS: &str = "jkhlgG0$/n N&:?\x1b+yY1234\td rao[]JKsO\nSC-u.<>cix=w↓f5\x08z qm%{}ppDtt";
+        const KEYS: &str = "jkhlgG0$/n N&:?\x1b+yY1234\td rao[]JKsO\nSC-u.<>cix=w↓f5\x08z qm%{}ppDttvpe";
         let keys: Vec<char> = KEYS.chars().collect();
         let mut app = match start {
             0 => app(80, 24),
@@ -199,6 +241,7 @@ proptest! {
                 plot(&mut app);
                 app
             }
+            10 => with_run(80, 24),
             stage => with_replay(80, 24, stage - 2),
         };
         for (size, key) in steps {

@@ -1,16 +1,25 @@
 //! Panel 1: the runs, newest first, and the detail of one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::ops::RangeInclusive;
 
 use crate::base::ids::RunId;
 use crate::model::run::{RunStatus, RunSummary};
 use crate::model::source::{ChangedFile, VersionId};
+use crate::tui::app::columns::{Column, Order, ranked};
 use crate::tui::app::filter::{Field, Filter};
-use crate::tui::app::list::{self, Cursor};
+use crate::tui::app::list::Cursor;
 use crate::tui::app::overlay::{Overlay, Purpose};
+use crate::tui::app::run::RunView;
 use crate::tui::app::{App, Panel};
 use crate::tui::event::{Detail, Effect, Request};
 use crate::tui::keys::Command;
+use crate::tui::text::{self, short};
+
+/// Columns of cursor, graph and id.
+pub const FIXED: u16 = 13;
+/// Said of a run in which nothing changed.
+pub const SAME_AGAIN: &str = "same again";
 
 /// Runs and where the user is among them.
 #[derive(Debug, Default)]
@@ -27,20 +36,36 @@ pub struct Timeline {
     /// Changed files from one version to another.
     pub changes: HashMap<(VersionId, VersionId), Vec<ChangedFile>>,
     pub detail: Option<Detail>,
-    /// First line shown of the detail when it has the whole body.
-    pub detail_offset: usize,
-    pub detail_length: usize,
+    pub view: RunView,
+    pub order: Order,
+    /// Every run is compared with this one rather than with the one before.
+    pub baseline: Option<RunId>,
+    /// Where a range of marks begins.
+    pub range: Option<RunId>,
+    pub columns: Vec<Column>,
+    /// The name whose last values all runs show, if it is one: then it stands in the title alone.
+    pub common: Option<String>,
+    /// Columns that the texts seen so far take: of what changed, of the last value.
+    pub widest: (usize, usize),
 }
 
 impl Timeline {
+    /// Without runs yet.
+    pub fn new(columns: Vec<Column>) -> Self {
+        Self { columns, ..Self::default() }
+    }
+
     /// The run under the cursor.
     pub fn selected(&self) -> Option<&RunSummary> {
         self.rows.get(self.cursor.selected).and_then(|row| self.runs.get(*row))
     }
 
-    /// The run before another one, of the same script where there is one.
+    /// What a run is compared with: the baseline, else the run before, of the same script where there is one.
     pub fn previous(&self, index: usize) -> Option<&RunSummary> {
         let run = self.runs.get(index)?;
+        if let Some(baseline) = self.baseline.as_ref().filter(|id| **id != run.id) {
+            return position(&self.runs, baseline).map(|at| &self.runs[at]);
+        }
         let before = &self.runs[..index];
         before.iter().rev().find(|r| r.script == run.script).or(before.last())
     }
@@ -54,14 +79,30 @@ impl Timeline {
     pub fn take_runs(&mut self, runs: Vec<RunSummary>) {
         let selected = self.selected().map(|run| run.id.clone());
         self.runs = runs;
-        self.marked.retain(|id| self.runs.iter().any(|run| run.id == *id));
+        let mut metrics = self.runs.iter().filter_map(|run| run.last_metric.as_ref()).map(|(name, _)| name);
+        let first = metrics.next().cloned();
+        self.common = first.filter(|first| metrics.all(|name| name == first));
+        let there = |id: &RunId| position(&self.runs, id).is_some();
+        self.marked.retain(there);
+        self.baseline = self.baseline.take().filter(there);
+        self.range = self.range.take().filter(there);
         self.refilter(selected);
     }
 
     /// Computes the rows shown, keeping a run selected if it is still among them.
     fn refilter(&mut self, keep: Option<RunId>) {
         let passes = |run: &RunSummary| self.filter.as_ref().is_none_or(|filter| passes(filter, run));
-        self.rows = (0..self.runs.len()).rev().filter(|i| passes(&self.runs[*i])).collect();
+        let mut rows: Vec<usize> = (0..self.runs.len()).rev().filter(|i| passes(&self.runs[*i])).collect();
+        let value =
+            |i: usize| self.runs[i].last_metric.as_ref().and_then(|(_, value)| value.as_f64()).filter(|x| !x.is_nan());
+        match self.order {
+            Order::Newest => {}
+            // Runs without a value come last either way.
+            Order::SmallestValue => rows.sort_by(|a, b| ranked(value(*a), value(*b), false)),
+            Order::LargestValue => rows.sort_by(|a, b| ranked(value(*a), value(*b), true)),
+            Order::Longest => rows.sort_by_key(|i| std::cmp::Reverse(self.runs[*i].duration_ms)),
+        }
+        self.rows = rows;
         let kept = keep.and_then(|id| self.rows.iter().position(|row| self.runs[*row].id == id));
         if let Some(row) = kept {
             // The window moves along, so that new runs above do not push the list about.
@@ -77,19 +118,24 @@ impl Timeline {
 
     pub fn take_changes(&mut self, changes: Vec<(RunId, RunId, Vec<ChangedFile>)>) {
         for (older, newer, files) in changes {
-            let version = |id: &RunId| self.runs.iter().find(|run| run.id == *id).map(|run| run.version.clone());
+            let version = |id: &RunId| position(&self.runs, id).map(|at| self.runs[at].version.clone());
             if let (Some(older), Some(newer)) = (version(&older), version(&newer)) {
                 self.changes.insert((older, newer), files);
             }
         }
     }
 
-    /// Leaves filter or marks, whichever was last to come.
+    /// Leaves range, filter, order, marks or baseline: the first of them that there is.
     pub fn leave(&mut self) -> Option<Vec<Effect>> {
-        if self.filter.is_some() {
+        if self.range.take().is_some() {
+        } else if self.filter.is_some() {
             self.set_filter(None);
+        } else if self.order != Order::Newest {
+            self.set_order(Order::Newest);
         } else if !self.marked.is_empty() {
             self.marked.clear();
+        } else if self.baseline.take().is_some() {
+            self.widest = (0, 0);
         } else {
             return None;
         }
@@ -100,6 +146,80 @@ impl Timeline {
         let selected = self.selected().map(|run| run.id.clone());
         self.filter = filter;
         self.refilter(selected);
+    }
+
+    fn set_order(&mut self, order: Order) {
+        let selected = self.selected().map(|run| run.id.clone());
+        self.order = order;
+        self.refilter(selected);
+    }
+
+    /// Rows between the beginning of a range and the cursor.
+    pub fn in_range(&self) -> Option<RangeInclusive<usize>> {
+        let from = self.range.as_ref()?;
+        let from = position(&self.runs, from)?;
+        let at = self.rows.iter().position(|row| *row == from)?;
+        Some(at.min(self.cursor.selected)..=at.max(self.cursor.selected))
+    }
+
+    fn toggle_range(&mut self) {
+        match self.in_range() {
+            Some(rows) => {
+                let already: HashSet<RunId> = self.marked.iter().cloned().collect();
+                let ids = self.rows[rows].iter().map(|row| self.runs[*row].id.clone());
+                self.marked.extend(ids.filter(|id| !already.contains(id)));
+                self.range = None;
+            }
+            None => self.range = self.selected().map(|run| run.id.clone()),
+        }
+    }
+
+    /// What a run changed against what it is compared with: arguments, then files. `pending` stands for files not known
+    /// yet.
+    pub fn changed(&self, index: usize, pending: &str, minus: &str) -> String {
+        let run = &self.runs[index];
+        let name = run.name.as_ref().map_or(String::new(), |name| format!("[{name}] "));
+        let Some(previous) = self.previous(index) else {
+            let arguments: Vec<String> = run.args.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            return format!("{name}{} {}", run.script, arguments.join(" ")).trim_end().to_owned();
+        };
+        let mut parts: Vec<String> = Vec::new();
+        for (argument, value) in &run.args {
+            let old = previous.args.iter().find(|(name, _)| name == argument).map(|(_, value)| value);
+            if old.is_none_or(|old| !old.same_bits(value)) {
+                parts.push(format!("{argument}={}", short(value)));
+            }
+        }
+        if previous.version != run.version {
+            match self.changes.get(&(previous.version.clone(), run.version.clone())) {
+                None => parts.push(pending.to_owned()),
+                Some(files) => {
+                    let file = |f: &ChangedFile| format!("{} +{} {minus}{}", f.path, f.added_lines, f.removed_lines);
+                    parts.extend(files.iter().map(file));
+                }
+            }
+        }
+        if parts.is_empty() { format!("{name}{SAME_AGAIN}") } else { format!("{name}{}", parts.join("  ")) }
+    }
+
+    /// Takes note of how wide the texts in the window are. What was seen counts on, so that the layout does not jump.
+    fn measure(&mut self, height: usize) {
+        let mut widest = self.widest;
+        for index in self.rows.iter().skip(self.cursor.offset).take(height) {
+            widest.0 = widest.0.max(text::width(&text::clean(&self.changed(*index, "…", "−"))));
+            if let Some((name, value)) = &self.runs[*index].last_metric {
+                let name = if self.common.is_some() { 0 } else { text::width(&text::clean(name)) + 1 };
+                widest.1 = widest.1.max(name + text::width(&short(value)));
+            }
+        }
+        widest.1 = widest.1.max(self.common.as_ref().map_or(0, |name| text::width(&text::clean(name)).min(12)));
+        self.widest = widest;
+    }
+
+    /// Columns that the list would like.
+    pub fn wanted_width(&self) -> u16 {
+        let columns = self.columns.iter().map(|column| column.width(self.widest) + 1);
+        FIXED + columns.sum::<u16>()
     }
 
     fn toggle_mark(&mut self) {
@@ -125,6 +245,11 @@ impl Timeline {
     }
 }
 
+/// Where a run stands among all: they are sorted by id.
+fn position(runs: &[RunSummary], id: &RunId) -> Option<usize> {
+    runs.binary_search_by(|run| run.id.cmp(id)).ok()
+}
+
 /// What a run's row and detail say, for words in filters and searches.
 fn all_text(run: &RunSummary) -> String {
     let args: Vec<String> = run.args.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -146,7 +271,7 @@ fn passes(filter: &Filter, run: &RunSummary) -> bool {
         "checkpoints" => Some(Field::Number(run.checkpoints as f64)),
         "logged" => Some(Field::Text(run.names.join(" "))),
         _ => {
-            let value = argument(name).or_else(|| metric(name))?;
+            let value = argument(name).or_else(|| run.last_values.get(name)).or_else(|| metric(name))?;
             Some(value.as_f64().map_or_else(|| Field::Text(value.to_string()), Field::Number))
         }
     };
@@ -156,15 +281,30 @@ fn passes(filter: &Filter, run: &RunSummary) -> bool {
 impl App {
     pub(super) fn timeline_command(&mut self, command: Command) -> Vec<Effect> {
         let height = self.list_height();
-        if self.zoom && list::is_movement(command) {
-            let length = self.timeline.detail_length;
-            list::scroll(&mut self.timeline.detail_offset, command, length, height);
-            return Vec::new();
+        if self.zoom
+            && let Some(effects) = self.run_command(command)
+        {
+            return effects;
         }
         match command {
             Command::Open => {
                 self.zoom = !self.zoom && self.timeline.selected().is_some();
-                self.timeline.detail_offset = 0;
+                self.timeline.view.cursor = Cursor::default();
+                self.go_to_end_of_output();
+            }
+            Command::NextSection | Command::PreviousSection => self.turn_section(command),
+            Command::Edit => return self.edit_here(),
+            Command::Sort => {
+                self.timeline.set_order(self.timeline.order.next());
+                self.say(self.timeline.order.words());
+                return self.ask_changes();
+            }
+            Command::Pin => return self.pin(),
+            Command::MarkRange => {
+                self.timeline.toggle_range();
+                if self.timeline.range.is_some() {
+                    self.say("move, then press it again: all between is marked");
+                }
             }
             Command::Mark => {
                 self.timeline.toggle_mark();
@@ -196,6 +336,26 @@ impl App {
             }
         }
         self.ask_detail()
+    }
+
+    /// Compares every run with the selected one from now on; if it is that one already, with the run before each.
+    fn pin(&mut self) -> Vec<Effect> {
+        let selected = self.timeline.selected().map(|run| run.id.clone());
+        let unpinned = self.timeline.baseline == selected;
+        self.timeline.baseline = if unpinned { None } else { selected };
+        self.timeline.widest = (0, 0);
+        self.say(if unpinned { "compared with the run before each" } else { "every run is compared with this one" });
+        self.ask_changes()
+    }
+
+    /// Keeps both cursors inside their lists, and learns how wide the texts are.
+    pub(super) fn settle_timeline(&mut self, height: usize) {
+        self.timeline.cursor.settle(self.timeline.rows.len(), height);
+        self.timeline.measure(height);
+        if self.zoom {
+            let length = self.run_lines().len();
+            self.timeline.view.cursor.settle(length, height);
+        }
     }
 
     pub(super) fn search_timeline(&mut self, backwards: bool) -> Vec<Effect> {

@@ -18,6 +18,8 @@ use crate::engine::export::to_csv;
 use crate::engine::project::{GridQuery, Project};
 use crate::model::run::RunStatus;
 use crate::model::source::FileChange;
+use crate::store::layout::names;
+use crate::tui::ansi::painted_lines;
 use crate::tui::app::document::{Document, FileDiff, Sides};
 use crate::tui::app::plot::curves::curves;
 use crate::tui::app::table;
@@ -109,7 +111,7 @@ fn perform(project: &Project, request: Request, outdated: &(dyn Fn() -> bool + S
         Request::Detail(id) => {
             let run = project.run_detail(&id).map_err(told)?;
             let output = project.output(&id, OUTPUT_BYTES).map_err(told)?;
-            Ok(Answer::Detail(Box::new(Detail { run, output: output_lines(&output) })))
+            Ok(Answer::Detail(Box::new(Detail { run, output: painted_lines(&output) })))
         }
         Request::Diff { left, right } => Ok(Answer::Diff(Arc::new(document(project, left, right)?))),
         Request::Highlight { document, file } => {
@@ -210,16 +212,19 @@ fn watch(project: &Project, events: &Sender<Event>) {
         std::thread::sleep(if busy { ACTIVE } else { QUIET });
         round += 1;
         let now = footprint(project, &active, replaying, &known);
-        if now == seen && !(busy && round % CLOSER_LOOK == 0) {
+        let grown = now != seen;
+        if !(grown || busy && round % CLOSER_LOOK == 0) {
             continue;
         }
+        let printing = grown && !active.is_empty();
         seen = now;
         // Trouble is told when the user asks for something; the watcher only looks again.
         if project.refresh().is_err() {
             continue;
         }
         let Ok(survey) = survey(project) else { continue };
-        if survey != known {
+        // What a run prints is no part of the survey, but of its detail.
+        if survey != known || printing {
             known = survey.clone();
             if events.send(Event::Changed(Box::new(survey))).is_err() {
                 return;
@@ -238,7 +243,7 @@ fn footprint(project: &Project, active: &[&RunId], replaying: bool, known: &Surv
     let mut prints = vec![look(&layout.runs()), look(&layout.jobs())];
     for id in active {
         let run = layout.run(id);
-        prints.extend(["events.aflj", "recorder.aflj"].map(|name| look(&run.join(name))));
+        prints.extend(["events.aflj", "recorder.aflj", names::OUTPUT].map(|name| look(&run.join(name))));
     }
     if replaying {
         for job in known.jobs.iter().filter(|job| job.active) {

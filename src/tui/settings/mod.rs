@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::base::files::read_text;
 use crate::engine::settings::user_file;
+use crate::tui::app::columns::{COLUMNS, Column};
 use crate::tui::keymap::Keymap;
 use crate::tui::theme::{ASCII, Background, Depth, Glyphs, Looks, Theme, UNICODE, background_of, bundled, depth_of};
 
@@ -27,6 +28,7 @@ pub struct Settings {
     pub mouse: bool,
     pub frame: Duration,
     pub remote_frame: Duration,
+    pub columns: Vec<Column>,
     pub keys: Keymap,
 }
 
@@ -51,6 +53,7 @@ impl Default for Settings {
             mouse: true,
             frame: Duration::from_millis(16),
             remote_frame: Duration::from_millis(33),
+            columns: COLUMNS.to_vec(),
             keys: Keymap::default(),
         }
     }

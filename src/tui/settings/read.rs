@@ -14,6 +14,7 @@ use toml::de::{DeTable, DeValue};
 use crate::base::files::read_text;
 use crate::base::likeness::nearest;
 use crate::engine::settings::{SETTINGS, unknown};
+use crate::tui::app::columns::Column;
 use crate::tui::keymap::{Keymap, is_key};
 use crate::tui::keys::{BINDINGS, Command, Context};
 use crate::tui::settings::{Choice, Problem, Settings};
@@ -82,6 +83,7 @@ impl<'a> Reader<'a> {
             },
             "frame-ms" => self.frame(&value, &mut settings.frame),
             "frame-ms-ssh" => self.frame(&value, &mut settings.remote_frame),
+            "timeline-columns" => self.columns(&value, &mut settings.columns),
             "roles" => {
                 if let Some(table) = self.table(value) {
                     let roles = self.roles(table);
@@ -116,6 +118,22 @@ impl<'a> Reader<'a> {
                 Choice::Own(theirs.roles(table))
             }
         };
+    }
+
+    fn columns(&mut self, value: &Spanned<DeValue<'a>>, target: &mut Vec<Column>) {
+        let Some(names) = value.get_ref().as_array() else {
+            return self.note(value.span(), "must be a list of names in brackets");
+        };
+        let mut columns = Vec::new();
+        for name in names.iter() {
+            let Some(text) = self.string(name) else { return };
+            match named(text) {
+                Ok(column) => columns.push(column),
+                Err(error) => return self.note(name.span(), format!("there is no such column: {error}")),
+            }
+        }
+        columns.dedup();
+        *target = columns;
     }
 
     fn roles<'t>(&mut self, table: DeTable<'t>) -> Looks {

@@ -6,6 +6,7 @@ pub mod overlay;
 pub mod plot;
 pub mod replay;
 pub mod results;
+pub mod run;
 pub mod timeline;
 
 use ratatui::buffer::Buffer;
@@ -175,8 +176,17 @@ fn tabs(app: &App, pen: &mut Pen<'_>, line: Rect) {
     pen.right(end + 2, line.y, room, &right, role);
 }
 
-/// What to type when there is nothing to show.
+/// What to type when there is nothing to show, or why nothing can be shown.
 fn first_start(app: &App, pen: &mut Pen<'_>, area: Rect) {
+    if let Some(trouble) = &app.trouble {
+        let columns = area.width.saturating_sub(2);
+        pen.put(area.x + 1, area.y + 1, columns, "The runs recorded here cannot be read.", Role::Bad);
+        let lines = text::wrap(&text::clean(trouble), usize::from(columns));
+        for (y, line) in (area.y + 2..area.bottom()).zip(lines) {
+            pen.put(area.x + 1, y, columns, &line, Role::Text);
+        }
+        return;
+    }
     let lines = [
         ("No runs are recorded here yet.", Role::Title),
         ("  afterlog run train.py lr=0.01   records a run of your training script", Role::Text),

@@ -8,7 +8,7 @@ use crate::tui::app::list::LineEdit;
 use crate::tui::app::overlay::{Overlay, matching};
 use crate::tui::app::table::{Column, Statistics, text as cell_text, title};
 use crate::tui::keymap::Keymap;
-use crate::tui::keys::{self, Binding};
+use crate::tui::keys::{self, Binding, Context};
 use crate::tui::text;
 use crate::tui::theme::{Glyphs, Role};
 use crate::tui::views::Pen;
@@ -29,7 +29,8 @@ pub(super) fn draw(app: &App, overlay: &Overlay, pen: &mut Pen<'_>) {
         Overlay::Prompt { .. } => {}
         Overlay::Help { offset } => {
             let own = keys::bindings(app.context()).map(|b| (key_line(&app.keys, b), Role::Text));
-            lines(app, pen, &format!("keys in {}", app.panel.title()), own.collect(), *offset);
+            let place = if app.context() == Context::Run { "a run" } else { app.panel.title() };
+            lines(app, pen, &format!("keys in {place}"), own.collect(), *offset);
         }
         Overlay::Palette { input, cursor } => {
             let found = matching(app.context(), &input.text);

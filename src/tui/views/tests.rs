@@ -13,7 +13,9 @@ use crate::model::job::{CheckReport, SegmentState};
 use crate::model::plan::{Isolation, ReplayPlan};
 use crate::model::value::Value;
 use crate::model::verdict::Verdict;
-use crate::tui::app::fixture::{app, give_grid, plan, plot, press, with_diff, with_grid, with_nested, with_replay};
+use crate::tui::app::fixture::{
+    app, give_grid, plan, plot, press, with_diff, with_grid, with_nested, with_replay, with_run,
+};
 use crate::tui::app::{App, Place};
 use crate::tui::terminal::encode;
 use crate::tui::theme::{ASCII, Background, Depth, Glyphs, Theme, UNICODE};
@@ -78,6 +80,7 @@ fn panels_look_as_they_should_at_every_size() {
         let true_colour = look(Depth::True, UNICODE);
         check("timeline", &app(width, height), &true_colour);
         check("diff", &with_diff(width, height), &true_colour);
+        check("run", &with_run(width, height), &true_colour);
         check("results", &with_grid(width, height), &true_colour);
         for (stage, name) in [(1, "choose"), (2, "preview"), (3, "plan"), (4, "job")] {
             check(name, &with_replay(width, height, stage), &true_colour);
@@ -113,6 +116,11 @@ fn lesser_terminals_show_the_same_by_other_means() {
         check(&format!("timeline_{name}"), &app(80, 24), &look(depth, UNICODE));
         check(&format!("diff_{name}"), &with_diff(80, 24), &look(depth, UNICODE));
         check(&format!("results_{name}"), &with_grid(80, 24), &look(depth, UNICODE));
+    }
+    for (section, depth) in [("output", Depth::True), ("output_sixteen", Depth::Sixteen), ("timing", Depth::Mono)] {
+        let mut run = with_run(80, 24);
+        press(&mut run, if section == "timing" { "]]" } else { "]/File\n" });
+        check(&format!("run_{section}"), &run, &look(depth, UNICODE));
     }
     let mut plotted = with_grid(80, 24);
     plot(&mut plotted);

@@ -1,26 +1,29 @@
-//! The runs as rows, and one run in detail.
+//! The runs as rows.
 
 use ratatui::layout::Rect;
 
-use crate::base::units::{age_ms, bytes, duration_ns};
-use crate::model::run::{RunStatus, RunSummary};
-use crate::model::value::Value;
+use crate::base::units::{age_ms, counted};
+use crate::model::run::RunStatus;
 use crate::tui::app::App;
+use crate::tui::app::columns::{Column, Order};
 use crate::tui::app::layout::Areas;
-use crate::tui::app::timeline::Timeline;
-use crate::tui::event::Detail;
+use crate::tui::app::run::role_of;
+use crate::tui::app::timeline::{FIXED, SAME_AGAIN, Timeline};
+use crate::tui::text;
 use crate::tui::theme::{Glyphs, Role};
-use crate::tui::views::Pen;
+use crate::tui::views::{Pen, run};
+
+pub(super) use crate::tui::text::{short, short_float};
 
 pub(super) fn draw(app: &App, pen: &mut Pen<'_>, areas: Areas) {
     header(app, pen, areas.header);
     if app.zoom {
-        detail(app, pen, areas.main, app.timeline.detail_offset);
+        run::draw(app, pen, areas.main);
         return;
     }
     list(app, pen, areas.main);
     if let Some(area) = areas.detail {
-        detail(app, pen, area, 0);
+        run::draw(app, pen, area);
     }
 }
 
@@ -31,11 +34,17 @@ fn header(app: &App, pen: &mut Pen<'_>, line: Rect) {
         return;
     }
     let mut said = match timeline.rows.len() {
-        shown if shown == timeline.runs.len() => format!("{shown} runs"),
-        shown => format!("{shown} of {} runs", timeline.runs.len()),
+        shown if shown == timeline.runs.len() => counted(shown as u64, "run"),
+        shown => format!("{shown} of {}", counted(timeline.runs.len() as u64, "run")),
     };
     if let Some(filter) = &timeline.filter {
         said.push_str(&format!("   filter: {} (Esc clears)", filter.text));
+    }
+    if timeline.order != Order::Newest {
+        said.push_str(&format!("   {}", timeline.order.words()));
+    }
+    if let Some(pinned) = &timeline.baseline {
+        said.push_str(&format!("   against {pinned}"));
     }
     if !timeline.marked.is_empty() {
         said.push_str(&format!("   {} marked", timeline.marked.len()));
@@ -45,162 +54,129 @@ fn header(app: &App, pen: &mut Pen<'_>, line: Rect) {
     pen.right(line.right() - 14, line.y, 13, &place, Role::Dim);
 }
 
-/// Columns of the list: position and width. What changed takes what the others leave.
-struct Columns {
-    age: u16,
-    status: u16,
-    changed: (u16, u16),
-    metric: (u16, u16),
-    spark: (u16, u16),
-    checkpoints: (u16, u16),
+/// The columns that fit, with position and width. What changed takes what the others leave; where there is too little
+/// room, columns shrink, then go.
+fn placed(timeline: &Timeline, area: Rect) -> Vec<(Column, u16, u16)> {
+    let room = area.width.saturating_sub(FIXED);
+    let mut columns: Vec<(Column, u16)> =
+        timeline.columns.iter().map(|column| (*column, column.width(timeline.widest))).collect();
+    let taken = |columns: &[(Column, u16)]| columns.iter().map(|(_, width)| width + 1).sum::<u16>();
+    for (shrinking, least) in [(Column::Changed, 24), (Column::Course, 6), (Column::Changed, 12)] {
+        let over = taken(&columns).saturating_sub(room);
+        for (_, width) in columns.iter_mut().filter(|(column, _)| *column == shrinking) {
+            *width = width.saturating_sub(over).max(least.min(*width));
+        }
+    }
+    for gone in [Column::Course, Column::Checkpoints, Column::Value, Column::Age, Column::Status] {
+        if taken(&columns) > room {
+            columns.retain(|(column, _)| *column != gone);
+        }
+    }
+    let mut rest = room.saturating_sub(taken(&columns));
+    let mut x = area.x + FIXED;
+    let mut placed = Vec::with_capacity(columns.len());
+    for (column, mut width) in columns {
+        if column == Column::Changed {
+            width += std::mem::take(&mut rest);
+        }
+        placed.push((column, x + 1, width));
+        x += width + 1;
+    }
+    placed
 }
 
-fn columns(area: Rect) -> Columns {
-    let spark = match area.width {
-        ..70 => 0,
-        70..100 => 8,
-        _ => 16,
-    };
-    let (metric, checkpoints) = match area.width {
-        ..60 => (0, 0),
-        60..100 => (15, 7),
-        _ => (18, 7),
-    };
-    let end = area.right();
-    let checkpoints_at = end - checkpoints;
-    let spark_at = checkpoints_at - spark - u16::from(spark > 0);
-    let metric_at = spark_at - metric - 1;
-    let changed_at = area.x + 14 + 5 + 11;
-    Columns {
-        age: area.x + 14,
-        status: area.x + 19,
-        changed: (changed_at, metric_at.saturating_sub(changed_at + 1)),
-        metric: (metric_at, metric),
-        spark: (spark_at, spark),
-        checkpoints: (checkpoints_at, checkpoints),
+fn title(timeline: &Timeline, column: Column) -> String {
+    match column {
+        Column::Age => "age".into(),
+        Column::Status => "status".into(),
+        Column::Changed if timeline.baseline.is_some() => "against the pinned run".into(),
+        Column::Changed => "since the run before".into(),
+        Column::Value => timeline.common.as_deref().unwrap_or("last value").into(),
+        Column::Course => "course".into(),
+        Column::Checkpoints => "ckpts".into(),
     }
 }
 
 fn list(app: &App, pen: &mut Pen<'_>, area: Rect) {
-    let at = columns(area);
-    let y = area.y;
-    for (x, width, title) in [
-        (area.x + 3, 10, "run"),
-        (at.age, 4, "age"),
-        (at.status, 10, "status"),
-        (at.changed.0, at.changed.1, "changed since the run before"),
-        (at.metric.0, at.metric.1, "last value"),
-        (at.spark.0, at.spark.1, "course"),
-        (at.checkpoints.0, at.checkpoints.1, "  ckpts"),
-    ] {
-        pen.put(x, y, width, title, Role::Dim);
-    }
     let timeline = &app.timeline;
+    let columns = placed(timeline, area);
+    let y = area.y;
+    pen.put(area.x + 3, y, 10, "run", Role::Dim);
+    for (column, x, width) in &columns {
+        let title = title(timeline, *column);
+        match column {
+            Column::Value | Column::Checkpoints => pen.right(*x, y, *width, &title, Role::Dim),
+            _ => drop(pen.put(*x, y, *width, &title, Role::Dim)),
+        }
+    }
+    let range = timeline.in_range();
     let shown = timeline.rows.iter().enumerate().skip(timeline.cursor.offset);
     for (y, (position, index)) in (area.y + 1..area.bottom()).zip(shown) {
-        row(app, pen, &at, (area.x, y), *index, position == timeline.cursor.selected);
+        let ranged = range.as_ref().is_some_and(|rows| rows.contains(&position));
+        head(app, pen, (area.x, y), *index, position == timeline.cursor.selected, ranged);
+        for (column, x, width) in &columns {
+            cell(app, pen, *column, Rect { x: *x, y, width: *width, height: 1 }, *index);
+        }
     }
 }
 
-fn row(app: &App, pen: &mut Pen<'_>, at: &Columns, (x, y): (u16, u16), index: usize, selected: bool) {
+/// Cursor, graph and id of a run.
+fn head(app: &App, pen: &mut Pen<'_>, (x, y): (u16, u16), index: usize, selected: bool, ranged: bool) {
     let timeline = &app.timeline;
     let run = &timeline.runs[index];
     let glyphs = *pen.glyphs();
     if selected {
         pen.cursor(y, x);
     }
-    let marked = timeline.marked.contains(&run.id);
-    let node = match (marked, index) {
-        (true, _) => (glyphs.mark, Role::Marked),
-        (false, 0) => (glyphs.first_run, Role::Dim),
-        (false, _) => (glyphs.later_run, Role::Dim),
+    let node = match index {
+        _ if timeline.baseline.as_ref() == Some(&run.id) => (glyphs.pinned, Role::Accent),
+        _ if ranged || timeline.marked.contains(&run.id) => (glyphs.mark, Role::Marked),
+        0 => (glyphs.first_run, Role::Dim),
+        _ => (glyphs.later_run, Role::Dim),
     };
     pen.put(x + 1, y, 1, node.0, node.1);
-    let id_role = if selected { Role::Selected } else { Role::Text };
-    pen.put(x + 3, y, 10, run.id.as_str(), id_role);
-    pen.put(at.age, y, 4, &age_ms(app.now_ms - run.started_ms), Role::Dim);
-    let (glyph, role) = status(&glyphs, run.status);
-    pen.pieces(at.status, y, 10, &[(glyph, role), (" ", role), (run.status.word(), role)]);
-    pen.put(at.changed.0, y, at.changed.1, &changed(timeline, index, &glyphs), Role::Text);
-    if let Some((name, value)) = &run.last_metric {
-        let number = short(value);
-        let name_width = at.metric.1.saturating_sub(u16::try_from(number.len()).unwrap_or(0) + 1);
-        pen.put(at.metric.0, y, name_width, name, Role::Dim);
-        pen.right(at.metric.0, y, at.metric.1, &number, Role::Text);
+    pen.put(x + 3, y, 10, run.id.as_str(), if selected { Role::Selected } else { Role::Text });
+}
+
+fn cell(app: &App, pen: &mut Pen<'_>, column: Column, area: Rect, index: usize) {
+    let timeline = &app.timeline;
+    let run = &timeline.runs[index];
+    let glyphs = *pen.glyphs();
+    let Rect { x, y, width, .. } = area;
+    match column {
+        Column::Age => drop(pen.put(x, y, width, &age_ms(app.now_ms - run.started_ms), Role::Dim)),
+        Column::Status => {
+            let (glyph, role) = status(&glyphs, run.status);
+            pen.pieces(x, y, width, &[(glyph, role), (" ", role), (run.status.word(), role)]);
+        }
+        Column::Changed => {
+            let text = timeline.changed(index, glyphs.pending, glyphs.minus);
+            let role = if text == SAME_AGAIN { Role::Dim } else { Role::Text };
+            pen.put(x, y, width, &text, role);
+        }
+        Column::Value => {
+            let Some((name, value)) = &run.last_metric else { return };
+            let number = short(value);
+            if timeline.common.is_none() {
+                let left = width.saturating_sub(u16::try_from(text::width(&number)).unwrap_or(0) + 1);
+                pen.put(x, y, left, name, Role::Dim);
+            }
+            pen.right(x, y, width, &number, Role::Text);
+        }
+        Column::Course => drop(pen.put(x, y, width, &spark(&run.spark, usize::from(width), &glyphs), Role::Accent)),
+        Column::Checkpoints => pen.right(x, y, width, &format!("{}/{}", run.checkpoints, run.iterations), Role::Dim),
     }
-    pen.put(at.spark.0, y, at.spark.1, &spark(&run.spark, usize::from(at.spark.1), &glyphs), Role::Accent);
-    let density = format!("{}/{}", run.checkpoints, run.iterations);
-    pen.right(at.checkpoints.0, y, at.checkpoints.1, &density, Role::Dim);
 }
 
 /// A status as symbol and role; the word stands beside it.
 pub(super) fn status(glyphs: &Glyphs, status: RunStatus) -> (&'static str, Role) {
-    match status {
-        RunStatus::Running => (glyphs.running, Role::Running),
-        RunStatus::Finished => (glyphs.finished, Role::Good),
-        RunStatus::Failed => (glyphs.failed, Role::Bad),
-        RunStatus::Lost => (glyphs.lost, Role::Warning),
-    }
-}
-
-/// What a run changed against the one before: arguments, then files.
-fn changed(timeline: &Timeline, index: usize, glyphs: &Glyphs) -> String {
-    let run = &timeline.runs[index];
-    let name = run.name.as_ref().map_or(String::new(), |name| format!("[{name}] "));
-    let Some(previous) = timeline.previous(index) else {
-        return format!("{name}{} {}", run.script, arguments(run));
+    let glyph = match status {
+        RunStatus::Running => glyphs.running,
+        RunStatus::Finished => glyphs.finished,
+        RunStatus::Failed => glyphs.failed,
+        RunStatus::Lost => glyphs.lost,
     };
-    let mut parts: Vec<String> = Vec::new();
-    for (argument, value) in &run.args {
-        let old = previous.args.iter().find(|(name, _)| name == argument).map(|(_, value)| value);
-        if old.is_none_or(|old| !old.same_bits(value)) {
-            parts.push(format!("{argument}={}", short(value)));
-        }
-    }
-    if previous.version != run.version {
-        match timeline.changes.get(&(previous.version.clone(), run.version.clone())) {
-            None => parts.push(glyphs.pending.to_owned()),
-            Some(files) => parts.extend(
-                files
-                    .iter()
-                    .map(|file| format!("{} +{} {}{}", file.path, file.added_lines, glyphs.minus, file.removed_lines)),
-            ),
-        }
-    }
-    if parts.is_empty() { format!("{name}same again") } else { format!("{name}{}", parts.join("  ")) }
-}
-
-fn arguments(run: &RunSummary) -> String {
-    run.args.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
-}
-
-/// A value in few columns.
-pub(super) fn short(value: &Value) -> String {
-    match value {
-        Value::Float(x) if x.is_finite() => short_float(*x),
-        other => other.to_string(),
-    }
-}
-
-/// Six significant digits, or all if there are fewer.
-pub(super) fn short_float(x: f64) -> String {
-    let full = Value::Float(x).to_string();
-    if full.len() <= 9 {
-        return full;
-    }
-    let magnitude = x.abs();
-    if !(1e-4..1e7).contains(&magnitude) {
-        return format!("{x:.3e}");
-    }
-    let digits: usize = match magnitude {
-        m if m >= 1e6 => 0,
-        m if m >= 1e5 => 1,
-        m if m >= 1e4 => 2,
-        m if m >= 1e3 => 3,
-        m if m >= 1e2 => 4,
-        _ => 5,
-    };
-    format!("{x:.digits$}")
+    (glyph, role_of(status))
 }
 
 /// The course of a metric, squeezed into `width` columns.
@@ -224,80 +200,4 @@ fn spark(values: &[f64], width: usize, glyphs: &Glyphs) -> String {
             glyphs.spark[level.unwrap_or(0)]
         })
         .collect()
-}
-
-/// Everything about the selected run.
-fn detail(app: &App, pen: &mut Pen<'_>, area: Rect, offset: usize) {
-    let Some(selected) = app.timeline.selected() else { return };
-    let loaded = app.timeline.detail.as_ref().filter(|detail| detail.run.summary.id == selected.id);
-    let Some(loaded) = loaded else {
-        pen.put(area.x + 1, area.y, area.width - 1, selected.id.as_str(), Role::Title);
-        return;
-    };
-    let lines = detail_lines(loaded, app, usize::from(area.height), app.zoom, pen.glyphs());
-    for (y, (label, text, role)) in (area.y..area.bottom()).zip(lines.iter().skip(offset)) {
-        let used = if label.is_empty() { 0 } else { pen.put(area.x + 1, y, 13, label, Role::Dim).max(13) };
-        pen.put(area.x + 1 + used, y, area.width.saturating_sub(used + 1), text, *role);
-    }
-}
-
-type Lines = Vec<(&'static str, String, Role)>;
-
-/// The lines of a run's detail: label, text, role. The whole output when zoomed, else its end.
-pub(in crate::tui) fn detail_lines(detail: &Detail, app: &App, height: usize, whole: bool, glyphs: &Glyphs) -> Lines {
-    let (run, meta) = (&detail.run.summary, &detail.run.meta);
-    let (glyph, role) = status(glyphs, run.status);
-    let exit = run.exit_code.filter(|code| *code != 0).map_or(String::new(), |code| format!(", exit code {code}"));
-    let name = run.name.as_ref().map_or(String::new(), |name| format!("  {name}"));
-    let duration = duration_ns(u64::try_from(run.duration_ms).unwrap_or(0) * 1_000_000);
-    let mut lines: Lines = vec![
-        ("", format!("{}{name}", run.id), Role::Title),
-        (
-            "status",
-            format!("{glyph} {}{exit}, {duration}, {} ago", run.status.word(), age_ms(app.now_ms - run.started_ms)),
-            role,
-        ),
-        ("script", format!("{} {}", run.script, meta.args.join(" ")), Role::Text),
-        (
-            "version",
-            format!(
-                "{}{}",
-                run.version.short(),
-                meta.head.as_ref().map_or(String::new(), |h| format!("  on {}", h.short()))
-            ),
-            Role::Text,
-        ),
-        ("python", meta.python.display().to_string(), Role::Text),
-        ("host", meta.hostname.clone(), Role::Text),
-    ];
-    if !run.args.is_empty() {
-        lines.push(("arguments", arguments(run), Role::Text));
-    }
-    lines.push(("logged", run.names.join(" "), Role::Text));
-    lines.push((
-        "checkpoints",
-        format!("{} in {} iterations, {}", run.checkpoints, run.iterations, bytes(run.checkpoint_bytes)),
-        Role::Text,
-    ));
-    let complete: Vec<u64> = detail.run.timings.iterations.iter().filter(|i| i.complete).map(|i| i.total_ns).collect();
-    if let Some(mean) = complete.iter().sum::<u64>().checked_div(u64::try_from(complete.len()).unwrap_or(0)) {
-        let prefix = duration_ns(detail.run.timings.prefix_ns);
-        lines.push(("timing", format!("{prefix} before the loop, {} an iteration", duration_ns(mean)), Role::Text));
-    }
-    let mut missing: Vec<&(String, String)> = detail.run.checkpoints.iter().flat_map(|c| &c.missing).collect();
-    missing.sort();
-    missing.dedup();
-    lines.extend(missing.iter().map(|(variable, why)| ("not captured", format!("{variable}: {why}"), Role::Warning)));
-    lines.extend(
-        meta.left_out.iter().map(|file| ("left out", format!("{}: {}", file.path, file.reason), Role::Warning)),
-    );
-    lines.extend(run.notes.iter().map(|note| ("note", note.clone(), Role::Warning)));
-    if !detail.output.is_empty() {
-        lines.push(("", String::new(), Role::Text));
-        lines.push(("output", String::new(), Role::Dim));
-        let room = if whole { usize::MAX } else { height.saturating_sub(lines.len()) };
-        let start = detail.output.len().saturating_sub(room);
-        lines.extend(detail.output[start..].iter().map(|line| ("", line.clone(), Role::Text)));
-    }
-    lines
 }

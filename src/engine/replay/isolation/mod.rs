@@ -69,6 +69,15 @@ pub(super) fn enter(isolation: &Isolation, view: &View<'_>) -> Result<Place, Iso
     }
 }
 
+/// Leaves this process, and all that it starts, nothing to write to but devices and shared memory. It must have a single
+/// thread.
+///
+/// # Errors
+/// If a step is not permitted here.
+pub(super) fn read_only() -> Result<(), IsolationError> {
+    namespace::read_only()
+}
+
 /// Finds out how replays of this project can be isolated on this machine.
 ///
 /// # Errors

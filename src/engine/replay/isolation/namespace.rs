@@ -25,14 +25,7 @@ use crate::base::files::{self, FileError, at};
 /// # Errors
 /// If a step is not permitted here.
 pub(super) fn enter(view: &View<'_>) -> Result<(), IsolationError> {
-    let (uid, gid) = (getuid(), getgid());
-    let namespace = |action| move |source| IsolationError::Namespace { action, source };
-    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS).map_err(namespace("a namespace of its own"))?;
-    put("/proc/self/setgroups", "deny")?;
-    put("/proc/self/uid_map", &format!("{uid} {uid} 1"))?;
-    put("/proc/self/gid_map", &format!("{gid} {gid} 1"))?;
-    change(Path::new("/"), MsFlags::MS_REC | MsFlags::MS_PRIVATE)?;
-
+    leave()?;
     // All layers are made before the first is put in place: afterwards paths below it lead elsewhere.
     let project = overlay(view, "project", view.root)?;
     let mut layers = Vec::new();
@@ -57,6 +50,26 @@ pub(super) fn enter(view: &View<'_>) -> Result<(), IsolationError> {
         }
     }
     Ok(())
+}
+
+/// Enters a view that nothing can be written to.
+///
+/// # Errors
+/// If a step is not permitted here.
+pub(super) fn read_only() -> Result<(), IsolationError> {
+    leave()?;
+    read_only_elsewhere()
+}
+
+/// Leaves the namespaces of all others.
+fn leave() -> Result<(), IsolationError> {
+    let (uid, gid) = (getuid(), getgid());
+    let namespace = |action| move |source| IsolationError::Namespace { action, source };
+    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS).map_err(namespace("a namespace of its own"))?;
+    put("/proc/self/setgroups", "deny")?;
+    put("/proc/self/uid_map", &format!("{uid} {uid} 1"))?;
+    put("/proc/self/gid_map", &format!("{gid} {gid} 1"))?;
+    change(Path::new("/"), MsFlags::MS_REC | MsFlags::MS_PRIVATE)
 }
 
 /// HOME and the temporary folders, outer ones first; not those inside the project, whose layer covers them.

@@ -5,6 +5,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "this is the one home of Command::new")]
 
+pub mod fork;
+
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
@@ -234,46 +236,14 @@ pub fn session(
     let mut command = interpreter(invocation);
     command.arg(session.runtime.join("launch.py")).arg(invocation.script).args(invocation.args);
     if let Mode::Replay { .. } = session.mode {
-        // Set today, but not in the run.
-        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-        for name in names.filter(|name| decides(name)) {
-            command.env_remove(name);
-        }
+        without_todays(&mut command);
     }
-    command.envs(session.environment);
     let users_path = match session.mode {
         Mode::Record { .. } => std::env::var_os("PYTHONPATH"),
-        // The run's own, whatever the shell has now.
-        Mode::Replay { .. } => session.environment.get("PYTHONPATH").map(OsString::from),
+        Mode::Replay { .. } => recorded_path(session.environment),
     };
-    command.env("PYTHONHASHSEED", session.hash_seed).env("PYTHONPATH", python_path(session.runtime, users_path));
-    command.env("AFTERLOG_DIR", session.directory).env("AFTERLOG_ROOT", session.project_root);
-    command.env("AFTERLOG_PLAN", session.directory.join(names::INSTRUMENTATION));
-    command.env("AFTERLOG_SEED", session.entropy_seed.to_string());
-    if let Ok(program) = std::env::current_exe() {
-        command.env("AFTERLOG_EXE", program);
-    }
-    match session.mode {
-        Mode::Record { checkpoints } => {
-            let word = match checkpoints {
-                Checkpoints::Adaptive => "adaptive",
-                Checkpoints::All => "all",
-                Checkpoints::Off => "off",
-            };
-            command.env("AFTERLOG_MODE", "record").env("AFTERLOG_CHECKPOINTS", word);
-        }
-        Mode::Replay { order } => {
-            command.env("AFTERLOG_MODE", "replay").env("AFTERLOG_ORDER", order).env("AFTERLOG_CHECKPOINTS", "off");
-            // Nobody else would end it, should this process be killed.
-            command.env("AFTERLOG_PARENT", std::process::id().to_string());
-        }
-    }
-    if let Some(module) = invocation.module {
-        command.env("AFTERLOG_MODULE", module);
-    }
-    if let Some(guard) = session.guard {
-        command.env("AFTERLOG_GUARD", guard);
-    }
+    command.envs(given(session.runtime, users_path, session.hash_seed, session.environment));
+    command.envs(told(invocation, session));
     if let Streams::AppendedTo(file) = session.streams {
         let copy = || file.try_clone().map(Stdio::from).map_err(duplicate);
         command.stdin(Stdio::null()).stdout(copy()?).stderr(copy()?);
@@ -283,6 +253,63 @@ pub fn session(
         Handover::Asked(socket) => command.env("AFTERLOG_SOCKET", socket).env("AFTERLOG_OUTER", outer_ranks()),
     };
     start(&mut command)
+}
+
+/// Takes away the variables that decide how a script computes and are set today: a replay has those of its run.
+fn without_todays(command: &mut Command) {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for name in names.filter(|name| decides(name)) {
+        command.env_remove(name);
+    }
+}
+
+/// The variables that the script sees on top of the inherited ones; `path` is the user's own `PYTHONPATH`.
+fn given(
+    runtime: &Path,
+    path: Option<OsString>,
+    hash_seed: &str,
+    environment: &BTreeMap<String, String>,
+) -> Vec<(String, OsString)> {
+    let own = [
+        ("PYTHONHASHSEED".to_owned(), OsString::from(hash_seed)),
+        ("PYTHONPATH".to_owned(), python_path(runtime, path)),
+    ];
+    environment.iter().map(|(name, value)| (name.clone(), value.into())).chain(own).collect()
+}
+
+/// The `PYTHONPATH` that a recorded run had itself, whatever the shell has now.
+fn recorded_path(environment: &BTreeMap<String, String>) -> Option<OsString> {
+    environment.get("PYTHONPATH").map(OsString::from)
+}
+
+/// The variables that tell the runtime what to do; it removes them before the script begins.
+pub fn told(invocation: &Invocation<'_>, session: &Session<'_>) -> Vec<(&'static str, OsString)> {
+    let mut told: Vec<(&str, OsString)> = vec![
+        ("AFTERLOG_DIR", session.directory.into()),
+        ("AFTERLOG_ROOT", session.project_root.into()),
+        ("AFTERLOG_PLAN", session.directory.join(names::INSTRUMENTATION).into()),
+        ("AFTERLOG_SEED", session.entropy_seed.to_string().into()),
+    ];
+    told.extend(std::env::current_exe().ok().map(|program| ("AFTERLOG_EXE", program.into())));
+    match session.mode {
+        Mode::Record { checkpoints } => {
+            let word = match checkpoints {
+                Checkpoints::Adaptive => "adaptive",
+                Checkpoints::All => "all",
+                Checkpoints::Off => "off",
+            };
+            told.extend([("AFTERLOG_MODE", "record".into()), ("AFTERLOG_CHECKPOINTS", word.into())]);
+        }
+        Mode::Replay { order } => {
+            told.extend([("AFTERLOG_MODE", "replay".into()), ("AFTERLOG_ORDER", order.into())]);
+            // Nobody else would end it, should this process be killed.
+            let parent = std::process::id().to_string();
+            told.extend([("AFTERLOG_CHECKPOINTS", "off".into()), ("AFTERLOG_PARENT", parent.into())]);
+        }
+    }
+    told.extend(invocation.module.map(|module| ("AFTERLOG_MODULE", module.into())));
+    told.extend(session.guard.map(|guard| ("AFTERLOG_GUARD", guard.into())));
+    told
 }
 
 /// The variables by which processes are numbered, as they are for this one: a launcher inside numbers its own anew.
@@ -342,15 +369,24 @@ pub fn ask_python(python: &Path, code: &str) -> Result<String, SpawnError> {
 }
 
 /// Starts the process that performs one segment of a job: `afterlog __worker JOB N`. Its messages go to `log`. It leads a
-/// process group of its own, which everything that it starts belongs to.
+/// process group of its own, which everything that it starts belongs to, or that is forked for it.
 ///
 /// # Errors
 /// If this program cannot be started again.
-pub fn worker(project_root: &Path, job: &JobId, segment: u32, log: &File) -> Result<Child, SpawnError> {
+pub fn worker(
+    project_root: &Path,
+    job: &JobId,
+    segment: u32,
+    log: &File,
+    server: Option<&fork::Server>,
+) -> Result<Child, SpawnError> {
     let mut command = ourselves(project_root)?;
     let log = log.try_clone().map_err(duplicate)?;
-    command.args(["__worker", job.as_str(), &segment.to_string()]);
-    start(command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log))
+    command.args(["__worker", job.as_str(), &segment.to_string()]).stdin(Stdio::null()).env_remove(fork::SERVER);
+    if let Some(server) = server {
+        command.stdin(server.socket.try_clone().map_err(duplicate)?).env(fork::SERVER, server.child.id().to_string());
+    }
+    start(command.process_group(0).stdout(Stdio::null()).stderr(log))
 }
 
 /// Starts the process that performs a job and outlives this one: `afterlog __coordinate JOB`. It calls
@@ -408,6 +444,33 @@ pub fn try_isolation(project_root: &Path, scratch: &Path) -> Result<Option<Strin
     let failed = || format!("trying it ended with {}: {}", output.status, said(&output.stderr));
     let reason = if output.status.success() { said(&output.stdout) } else { failed() };
     Ok((!reason.is_empty()).then_some(reason))
+}
+
+/// Opens a file at a line in the user's editor (`VISUAL`, `EDITOR`, else `vi`), in this terminal, and waits for its end.
+///
+/// # Errors
+/// If it cannot be started.
+pub fn editor(path: &Path, line: u32) -> Result<(), SpawnError> {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+    let wanted = set("VISUAL").or_else(|| set("EDITOR")).unwrap_or_else(|| "vi".into());
+    let mut words = wanted.split_whitespace();
+    let program = words.next().unwrap_or("vi");
+    let mut command = Command::new(program);
+    command.args(words);
+    let name = Path::new(program).file_stem().and_then(OsStr::to_str).unwrap_or("");
+    let at_line = || {
+        let mut place = path.as_os_str().to_owned();
+        place.push(format!(":{line}"));
+        place
+    };
+    match name {
+        "code" | "codium" | "cursor" => command.arg("--goto").arg(at_line()),
+        "hx" | "helix" | "subl" | "zed" => command.arg(at_line()),
+        _ => command.arg(format!("+{line}")).arg(path),
+    };
+    let mut child = start(&mut command)?;
+    child.wait().map_err(|source| SpawnError::Start { program: program.into(), source })?;
+    Ok(())
 }
 
 /// Takes this process out of its terminal's session, so that neither Ctrl-C nor closing the terminal ends it.
