@@ -109,7 +109,7 @@ impl<'a> Coordinator<'a> {
         });
         for (outcome, mut status) in ended {
             self.clear(status.id);
-            if let Some(segment) = self.to_be_repeated(&status) {
+            if let Some(segment) = self.repeated(&status) {
                 self.start(segment)?;
                 continue;
             }
@@ -122,7 +122,7 @@ impl<'a> Coordinator<'a> {
     }
 
     /// The segment, if it ended for want of a checkpoint that is damaged: its worker does without it the next time.
-    fn to_be_repeated(&mut self, status: &SegmentStatus) -> Option<&'a Segment> {
+    fn repeated(&mut self, status: &SegmentStatus) -> Option<&'a Segment> {
         let journal = self.layout.segment(&self.plan.job, status.id).join(names::EVENTS);
         let checkpoint = ending(&journal)?.unreadable?;
         // Never the same twice.
