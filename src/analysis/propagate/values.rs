@@ -158,6 +158,10 @@ impl Session<'_> {
     /// Definitions on one side that nothing on the other corresponds to.
     fn unknown(&self, from: &[Origin], to: &[Origin], name: &str) -> Option<String> {
         let (ours, theirs) = (&self.source.tree, &self.target.tree);
+        // A module is the same everywhere.
+        if to.iter().all(|(_, id)| theirs.node(carrier(theirs, *id)).kind == Kind::Import) {
+            return None;
+        }
         let ours_line = |id: NodeId| self.source.lines.line(ours.node(id).range.start);
         let theirs_line = |id: NodeId| theirs_line(self.target, id);
         let read: BTreeSet<NodeId> = from.iter().map(|(_, id)| carrier(ours, *id)).collect();
@@ -169,9 +173,7 @@ impl Session<'_> {
         });
         let further = to.iter().find(|(_, id)| {
             let counterpart = self.matching.source(carrier(theirs, *id));
-            // A module is the same everywhere.
-            let varies = theirs.node(carrier(theirs, *id)).kind != Kind::Import;
-            varies && counterpart.is_none_or(|other| !read.contains(&other) && !defines_ours(other))
+            counterpart.is_none_or(|other| !read.contains(&other) && !defines_ours(other))
         });
         match (lacking, further) {
             (None, Some((_, further))) => Some(format!(
