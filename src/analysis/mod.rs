@@ -1,6 +1,7 @@
 //! Pure computation on sources, plans and values. No file, clock or process is touched anywhere below here; nothing
 //! panics on any text.
 
+pub mod compare;
 pub mod linediff;
 pub mod pivot;
 pub mod planner;

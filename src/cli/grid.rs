@@ -6,7 +6,7 @@ use crate::base::units::counted;
 use crate::cli::args::Format;
 use crate::cli::error::Error;
 use crate::cli::output::Output;
-use crate::cli::{condition, project};
+use crate::cli::{compare, condition, project};
 use crate::engine::export;
 use crate::engine::project::GridQuery;
 
@@ -22,10 +22,12 @@ use crate::engine::project::GridQuery;
   afterlog grid accuracy --runs 6xk2..last --format json
   afterlog grid loss --where 'epoch >= 3 and lr > 1e-3 and val_acc is not null'
   afterlog grid --printed
-  afterlog grid grad_norm --printed='val loss,acc'")]
+  afterlog grid grad_norm --printed='val loss,acc'
+  afterlog grid --compare 6xk2 last
+  afterlog grid loss --compare 6xk2 7abc --tolerance 1e-6")]
 pub struct GridArgs {
     /// Names, in the order of their columns.
-    #[arg(required_unless_present = "printed", value_name = "NAME")]
+    #[arg(required_unless_present_any = ["printed", "compare"], value_name = "NAME")]
     names: Vec<String>,
     /// Only these runs: ids, unique prefixes, names, last, last:5, FIRST..LAST, or a comma list.
     #[arg(long, value_name = "SEL")]
@@ -38,6 +40,14 @@ pub struct GridArgs {
     /// All of them, or those named. Their columns are called `NAME (printed)`.
     #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, value_delimiter = ',')]
     printed: Option<Vec<String>>,
+    /// Instead of the grid, where these two runs part: for each name that both have (of those given, or of all) the first
+    /// position at which their values differ in any bit.
+    #[arg(long, value_names = ["RUN", "RUN"], num_args = 2, conflicts_with_all = ["runs", "condition", "printed"])]
+    compare: Option<Vec<String>>,
+    /// With --compare, also the first position at which they differ by more than this (of the larger number, where that is
+    /// above 1); it decides which name comes first.
+    #[arg(long, value_name = "X", requires = "compare", value_parser = tolerance)]
+    tolerance: Option<f64>,
     /// How to write the grid.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -50,6 +60,11 @@ pub struct GridArgs {
     no_verdicts: bool,
 }
 
+fn tolerance(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| format!("'{text}' is no number"))?;
+    if number >= 0.0 && number.is_finite() { Ok(number) } else { Err("a tolerance is 0 or above".into()) }
+}
+
 /// Names over all runs as a table.
 pub(super) fn show_all(names: &[&str], output: &mut Output) -> Result<ExitCode, Error> {
     let names = names.iter().map(|name| (*name).to_owned()).collect();
@@ -58,6 +73,8 @@ pub(super) fn show_all(names: &[&str], output: &mut Output) -> Result<ExitCode, 
         runs: None,
         condition: None,
         printed: None,
+        compare: None,
+        tolerance: None,
         format: Format::Table,
         verdicts: false,
         no_verdicts: false,
@@ -68,6 +85,10 @@ pub(super) fn show_all(names: &[&str], output: &mut Output) -> Result<ExitCode, 
 pub(super) fn run(args: GridArgs, output: &mut Output) -> Result<ExitCode, Error> {
     let project = project()?;
     project.refresh()?;
+    if let Some(runs) = &args.compare {
+        let wanted = compare::Wanted { names: &args.names, runs, tolerance: args.tolerance, format: args.format };
+        return compare::run(&project, &wanted, output);
+    }
     let runs = args.runs.as_deref().map(|selection| project.select(selection)).transpose()?;
     let condition = args.condition.as_deref().map(condition).transpose()?;
     let filtered = condition.is_some();

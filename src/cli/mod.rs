@@ -7,6 +7,7 @@
 pub mod args;
 mod check;
 mod checkpoint;
+mod compare;
 mod completions;
 mod config;
 mod demo;

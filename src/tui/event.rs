@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crossterm::event::{KeyEvent, MouseEvent};
 
+use crate::analysis::compare::Comparison;
 use crate::base::ids::{JobId, RunId};
 use crate::model::grid::Grid;
 use crate::model::job::JobStatus;
@@ -78,12 +79,13 @@ pub enum Slot {
     Statistics,
     Hunt,
     Curves,
+    Compare,
     /// Things done rather than asked: every one counts.
     Action,
 }
 
 /// How many slots there are.
-pub const SLOTS: usize = 15;
+pub const SLOTS: usize = 16;
 
 /// What can be asked of the background.
 #[derive(Debug, Clone, PartialEq)]
@@ -136,6 +138,11 @@ pub enum Request {
         order: Option<Arc<Vec<u32>>>,
         wanted: Wanted,
     },
+    Compare {
+        grid: Arc<Grid>,
+        runs: [RunId; 2],
+        tolerance: Option<f64>,
+    },
     Export {
         path: PathBuf,
         grid: Arc<Grid>,
@@ -176,6 +183,8 @@ pub enum Answer {
     Statistics(Box<Statistics>),
     Found(Option<Found>),
     Curves(Arc<Curves>),
+    /// `None`: one of the runs is not in the grid.
+    Compared(Option<Arc<Comparison>>),
     /// Nobody waits for the answer any more.
     Nothing,
     Exported {
@@ -219,6 +228,7 @@ impl Request {
             Self::Statistics { .. } => Slot::Statistics,
             Self::Hunt { .. } => Slot::Hunt,
             Self::Curves { .. } => Slot::Curves,
+            Self::Compare { .. } => Slot::Compare,
             Self::Start(_) | Self::Cancel(_) | Self::Export { .. } => Slot::Action,
         }
     }

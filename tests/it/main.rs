@@ -31,6 +31,7 @@ mod live;
 mod loggers;
 mod lost;
 mod oddities;
+mod parting;
 mod picture;
 mod plans;
 mod portable;

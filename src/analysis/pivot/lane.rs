@@ -57,7 +57,7 @@ impl Lane {
         Self { name, rank, slots, variant, parts, picks }
     }
 
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match &self.picks {
             Some(picks) => picks.len(),
             None => self.parts.first().map_or(0, Part::len),
@@ -80,6 +80,25 @@ impl Lane {
                 Payload::Value(column.values.get(pick.row), trust.verdict_at(outermost))
             }
             Content::Awaited { failed } => Payload::Awaited { failed: *failed },
+        }
+    }
+
+    /// How often the position of the row at `at` was logged before.
+    pub(super) fn occurrence(&self, at: usize) -> u32 {
+        self.pick(at).occurrence
+    }
+
+    /// Appends the rows' indices in the loop of the grid's column `slot`: −1 where the path does not have it.
+    pub(super) fn extend_indices(&self, slot: usize, out: &mut Vec<i64>) {
+        let index = |index: u64| i64::try_from(index).unwrap_or(i64::MAX);
+        let depth = self.slots.iter().position(|own| *own == slot);
+        match (depth, &self.picks, &self.parts[..]) {
+            (None, ..) => out.resize(out.len() + self.len(), -1),
+            (Some(depth), None, [only]) => out.extend(only.indices[depth].iter().map(|at| index(*at))),
+            (Some(depth), ..) => out.extend((0..self.len()).map(|at| {
+                let pick = self.pick(at);
+                index(self.parts[pick.part].indices[depth][pick.row])
+            })),
         }
     }
 

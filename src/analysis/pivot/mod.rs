@@ -132,7 +132,7 @@ pub fn pivot(input: PivotInput) -> Grid {
         }
         let mut lanes = lane::lanes(&order, mine);
         lane::add_awaited(&order, &mut lanes, awaited.iter().filter(|a| a.run == run));
-        builder.add_run(run, &lanes);
+        builder.add_run(run, lanes);
     }
     builder.finish(runs)
 }
@@ -172,7 +172,12 @@ impl<'a> Builder<'a> {
         Self { grid, loop_values }
     }
 
-    fn add_run(&mut self, run: usize, lanes: &[Lane]) {
+    fn add_run(&mut self, run: usize, lanes: Vec<Lane>) {
+        let lanes = match <[Lane; 1]>::try_from(lanes) {
+            Ok([only]) => return self.add_lane(run, only),
+            Err(lanes) => lanes,
+        };
+        let lanes = &lanes[..];
         let mut merge = Merge::new(lanes, self.grid.loops.len());
         while merge.next_row() {
             self.grid.rows_run.push(u32::try_from(run).unwrap_or(u32::MAX));
@@ -192,6 +197,36 @@ impl<'a> Builder<'a> {
             }
             for name in self.grid.names.iter_mut().filter(|name| name.cells.len() < row) {
                 name.cells.push(Cell::Empty);
+            }
+        }
+    }
+
+    /// A run with a single lane: there is nothing to merge, so its columns are the grid's.
+    fn add_lane(&mut self, run: usize, lane: Lane) {
+        let (start, rows) = (self.grid.rows_run.len(), lane.len());
+        self.grid.rows_run.resize(start + rows, u32::try_from(run).unwrap_or(u32::MAX));
+        for (slot, column) in self.grid.loops.iter_mut().enumerate() {
+            lane.extend_indices(slot, &mut column.index);
+        }
+        for slot in 0..self.grid.loops.len() {
+            if self.grid.loops[slot].values.is_none() {
+                continue;
+            }
+            let mut prefix = vec![0; slot + 1];
+            let mut found = Vec::with_capacity(rows);
+            for at in 0..rows {
+                for (index, column) in prefix.iter_mut().zip(&self.grid.loops) {
+                    *index = column.index[start + at];
+                }
+                found.push(self.loop_values.get(run, &prefix, lane.occurrence(at)));
+            }
+            self.grid.loops[slot].values.get_or_insert_default().extend(found);
+        }
+        for (number, column) in self.grid.names.iter_mut().enumerate() {
+            if number == lane.name {
+                column.cells.extend((0..rows).map(|at| over(Cell::Empty, lane.payload(at))));
+            } else {
+                column.cells.resize(start + rows, Cell::Empty);
             }
         }
     }

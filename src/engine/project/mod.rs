@@ -2,6 +2,7 @@
 //!
 //! Cheap to clone and safe to share; every call blocks, so an interface calls it from a thread of its own.
 
+mod compare;
 mod condition;
 mod current;
 mod fsck;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
+use crate::analysis::compare::compare;
 use crate::base::ids::{JobId, RunId};
 use crate::model::grid::{Cell, Grid, LoopColumn, NameColumn};
 use crate::model::job::{CheckReport, JobStatus, SegmentState, SegmentStatus};
@@ -280,6 +281,26 @@ pub(crate) fn give_curves(app: &mut App, effects: &[Effect]) {
     if let Some(Request::Curves { grid, order, wanted }) = asks(effects).first().map(|ask| ask.request.clone()) {
         let curves = curves(&grid, order.as_ref(), &wanted, &|| false).expect("curves");
         answer(app, effects, Answer::Curves(Arc::new(curves)));
+    }
+}
+
+/// Answers what the background would about the grid, until nothing is asked any more.
+pub(crate) fn settle(app: &mut App, effects: Vec<Effect>) {
+    let mut waiting = effects;
+    while let Some(ask) = asks(&waiting).first().map(|ask| ask.request.clone()) {
+        let found = match ask {
+            Request::Arrange { grid, arrangement } => {
+                Answer::Arranged(table::arrange(&grid, &arrangement, &|| false).expect("arranged"))
+            }
+            Request::Curves { grid, order, wanted } => {
+                Answer::Curves(Arc::new(curves(&grid, order.as_ref(), &wanted, &|| false).expect("curves")))
+            }
+            Request::Compare { grid, runs, tolerance } => {
+                Answer::Compared(compare(&grid, [&runs[0], &runs[1]], tolerance).map(Arc::new))
+            }
+            _ => return,
+        };
+        waiting = answer(app, &waiting, found);
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! One file a panel; what is shared (overlays, surveys, navigation between panels) stands here.
 
+pub mod beside;
 pub mod columns;
 pub mod diff;
 pub mod document;
@@ -389,6 +390,7 @@ impl App {
                 self.take_curves(curves);
                 Vec::new()
             }
+            Answer::Compared(comparison) => self.take_comparison(comparison),
             Answer::Nothing => Vec::new(),
             Answer::Statistics(statistics) => self.open(Overlay::Statistics { statistics, offset: 0 }),
             Answer::Found(found) => {

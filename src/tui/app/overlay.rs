@@ -1,9 +1,12 @@
 //! What lies over a panel: help, palette, prompts, lists to choose from, explanations. One at a time.
 
+use std::sync::Arc;
+
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use nucleo_matcher::pattern::{CaseMatching, Normalization, Pattern};
 use nucleo_matcher::{Config, Matcher};
 
+use crate::analysis::compare::Comparison;
 use crate::base::ids::JobId;
 use crate::model::probe::Placement;
 use crate::tui::app::filter::Filter;
@@ -39,6 +42,11 @@ pub enum Overlay {
         statistics: Box<Statistics>,
         offset: usize,
     },
+    /// Where two runs part.
+    Partings {
+        comparison: Arc<Comparison>,
+        cursor: Cursor,
+    },
     Columns {
         cursor: Cursor,
     },
@@ -57,6 +65,7 @@ pub enum Purpose {
     Filter,
     Export,
     Iterations,
+    Tolerance,
 }
 
 impl Purpose {
@@ -65,7 +74,8 @@ impl Purpose {
         match self {
             Self::Search => "search: ",
             Self::Filter => "filter: ",
-            Self::Export => "write CSV to: ",
+            Self::Export => "write to (.csv, .json): ",
+            Self::Tolerance => "differences up to (1e-6; empty: none): ",
             Self::Iterations => "iterations (last, 0,4, epoch=2..5; empty: all): ",
         }
     }
@@ -161,23 +171,28 @@ impl App {
     fn submit(&mut self, purpose: Purpose, input: LineEdit) -> Vec<Effect> {
         match purpose {
             Purpose::Search => self.search(input.text),
-            Purpose::Filter => match Filter::parse(&input.text) {
-                Ok(filter) if self.panel == Panel::Results => self.filter_results(filter),
-                Ok(filter) => {
-                    self.timeline.set_filter(filter);
-                    let mut effects = self.ask_changes();
-                    effects.extend(self.ask_detail());
-                    effects
-                }
-                Err(message) => {
+            Purpose::Filter | Purpose::Tolerance => {
+                let done = match (purpose, self.panel) {
+                    (Purpose::Tolerance, _) => self.set_tolerance(&input.text),
+                    (_, Panel::Results) => self.filter_results(&input.text),
+                    _ => self.filter_timeline(&input.text),
+                };
+                done.unwrap_or_else(|message| {
                     self.complain(message);
                     self.open(Overlay::Prompt { purpose, input })
-                }
-            },
+                })
+            }
             Purpose::Export if input.text.trim().is_empty() => Vec::new(),
             Purpose::Export => self.export(&input.text),
             Purpose::Iterations => self.set_iterations(&input.text),
         }
+    }
+
+    fn filter_timeline(&mut self, text: &str) -> Result<Vec<Effect>, String> {
+        self.timeline.set_filter(Filter::parse(text)?);
+        let mut effects = self.ask_changes();
+        effects.extend(self.ask_detail());
+        Ok(effects)
     }
 
     fn search(&mut self, text: String) -> Vec<Effect> {
@@ -235,6 +250,15 @@ impl App {
             (Overlay::Jobs { cursor }, Some(Command::Open)) => {
                 let newest_first = self.replay.jobs.iter().rev().nth(cursor.selected).map(|job| job.id.clone());
                 return newest_first.map_or_else(Vec::new, |id| self.open_job(id));
+            }
+            (Overlay::Partings { comparison, cursor }, Some(Command::Open)) => {
+                let comparison = Arc::clone(comparison);
+                return self.show_beside(&comparison, cursor.selected);
+            }
+            (Overlay::Partings { .. }, _) if key.code == KeyCode::Char('t') => return self.ask_tolerance(),
+            (Overlay::Partings { comparison, cursor }, Some(command)) => {
+                // One line is the header's.
+                cursor.act(command, comparison.columns.len(), height.saturating_sub(1));
             }
             (Overlay::Columns { cursor }, Some(command)) => cursor.act(command, self.results.all_names.len(), height),
             (Overlay::Jobs { cursor }, Some(command)) => cursor.act(command, self.replay.jobs.len(), height),

@@ -4,14 +4,16 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::base::ids::RunId;
 use crate::model::grid::Grid;
-use crate::tui::app::filter::Filter;
+use crate::tui::app::beside::Jump;
 use crate::tui::app::list::Cursor;
 use crate::tui::app::overlay::{Overlay, Purpose};
 use crate::tui::app::plot::{Dots, Plot};
 use crate::tui::app::table::profile::Profile;
 use crate::tui::app::table::{
-    self, Arranged, Arrangement, Column, Direction, Found, Hunt, Target, all_columns, row_at, rows_shown, title,
+    self, Arranged, Arrangement, Column, Direction, Found, Hunt, RowFilter, Target, all_columns, row_at, rows_shown,
+    title,
 };
 use crate::tui::app::{App, Panel};
 use crate::tui::event::{Effect, Request};
@@ -47,11 +49,22 @@ pub struct Results {
     pub chosen: Option<Vec<String>>,
     pub waiting: bool,
     pub loaded: bool,
+    /// All runs' values, as they came.
+    pub base: Arc<Grid>,
+    /// What is shown: those, or two runs side by side.
     pub grid: Arc<Grid>,
     /// A newer grid that is being arranged; until that is done the older one stays as it is.
     incoming: Option<Arc<Grid>>,
     pub arrangement: Arrangement,
     pub arranged: Option<Arranged>,
+    /// What the arrangement was before two runs were put side by side.
+    pub before: Option<Arrangement>,
+    pub jump: Option<Jump>,
+    /// The run that others are compared with.
+    pub baseline: Option<RunId>,
+    pub compared: Option<[RunId; 2]>,
+    /// Up to where differences do not count; `None`: every bit does.
+    pub tolerance: Option<f64>,
     pub hidden: BTreeSet<String>,
     pub hide_unchanged: bool,
     pub cursor: Cursor,
@@ -91,7 +104,8 @@ impl Results {
         let unchanged = |i: usize| self.hide_unchanged && self.profile(i).unchanged;
         let shown = |column: &Column| match column {
             Column::Name(i) => !self.hidden.contains(title(&self.grid, *column)) && !unchanged(*i),
-            Column::Run | Column::Loop(_) => true,
+            Column::Run => self.beside().is_none(),
+            Column::Loop(_) => true,
         };
         all_columns(&self.grid).into_iter().filter(shown).collect()
     }
@@ -112,7 +126,7 @@ impl Results {
 
     /// The run and the loops.
     pub fn unscrolled(&self) -> usize {
-        1 + self.grid.loops.len()
+        usize::from(self.beside().is_none()) + self.grid.loops.len()
     }
 
     /// The selected column.
@@ -121,14 +135,13 @@ impl Results {
     }
 
     fn take_arranged(&mut self, arranged: Arranged) {
-        let Some(grid) = self.incoming.take() else {
-            self.arranged = Some(arranged);
-            return;
-        };
-        self.loaded = true;
+        if let Some(grid) = self.incoming.take() {
+            self.loaded = true;
+            self.base = grid;
+        }
         let selected = title(&self.grid, self.selected()).to_owned();
         let first = self.grid.is_empty();
-        self.grid = grid;
+        self.grid = arranged.grid.as_ref().unwrap_or(&self.base).clone();
         self.arranged = Some(arranged);
         let column = self.visible().iter().position(|c| title(&self.grid, *c) == selected);
         self.column = match column {
@@ -152,6 +165,7 @@ impl App {
         let names = self.results.chosen.clone().unwrap_or_else(|| self.results.all_names.clone());
         if names.is_empty() {
             self.results.grid = Arc::default();
+            self.results.base = Arc::default();
             self.results.incoming = None;
             self.results.arranged = None;
             return Vec::new();
@@ -168,14 +182,21 @@ impl App {
         self.ask_arranged()
     }
 
-    fn ask_arranged(&mut self) -> Vec<Effect> {
-        let grid = self.results.incoming.as_ref().unwrap_or(&self.results.grid).clone();
+    pub(super) fn ask_arranged(&mut self) -> Vec<Effect> {
+        let grid = self.results.incoming.as_ref().unwrap_or(&self.results.base).clone();
         let arrangement = self.results.arrangement.clone();
         vec![self.ask(Request::Arrange { grid, arrangement })]
     }
 
     pub(super) fn take_arranged(&mut self, arranged: Arranged) -> Vec<Effect> {
         self.results.take_arranged(arranged);
+        if let Some(row) = self.results.jumped() {
+            let height = self.list_height();
+            self.results.cursor.go(row, self.results.shown(), height);
+            // What led there is seen, too.
+            self.results.cursor.offset =
+                row.saturating_sub(height / 2).min(self.results.shown().saturating_sub(height));
+        }
         self.ask_curves()
     }
 
@@ -195,6 +216,8 @@ impl App {
             Command::ThenAscending => return self.sort(Direction::Ascending, true),
             Command::ThenDescending => return self.sort(Direction::Descending, true),
             Command::Freeze => self.freeze(),
+            Command::Baseline => self.pin_baseline(),
+            Command::Divergence => return self.find_divergence(),
             Command::HideColumn => self.hide_column(),
             Command::ChooseColumns => return self.open(Overlay::Columns { cursor: Cursor::default() }),
             Command::HideUnchanged => {
@@ -220,7 +243,7 @@ impl App {
                 return self.search_results(command == Command::SearchPrevious);
             }
             Command::Filter => {
-                let text = self.results.arrangement.filter.as_ref().map_or("", |f| &f.text);
+                let text = self.results.arrangement.filter.as_ref().map_or("", RowFilter::text);
                 return self.open(Overlay::prompt(Purpose::Filter, text));
             }
             Command::Export => return self.open(Overlay::prompt(Purpose::Export, "grid.csv")),
@@ -269,16 +292,13 @@ impl App {
         }
     }
 
-    pub(super) fn filter_results(&mut self, filter: Option<Filter>) -> Vec<Effect> {
-        let unknown = filter.as_ref().and_then(|f| {
-            f.fields().find(|field| table::column_named(&self.results.grid, field).is_none()).map(str::to_owned)
-        });
-        if let Some(unknown) = unknown {
-            self.complain(format!("there is no column '{unknown}'"));
-            return Vec::new();
-        }
-        self.results.arrangement.filter = filter;
-        self.ask_arranged()
+    /// Shows only rows that pass.
+    ///
+    /// # Errors
+    /// With what is wrong with the filter, in words.
+    pub(super) fn filter_results(&mut self, text: &str) -> Result<Vec<Effect>, String> {
+        self.results.arrangement.filter = RowFilter::parse(text, &self.results.grid, &self.timeline.runs)?;
+        Ok(self.ask_arranged())
     }
 
     fn hide_column(&mut self) {
@@ -339,7 +359,7 @@ impl App {
         self.open(Overlay::Cell { offset: 0 })
     }
 
-    /// Leaves plot, then filter, then sort.
+    /// Leaves plot, then filter, then sort, then two runs side by side.
     pub(super) fn leave_results(&mut self) -> Option<Vec<Effect>> {
         if self.results.plot.take().is_some() {
             return Some(Vec::new());
@@ -347,7 +367,7 @@ impl App {
         let arrangement = &mut self.results.arrangement;
         if arrangement.filter.take().is_none() {
             if arrangement.sort.is_empty() {
-                return None;
+                return self.leave_beside();
             }
             arrangement.sort.clear();
         }

@@ -152,6 +152,59 @@ fn sorted_and_filtered_rows_stay_until_newer_values_are_arranged() {
     assert_eq!(app.results.shown(), 0);
 }
 
+/// On the second run of nested loops, with the first as the baseline, asked where they part.
+fn with_partings() -> App {
+    let mut app = with_nested(80, 24);
+    press(&mut app, "pG");
+    let effects = press(&mut app, "D");
+    fixture::settle(&mut app, effects);
+    app
+}
+
+#[test]
+fn d_finds_where_baseline_and_run_part_and_enter_puts_them_side_by_side_there() {
+    let mut app = with_partings();
+    let Some(Overlay::Partings { comparison, .. }) = &app.overlay else { panic!("{:?}", app.overlay) };
+    let (column, parting) = comparison.first().expect("a parting");
+    assert_eq!((column.name.as_str(), parting.position.as_str()), ("loss", "epoch=0/step=0"));
+    let effects = press(&mut app, "\n");
+    fixture::settle(&mut app, effects);
+    assert_eq!(app.results.beside(), Some(&[id(1), id(2)]));
+    let titles: Vec<&str> = app.results.visible().iter().map(|c| table::title(&app.results.grid, *c)).collect();
+    assert_eq!(titles, ["epoch", "step", "loss A", "loss B", "loss B-A", "acc A", "acc B", "acc B-A"]);
+    assert_eq!(table::title(&app.results.grid, app.results.selected()), "loss B-A");
+    let effects = press(&mut app, "jj\x1b");
+    fixture::settle(&mut app, effects);
+    assert!(app.results.beside().is_none());
+    assert_eq!(app.results.cursor.selected, 2, "the same position of the first run");
+}
+
+#[test]
+fn a_tolerance_moves_the_parting_and_one_that_is_no_number_can_be_put_right() {
+    let mut app = with_partings();
+    press(&mut app, "tx\n");
+    assert!(app.notice.as_ref().is_some_and(|n| n.is_error) && app.overlay.is_some());
+    let effects = press(&mut app, "\x080.3\n");
+    fixture::settle(&mut app, effects);
+    let Some(Overlay::Partings { comparison, .. }) = &app.overlay else { panic!("{:?}", app.overlay) };
+    assert_eq!(comparison.tolerance, Some(0.3));
+    assert_eq!(comparison.first().expect("a parting").1.position, "epoch=0/step=0");
+    press(&mut app, "t\x08\x08\x08\x08");
+    let effects = press(&mut app, "0.6\n");
+    fixture::settle(&mut app, effects);
+    let Some(Overlay::Partings { comparison, .. }) = &app.overlay else { panic!("{:?}", app.overlay) };
+    assert_eq!(comparison.first().map(|(_, p)| p.position.as_str()), Some("epoch=1/step=1"), "infinite");
+}
+
+#[test]
+fn two_marked_runs_are_compared_older_first_and_one_alone_with_nothing() {
+    let mut app = with_nested(80, 24);
+    assert!(press(&mut app, "D").is_empty() && app.notice.as_ref().is_some_and(|n| n.is_error));
+    app.timeline.marked = vec![id(2), id(1)];
+    let effects = press(&mut app, "D");
+    assert!(matches!(&asks(&effects)[0].request, Request::Compare { runs, .. } if *runs == [id(1), id(2)]));
+}
+
 #[test]
 fn space_takes_a_column_away_and_brings_it_back() {
     let mut app = with_grid(80, 24);
@@ -249,7 +302,7 @@ proptest! {
                 app.update(Event::Resize(width, height));
             }
             let effects = press(&mut app, &keys[key % keys.len()].to_string());
-            give_curves(&mut app, &effects);
+            fixture::settle(&mut app, effects);
             draws(&app);
             let height = app.list_height();
             let (cursor, length) = match app.panel {

@@ -12,9 +12,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, SystemTime};
 
+use crate::analysis::compare::compare;
 use crate::base::files::write_atomic;
 use crate::base::ids::RunId;
-use crate::engine::export::to_csv;
+use crate::engine::export::{to_csv, to_json};
 use crate::engine::project::{GridQuery, Project};
 use crate::model::run::RunStatus;
 use crate::model::source::FileChange;
@@ -138,10 +139,15 @@ fn perform(project: &Project, request: Request, outdated: &(dyn Fn() -> bool + S
             Ok(curves.map_or(Answer::Nothing, |curves| Answer::Curves(Arc::new(curves))))
         }
         Request::Hunt { grid, order, hunt } => Ok(Answer::Found(table::hunt(&grid, order.as_ref(), &hunt))),
+        Request::Compare { grid, runs, tolerance } => {
+            let [a, b] = &runs;
+            Ok(Answer::Compared(compare(&grid, [a, b], tolerance).map(Arc::new)))
+        }
         Request::Export { path, grid, order, columns } => {
             let shown = table::selection(&grid, order.as_ref(), &columns);
-            let csv = to_csv(&shown, true);
-            write_atomic(&path, csv.as_bytes()).map_err(|error| error.to_string())?;
+            let json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
+            let text = if json { to_json(&shown, true) } else { to_csv(&shown, true) };
+            write_atomic(&path, text.as_bytes()).map_err(|error| error.to_string())?;
             Ok(Answer::Exported { path, rows: shown.len() })
         }
         Request::SegmentLog(job, segment) => {

@@ -2,9 +2,10 @@
 
 use ratatui::layout::Rect;
 
+use crate::analysis::compare::Comparison;
 use crate::model::grid::Cell;
 use crate::tui::app::App;
-use crate::tui::app::list::LineEdit;
+use crate::tui::app::list::{Cursor, LineEdit};
 use crate::tui::app::overlay::{Overlay, matching};
 use crate::tui::app::table::{Column, Statistics, text as cell_text, title};
 use crate::tui::keymap::Keymap;
@@ -13,7 +14,7 @@ use crate::tui::text;
 use crate::tui::theme::{Glyphs, Role};
 use crate::tui::views::Pen;
 use crate::tui::views::replay::placement_lines;
-use crate::tui::views::timeline::short_float;
+use crate::tui::views::timeline::{short, short_float};
 
 /// Columns of a box's text: longer lines are hard to read.
 const WIDEST: u16 = 90;
@@ -50,6 +51,7 @@ pub(super) fn draw(app: &App, overlay: &Overlay, pen: &mut Pen<'_>) {
         Overlay::Statistics { statistics, offset } => {
             lines(app, pen, &statistics.title, statistics_lines(statistics, pen.glyphs()), *offset);
         }
+        Overlay::Partings { comparison, cursor } => partings(app, pen, comparison, *cursor),
         Overlay::Columns { cursor } => {
             let area = frame(app, pen, "columns: Space shows or hides", app.results.all_names.len());
             let rows = app.results.all_names.iter().enumerate().skip(cursor.offset);
@@ -78,6 +80,35 @@ pub(super) fn draw(app: &App, overlay: &Overlay, pen: &mut Pen<'_>) {
             ];
             lines(app, pen, "cancel", said, 0);
         }
+    }
+}
+
+/// Where two runs part: a line a name.
+fn partings(app: &App, pen: &mut Pen<'_>, comparison: &Comparison, cursor: Cursor) {
+    let title = "where two runs part: Enter shows them side by side, t tolerance";
+    let area = frame(app, pen, title, comparison.columns.len().max(1) + 1);
+    let [a, b] = &comparison.runs;
+    let beyond = comparison.tolerance.map_or(String::new(), |tolerance| format!("   beyond {tolerance:e}"));
+    pen.put(area.x, area.y, area.width, &format!("A {a}   B {b}{beyond}"), Role::Dim);
+    if comparison.columns.is_empty() {
+        pen.put(area.x, area.y + 1, area.width, "they have no value at the same position", Role::Warning);
+    }
+    let different = pen.glyphs().diverged;
+    let rows = comparison.columns.iter().enumerate().skip(cursor.offset);
+    for (y, (at, column)) in (area.y + 1..area.bottom()).zip(rows) {
+        let role = if at == cursor.selected { Role::Selected } else { Role::Text };
+        let name = format!("{:<14}", text::fit(&text::clean(&column.name), 14, pen.glyphs().ellipsis));
+        let parting = column.decisive(comparison.tolerance.is_some());
+        let rest = match parting {
+            None => format!("  the same in {} values", column.common),
+            Some(p) => {
+                let position = if p.position.is_empty() { "outside loops" } else { &p.position };
+                let [x, y] = [0, 1].map(|side| short(&p.values[side]));
+                format!("  {position:<18}  {x} {different} {y}   {} of {} differ", column.differing, column.common)
+            }
+        };
+        let rest_role = if parting.is_some() { Role::Text } else { Role::Dim };
+        pen.pieces(area.x, y, area.width, &[(&name, role), (&rest, rest_role)]);
     }
 }
 

@@ -46,7 +46,9 @@ pub(super) fn draw(app: &App, pen: &mut Pen<'_>, areas: Areas) {
 fn header(app: &App, pen: &mut Pen<'_>, line: Rect) {
     let results = &app.results;
     let mut said = format!("{} rows", results.shown());
-    if !app.timeline.marked.is_empty() {
+    if let Some([a, b]) = results.beside() {
+        said.push_str(&format!("   A {a}  B {b} (Esc all runs)"));
+    } else if !app.timeline.marked.is_empty() {
         said.push_str(&format!(" of {} marked runs", app.timeline.marked.len()));
     }
     for (at, (column, direction)) in results.arrangement.sort.iter().enumerate() {
@@ -55,7 +57,10 @@ fn header(app: &App, pen: &mut Pen<'_>, line: Rect) {
         said.push_str(&format!("{}{sign} {column}", if at == 0 { "   " } else { " " }));
     }
     if let Some(filter) = &results.arrangement.filter {
-        said.push_str(&format!("   filter: {} (Esc clears)", filter.text));
+        said.push_str(&format!("   filter: {} (Esc clears)", filter.text()));
+    }
+    if let Some(run) = &results.baseline {
+        said.push_str(&format!("   baseline {run}"));
     }
     let used = pen.put(line.x + 1, line.y, line.width - 1, &said, Role::Dim) + 3;
     if results.plot.is_some() {

@@ -14,7 +14,7 @@ use crate::model::plan::{Isolation, ReplayPlan};
 use crate::model::value::Value;
 use crate::model::verdict::Verdict;
 use crate::tui::app::fixture::{
-    app, give_grid, plan, plot, press, with_diff, with_grid, with_nested, with_replay, with_run,
+    app, give_grid, plan, plot, press, settle, with_diff, with_grid, with_nested, with_replay, with_run,
 };
 use crate::tui::app::{App, Place};
 use crate::tui::terminal::encode;
@@ -99,6 +99,15 @@ fn plots_and_heat_look_as_they_should_at_every_size() {
         press(&mut heated, "cc");
         check("heat", &heated, &look(Depth::True, UNICODE));
     }
+    let mut parted = with_nested(80, 24);
+    press(&mut parted, "pG");
+    let effects = press(&mut parted, "D");
+    settle(&mut parted, effects);
+    check("partings", &parted, &look(Depth::True, UNICODE));
+    let effects = press(&mut parted, "\n");
+    settle(&mut parted, effects);
+    press(&mut parted, "f");
+    check("beside", &parted, &look(Depth::True, UNICODE));
     let mut heated = with_nested(80, 24);
     press(&mut heated, "ccj");
     check("heat_indexed", &heated, &look(Depth::Indexed, UNICODE));

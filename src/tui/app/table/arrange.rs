@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use crate::analysis::compare::beside;
+use crate::base::ids::RunId;
 use crate::model::grid::Grid;
 use crate::tui::app::filter::{Field, Filter};
+use crate::tui::app::table::condition::RowFilter;
 use crate::tui::app::table::profile::{Profile, profile};
 use crate::tui::app::table::{Column, all_columns, column_named, number, text};
 
@@ -17,7 +20,9 @@ const STRIDE: usize = 16_384;
 pub struct Arrangement {
     /// By the titles of columns, since indices change with the columns chosen; what comes first decides first.
     pub sort: Vec<(String, Direction)>,
-    pub filter: Option<Filter>,
+    pub filter: Option<RowFilter>,
+    /// Two runs side by side instead of all of them one after the other.
+    pub beside: Option<[RunId; 2]>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +34,8 @@ pub enum Direction {
 /// The outcome of arranging.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Arranged {
+    /// The grid that is shown, if it is not the one that was given.
+    pub grid: Option<Arc<Grid>>,
     /// Rows shown, in order; `None` is all of them as they are.
     pub order: Option<Arc<Vec<u32>>>,
     /// For each name.
@@ -38,6 +45,9 @@ pub struct Arranged {
 /// Filters and sorts. Stable; rows without a value stand at the end in both directions. `None` when nobody waits for it
 /// any more.
 pub fn arrange(grid: &Grid, arrangement: &Arrangement, outdated: &(dyn Fn() -> bool + Sync)) -> Option<Arranged> {
+    let pair = arrangement.beside.as_ref().and_then(|[a, b]| beside(grid, [a, b]));
+    let pair = pair.map(Arc::new);
+    let grid = pair.as_deref().unwrap_or(grid);
     let order = if arrangement.sort.is_empty() && arrangement.filter.is_none() {
         None
     } else {
@@ -54,12 +64,16 @@ pub fn arrange(grid: &Grid, arrangement: &Arrangement, outdated: &(dyn Fn() -> b
         Some(Arc::new(order))
     };
     let profiles = grid.names.par_iter().map(|name| profile(&name.cells, order.as_ref())).collect();
-    Some(Arranged { order, profiles })
+    Some(Arranged { grid: pair, order, profiles })
 }
 
-fn filtered(grid: &Grid, filter: Option<&Filter>, outdated: &(dyn Fn() -> bool + Sync)) -> Option<Vec<u32>> {
+fn filtered(grid: &Grid, filter: Option<&RowFilter>, outdated: &(dyn Fn() -> bool + Sync)) -> Option<Vec<u32>> {
     let rows = u32::try_from(grid.len()).unwrap_or(u32::MAX);
-    let Some(filter) = filter else { return Some((0..rows).collect()) };
+    let filter: &Filter = match filter {
+        None => return Some((0..rows).collect()),
+        Some(RowFilter::Condition(asked)) => return asked.rows(grid, outdated),
+        Some(RowFilter::Short(filter)) => filter,
+    };
     let columns = all_columns(grid);
     let passes = |row: usize| {
         filter.matches(

@@ -1,6 +1,7 @@
 //! Computations on a grid: order, filter, search, statistics, selection. Pure; the costly ones run in the background.
 
 pub mod arrange;
+pub mod condition;
 pub mod hunt;
 pub mod profile;
 pub mod statistics;
@@ -11,6 +12,7 @@ use crate::model::grid::{Cell, Grid, LoopColumn, NameColumn};
 use crate::model::value::Value;
 
 pub use arrange::{Arranged, Arrangement, Direction, arrange};
+pub use condition::RowFilter;
 pub use hunt::{Found, Hunt, Target, hunt};
 pub use statistics::{Statistics, statistics};
 

@@ -3,7 +3,6 @@
 use super::*;
 use crate::base::ids::RunId;
 use crate::model::verdict::Verdict;
-use crate::tui::app::filter::Filter;
 
 pub(crate) fn value(x: f64, verdict: Verdict) -> Cell {
     Cell::Value { value: Value::Float(x), verdict }
@@ -43,17 +42,41 @@ fn order(arrangement: &Arrangement) -> Vec<u32> {
 
 #[test]
 fn sorting_keeps_rows_without_a_value_at_the_end_in_both_directions() {
-    let sorted = |direction| order(&Arrangement { sort: vec![("norm".into(), direction)], filter: None });
+    let sorted = |direction| order(&Arrangement { sort: vec![("norm".into(), direction)], filter: None, beside: None });
     assert_eq!(sorted(Direction::Ascending), [0, 1, 2, 3, 4, 5]);
     assert_eq!(sorted(Direction::Descending), [2, 1, 0, 3, 4, 5]);
 }
 
 #[test]
 fn filters_name_columns_and_loops() {
-    let filtered = |text: &str| order(&Arrangement { sort: Vec::new(), filter: Filter::parse(text).expect("parses") });
+    let filtered = |text: &str| {
+        order(&Arrangement {
+            sort: Vec::new(),
+            filter: RowFilter::parse(text, &small(), &[]).expect("parses"),
+            beside: None,
+        })
+    };
     assert_eq!(filtered("loss<=0.5 and epoch>1"), [2, 5]);
     assert_eq!(filtered("run:02"), [3, 4, 5]);
     assert_eq!(filtered("norm>0"), [0, 1, 2]);
+}
+
+#[test]
+fn the_filter_is_the_language_of_conditions_and_its_short_form() {
+    let runs = [crate::tui::app::fixture::run(1, crate::model::run::RunStatus::Failed)];
+    let rows = |text: &str| {
+        let filter = RowFilter::parse(text, &small(), &runs).unwrap_or_else(|error| panic!("{text}: {error}"));
+        order(&Arrangement { filter, ..Arrangement::default() })
+    };
+    assert_eq!(rows("loss < 0.3 or norm is null"), [2, 3, 4, 5]);
+    assert_eq!(rows("not (epoch in (0, 1)) and loss is not null"), [2, 5]);
+    assert_eq!(rows("status = 'failed' and lr > 0.01"), [0, 1, 2]);
+    assert_eq!(rows("run:02 loss<=0.5"), [5]);
+    assert_eq!(rows("0.25"), [2]);
+    let wrong = |text: &str| RowFilter::parse(text, &small(), &runs).expect_err("wrong");
+    assert!(wrong("loss < 0.3 or").starts_with("column 14: "), "{}", wrong("loss < 0.3 or"));
+    assert!(wrong("epoch > 1 and los < 3").starts_with("column 15: "), "{}", wrong("epoch > 1 and los < 3"));
+    assert!(wrong("los<3").contains("did you mean loss"), "{}", wrong("los<3"));
 }
 
 #[test]
@@ -94,7 +117,7 @@ fn a_column_that_differs_from_its_record_counts_as_changing() {
 fn a_second_column_decides_where_the_first_does_not() {
     let by = |keys: &[(&str, Direction)]| {
         let sort = keys.iter().map(|(name, direction)| ((*name).to_owned(), *direction)).collect();
-        order(&Arrangement { sort, filter: None })
+        order(&Arrangement { sort, filter: None, beside: None })
     };
     assert_eq!(by(&[("epoch", Direction::Descending), ("loss", Direction::Ascending)]), [2, 5, 1, 4, 3, 0]);
     assert_eq!(by(&[("run", Direction::Descending), ("epoch", Direction::Descending)]), [5, 4, 3, 2, 1, 0]);
@@ -102,7 +125,7 @@ fn a_second_column_decides_where_the_first_does_not() {
 
 #[test]
 fn what_nobody_waits_for_any_more_is_given_up() {
-    let sorted = Arrangement { sort: vec![("loss".into(), Direction::Ascending)], filter: None };
+    let sorted = Arrangement { sort: vec![("loss".into(), Direction::Ascending)], filter: None, beside: None };
     assert_eq!(arrange(&small(), &sorted, &|| true), None);
     assert_eq!(super::statistics(&small(), None, Column::Name(0), &|| true), None);
 }
