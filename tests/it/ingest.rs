@@ -266,3 +266,20 @@ fn a_database_that_is_newer_or_no_database_is_told_from_one_that_can_be_used() {
     project.afterlog(&["rebuild"]).ok();
     assert_eq!(lines(&project), whole);
 }
+
+#[test]
+fn a_count_is_a_run_s_last_value_until_something_is_measured() {
+    let project = TestProject::git();
+    let last = |script: &str| {
+        project.write("train.py", script);
+        project.afterlog(&["run", "train.py"]).ok();
+        let runs: serde_json::Value =
+            serde_json::from_str(&project.afterlog(&["runs", "--format", "json"]).ok()).expect("JSON");
+        let metric = runs.as_array().and_then(|all| all.iter().max_by_key(|run| run["started_ms"].as_i64()).cloned());
+        metric.expect("a run")["last_metric"].clone()
+    };
+    let counts = "import afterlog\nfor epoch in range(3):\n    afterlog.log('correct', epoch * 10)\n";
+    assert_eq!(last(counts), serde_json::json!({"name": "correct", "value": 20}));
+    let measures = format!("{counts}    afterlog.log('loss', 0.5)\n");
+    assert_eq!(last(&measures), serde_json::json!({"name": "loss", "value": 0.5}));
+}

@@ -93,13 +93,23 @@ pub(super) fn logged(
             None => {}
         }
     }
-    let Value::Float(x) = value else { return };
+    let number = match value {
+        Value::Float(x) => *x,
+        #[expect(clippy::cast_precision_loss, reason = "for a sparkline")]
+        Value::Int(i) => *i as f64,
+        _ => return,
+    };
     match &mut summary.last_metric {
-        Some((metric, last)) if metric == name => *last = Value::Float(*x),
+        Some((metric, last)) if metric == name => *last = value.clone(),
+        // A count is shown only until something is measured.
+        Some((_, Value::Int(_))) if matches!(value, Value::Float(_)) => {
+            summary.last_metric = Some((name.to_owned(), value.clone()));
+            *spark = Spark::default();
+        }
         Some(_) => return,
-        None => summary.last_metric = Some((name.to_owned(), Value::Float(*x))),
+        None => summary.last_metric = Some((name.to_owned(), value.clone())),
     }
-    spark.push(*x);
+    spark.push(number);
 }
 
 /// Adds a note, once.
