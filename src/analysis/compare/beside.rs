@@ -4,6 +4,7 @@ use crate::analysis::compare::{pairs, rows_of, value_of};
 use crate::base::ids::RunId;
 use crate::model::grid::{Cell, Grid, LoopColumn, NameColumn};
 use crate::model::value::Value;
+use crate::model::verdict::Verdict;
 
 /// What a name's third column is called after it.
 pub const DIFFERENCE: &str = "B-A";
@@ -45,9 +46,17 @@ pub fn beside(grid: &Grid, runs: [&RunId; 2]) -> Option<Grid> {
     })
 }
 
-/// As trustworthy as the worse of the two.
+/// What a cell shows: where a replay differs from the record, what was replayed, with its mark.
+fn shown_value(cell: &Cell) -> Option<(&Value, Verdict)> {
+    match cell {
+        Cell::Differs { replayed, .. } => Some((replayed, Verdict::Diverged)),
+        other => value_of(other),
+    }
+}
+
+/// Of the values that are shown, and as trustworthy as the worse of the two.
 fn difference(a: &Cell, b: &Cell) -> Cell {
-    let (Some((a, of_a)), Some((b, of_b))) = (value_of(a), value_of(b)) else { return Cell::Empty };
+    let (Some((a, of_a)), Some((b, of_b))) = (shown_value(a), shown_value(b)) else { return Cell::Empty };
     let value = match (a, b) {
         (a, b) if a.same_bits(b) => Value::Int(0),
         (Value::Int(a), Value::Int(b)) if b.checked_sub(*a).is_some() => Value::Int(b - a),

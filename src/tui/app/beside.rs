@@ -46,6 +46,8 @@ impl Results {
         let found = (0..self.shown()).find(|position| fits(crate::tui::app::table::row_at(self.order(), *position)));
         let column = jump.column.and_then(|wanted| self.visible().iter().position(|c| title(grid, *c) == wanted));
         self.column = column.unwrap_or(self.column);
+        // Other columns than before: nothing is scrolled yet.
+        self.first_column = 0;
         found
     }
 }

@@ -173,6 +173,7 @@ fn d_finds_where_baseline_and_run_part_and_enter_puts_them_side_by_side_there() 
     let titles: Vec<&str> = app.results.visible().iter().map(|c| table::title(&app.results.grid, *c)).collect();
     assert_eq!(titles, ["epoch", "step", "loss A", "loss B", "loss B-A", "acc A", "acc B", "acc B-A"]);
     assert_eq!(table::title(&app.results.grid, app.results.selected()), "loss B-A");
+    assert_eq!(app.results.first_column, 2, "what it is the difference of is seen, too");
     let effects = press(&mut app, "jj\x1b");
     fixture::settle(&mut app, effects);
     assert!(app.results.beside().is_none());
