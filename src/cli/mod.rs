@@ -27,6 +27,7 @@ mod jobs;
 mod man;
 pub mod output;
 mod probe;
+mod probe_at;
 mod propagate;
 mod rebuild;
 mod replay;

@@ -15,6 +15,7 @@ use crate::cli::args::Format;
 use crate::cli::diff;
 use crate::cli::error::{DIVERGED, Error};
 use crate::cli::output::Output;
+use crate::cli::probe_at;
 use crate::cli::project;
 use crate::engine::export::{field, table};
 use crate::engine::project::Project;
@@ -51,12 +52,16 @@ enum Command {
   afterlog probe add grad_norm
   afterlog probe add train.py:42
   afterlog probe add train.py:40-48      every log statement on these lines
+  afterlog probe add norm --at train.py:40 --expr 'weights.norm()'
+                                         a new statement after line 40, which no file gets
 
 A probe has the name that it logs. It keeps the statement, should the script lose it.")]
 struct AddArgs {
     /// Names that today's scripts log, or the lines on which they do.
     #[arg(value_name = "NAME|FILE:LINE[-LINE]", required = true)]
     what: Vec<String>,
+    #[command(flatten)]
+    at: probe_at::AtArgs,
 }
 
 /// List the probes.
@@ -203,6 +208,10 @@ pub(super) fn run(args: &ProbeArgs, output: &mut Output) -> Result<ExitCode, Err
 }
 
 fn add(project: &Project, args: &AddArgs, output: &mut Output) -> Result<ExitCode, Error> {
+    if probe_at::add(project, &args.what, &args.at, output)? {
+        output.note(&format!("`afterlog probe preview {}` shows where it lands", args.what.join(" ")));
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut names: Vec<String> = Vec::new();
     for what in &args.what {
         for name in names_of(project, what)? {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::analysis::propagate::Misfit;
 use crate::analysis::query::QueryError;
 use crate::base::files::FileError;
 use crate::base::ids::{BadId, RunId};
@@ -44,6 +45,10 @@ pub enum Error {
     NotRecorded { script: String, known: Vec<String> },
     #[error("'{name}' cannot stand there in {run}: {reason}")]
     NoPlace { name: String, run: RunId, reason: String },
+    #[error("'{name}' cannot be logged in {script}: {}", misfit.what)]
+    CannotLog { name: String, script: String, misfit: Misfit },
+    #[error("there is a probe '{name}' already")]
+    ProbeExists { name: String },
     #[error("'{name}' is logged by {} statements: lines {}", lines.len(), lines.iter().map(u32::to_string).collect::<Vec<_>>().join(", "))]
     WhichStatement { name: String, lines: Vec<u32> },
     #[error("{}", not_a_main_loop(name, *is_inner))]
@@ -113,6 +118,8 @@ impl Error {
             | Self::UnknownProbe { .. }
             | Self::NotRecorded { .. }
             | Self::NoPlace { .. }
+            | Self::CannotLog { .. }
+            | Self::ProbeExists { .. }
             | Self::WhichStatement { .. }
             | Self::NotAMainLoop { .. }
             | Self::NoIsolation { .. }
@@ -162,6 +169,12 @@ impl Error {
             }
             Self::NoPlace { name, run, .. } => {
                 Some(format!("`afterlog probe preview {name} --runs {run} --diff` shows the code around it"))
+            }
+            Self::CannotLog { misfit, .. } => {
+                misfit.at.map(|at| format!("it is about what begins at character {} of the expression", at + 1))
+            }
+            Self::ProbeExists { name } => {
+                Some(format!("`--replace` takes the new statement; `afterlog probe show {name}` shows the old one"))
             }
             Self::WhichStatement { .. } => Some("`--statement N` says which, counted from 1".into()),
             Self::NotAMainLoop { main, .. } => {

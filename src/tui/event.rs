@@ -7,6 +7,7 @@ use crossterm::event::{KeyEvent, MouseEvent};
 
 use crate::analysis::compare::Comparison;
 use crate::base::ids::{JobId, RunId};
+use crate::engine::propagate::Written;
 use crate::model::grid::Grid;
 use crate::model::job::JobStatus;
 use crate::model::plan::ReplayPlan;
@@ -15,6 +16,7 @@ use crate::model::run::{RunDetail, RunSummary};
 use crate::model::source::ChangedFile;
 use crate::tui::ansi::Painted;
 use crate::tui::app::document::Document;
+use crate::tui::app::editor::Draft;
 use crate::tui::app::plot::curves::{Curves, Wanted};
 use crate::tui::app::table::{Arranged, Arrangement, Column, Found, Hunt, Statistics};
 use crate::tui::highlight::Highlighted;
@@ -71,6 +73,8 @@ pub enum Slot {
     Diff,
     Highlight,
     Statements,
+    /// A log statement being written.
+    Draft,
     Preview,
     Plan,
     Log,
@@ -85,7 +89,7 @@ pub enum Slot {
 }
 
 /// How many slots there are.
-pub const SLOTS: usize = 16;
+pub const SLOTS: usize = Slot::Action as usize + 1;
 
 /// What can be asked of the background.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,7 +99,7 @@ pub enum Request {
     /// What changed in the code between pairs of runs, older first.
     Changes(Vec<(RunId, RunId)>),
     Detail(RunId),
-    /// Two versions, with every hindsight log statement of the working tree placed into both.
+    /// Two versions, with every hindsight log statement placed into both; the same one twice for its script alone.
     Diff {
         left: RunId,
         right: RunId,
@@ -105,8 +109,18 @@ pub enum Request {
         document: Arc<Document>,
         file: usize,
     },
-    /// Log statements of the working tree that some run lacks.
+    /// Log statements of the working tree and of probes that some run lacks.
     Statements,
+    /// Whether a statement can stand where it is being written.
+    Draft {
+        written: Written,
+        /// As typed.
+        iterations: String,
+    },
+    /// Keep it as a probe, in place of one of its name.
+    Keep(Written),
+    /// Decide about one placement.
+    Correct(Correction),
     Preview {
         names: Vec<String>,
         runs: Option<Vec<RunId>>,
@@ -158,7 +172,31 @@ pub struct PlanRequest {
     pub runs: Option<Vec<RunId>>,
     /// `LOOP=SPEC`, as on the command line.
     pub iterations: Vec<String>,
+    /// As `--where` on the command line; empty for none.
+    pub condition: String,
     pub workers: usize,
+}
+
+/// A decision about where a statement stands in one version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Correction {
+    pub run: RunId,
+    pub name: String,
+    /// Which of the statements that log the name, from 0.
+    pub statement: usize,
+    pub choice: Choice,
+}
+
+/// What is decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    Up,
+    Down,
+    /// One of the other places, from 1.
+    Other(usize),
+    Exclude,
+    /// As it was found.
+    Reset,
 }
 
 /// The background's answer.
@@ -173,6 +211,14 @@ pub enum Answer {
         colours: Arc<Highlighted>,
     },
     Statements(Vec<LogStatement>),
+    Draft(Arc<Draft>),
+    Kept(String),
+    /// The version's placements after a decision, and how many other runs it holds for.
+    Corrected {
+        correction: Correction,
+        propagation: Box<Propagation>,
+        others: usize,
+    },
     Preview(Vec<(RunId, Propagation)>),
     Plan(Arc<ReplayPlan>),
     Started(JobId),
@@ -220,6 +266,7 @@ impl Request {
             Self::Diff { .. } => Slot::Diff,
             Self::Highlight { .. } => Slot::Highlight,
             Self::Statements => Slot::Statements,
+            Self::Draft { .. } => Slot::Draft,
             Self::Preview { .. } => Slot::Preview,
             Self::Plan(_) => Slot::Plan,
             Self::SegmentLog(..) => Slot::Log,
@@ -229,7 +276,7 @@ impl Request {
             Self::Hunt { .. } => Slot::Hunt,
             Self::Curves { .. } => Slot::Curves,
             Self::Compare { .. } => Slot::Compare,
-            Self::Start(_) | Self::Cancel(_) | Self::Export { .. } => Slot::Action,
+            Self::Start(_) | Self::Cancel(_) | Self::Keep(_) | Self::Correct(_) | Self::Export { .. } => Slot::Action,
         }
     }
 }

@@ -53,3 +53,4 @@ mod tui;
 mod versions;
 mod where_;
 mod whiles;
+mod written;

@@ -3,6 +3,7 @@
 use crate::analysis::propagate::Session;
 use crate::analysis::propagate::insert::first_index;
 use crate::analysis::propagate::reach::defined_by;
+use crate::analysis::python::Source;
 use crate::analysis::treediff::{Kind, NodeId, Rival, Tree};
 
 /// A place: before the statement at `index` of `block`.
@@ -70,7 +71,7 @@ impl Session<'_> {
             point.score -= if self.out_of_order(point, order) { 2.0 } else { 0.0 };
             point.score -= if self.loops_apart(node, point).is_some() { 1.0 } else { 0.0 };
         }
-        points.retain(|point| self.is_reached(point));
+        points.retain(|point| is_reached(self.target, point.block, point.index));
         points.sort_by(|a, b| b.score.total_cmp(&a.score));
         let mut seen = Vec::new();
         points.retain(|point| {
@@ -269,15 +270,6 @@ impl Session<'_> {
         }
     }
 
-    /// After a `return` nothing runs.
-    pub(super) fn is_reached(&self, point: &Point) -> bool {
-        let children = &self.target.tree.node(point.block).children;
-        !children
-            .iter()
-            .take(point.index)
-            .any(|c| matches!(self.target.tree.node(*c).kind, Kind::Return | Kind::Raise | Kind::Break))
-    }
-
     /// The index after a block's last statement, but before one that leaves it.
     fn end_of(&self, block: NodeId) -> usize {
         let children = &self.target.tree.node(block).children;
@@ -322,6 +314,12 @@ impl Session<'_> {
             _ => format!("in the corresponding {} at line {line}", kind_word(tree, owner)),
         }
     }
+}
+
+/// Whether what stands at an index of a block can run: after a `return` nothing does.
+pub(super) fn is_reached(source: &Source<'_>, block: NodeId, index: usize) -> bool {
+    let leaves = |id: &NodeId| matches!(source.tree.node(*id).kind, Kind::Return | Kind::Raise | Kind::Break);
+    !source.tree.node(block).children.iter().take(index).any(leaves)
 }
 
 /// What a user calls the owner of a block.

@@ -2,7 +2,7 @@
 //! again in other versions that have the same code around them.
 
 use crate::analysis::propagate::adapt::Refusal;
-use crate::analysis::propagate::anchor::{Point, SURE};
+use crate::analysis::propagate::anchor::{Point, SURE, is_reached};
 use crate::analysis::propagate::insert::{Edit, first_index, own_indentation};
 use crate::analysis::propagate::{Outcome, Provided, Session, line_of, refused};
 use crate::analysis::python::Source;
@@ -70,16 +70,16 @@ fn after(source: &Source<'_>, line: u32, column: Option<u32>) -> Result<Spot, St
 }
 
 /// A place between two statements of a block.
-struct Gap {
-    block: NodeId,
-    index: usize,
-    column: u32,
+pub(super) struct Gap {
+    pub(super) block: NodeId,
+    pub(super) index: usize,
+    pub(super) column: u32,
     /// Whether the statement before it ends on the very line.
     ends_here: bool,
 }
 
 /// The places that a text has right after a line: several where inner blocks end.
-fn gaps(source: &Source<'_>, line: u32) -> Vec<Gap> {
+pub(super) fn gaps(source: &Source<'_>, line: u32) -> Vec<Gap> {
     let tree = &source.tree;
     let first = |id: NodeId| source.lines.line(tree.node(id).range.start);
     let last = |id: NodeId| source.lines.line(tree.node(id).range.end.saturating_sub(1).max(tree.node(id).range.start));
@@ -116,7 +116,7 @@ fn last_of_header<'s>(source: &'s Source<'_>, owner: NodeId) -> impl Fn(NodeId) 
 }
 
 /// The line after which a place is.
-fn line_before(source: &Source<'_>, block: NodeId, index: usize) -> u32 {
+pub(super) fn line_before(source: &Source<'_>, block: NodeId, index: usize) -> u32 {
     let tree = &source.tree;
     let children = &tree.node(block).children;
     let previous = index.checked_sub(1).and_then(|at| children.get(at));
@@ -220,17 +220,27 @@ impl Session<'_> {
     }
 
     fn point_at(&self, spot: Spot) -> Result<Point, String> {
-        let (line, column) = (spot.after_line, spot.column);
-        let gap = gaps(self.target, line).into_iter().find(|gap| gap.column == column);
-        let gap = gap.ok_or_else(|| format!("no statement can begin at column {column} after line {line}"))?;
-        let point = Point { block: gap.block, index: gap.index, score: SURE, reason: String::new(), anchor: gap.block };
-        match () {
-            () if point.index < first_index(self.target, point.block) => {
-                Err("a docstring and `from __future__` imports come first".to_owned())
-            }
-            () if !self.is_reached(&point) => Err(format!("nothing after line {line} of its block is executed")),
-            () => Ok(point),
+        let (block, index) = between(self.target, spot)?;
+        Ok(Point { block, index, score: SURE, reason: String::new(), anchor: block })
+    }
+}
+
+/// The block and the index in it before which a statement at a place would stand.
+///
+/// # Errors
+/// Why none can, in words.
+pub(super) fn between(source: &Source<'_>, spot: Spot) -> Result<(NodeId, usize), String> {
+    let (line, column) = (spot.after_line, spot.column);
+    let gap = gaps(source, line).into_iter().find(|gap| gap.column == column);
+    let gap = gap.ok_or_else(|| format!("no statement can begin at column {column} after line {line}"))?;
+    match () {
+        () if gap.index < first_index(source, gap.block) => {
+            Err("a docstring and `from __future__` imports come first".to_owned())
         }
+        () if !is_reached(source, gap.block, gap.index) => {
+            Err(format!("nothing after line {line} of its block is executed"))
+        }
+        () => Ok((gap.block, gap.index)),
     }
 }
 

@@ -10,6 +10,7 @@ mod checks;
 mod chosen;
 mod context;
 mod costly;
+mod draft;
 mod fits;
 mod history;
 mod insert;
@@ -17,6 +18,7 @@ mod kept;
 mod live;
 mod made;
 mod mutation;
+mod places;
 mod reach;
 mod rename;
 mod scope;
@@ -27,7 +29,9 @@ mod values;
 use std::collections::{HashMap, HashSet};
 
 pub use chosen::{Chosen, Wish, around, found_again, spot};
+pub use draft::{Drafted, Misfit, draft, readable};
 pub use history::{Way, agreed, composed, is_same_place};
+pub use places::{further, statement_end};
 
 use crate::analysis::propagate::adapt::Refusal;
 use crate::analysis::propagate::anchor::{Point, SURE, kind_word};

@@ -8,6 +8,7 @@ mod api;
 mod calls;
 mod chance;
 mod effects;
+mod expression;
 mod foreign;
 mod handsfree;
 mod implicit;
@@ -27,6 +28,7 @@ mod unnamed;
 
 pub(super) use api::MODULES;
 pub use chance::{Chance, ChanceCall, chance_calls};
+pub use expression::{NoExpression, argument};
 pub use foreign::in_our_words;
 pub use instrument::instrument;
 pub use leading::leading_imports;

@@ -139,7 +139,7 @@ impl LineIndex {
 
 /// Why a text is not to be parsed. An upper bound of nesting from tokens alone, since already dropping a tree that is
 /// too deep would overflow the stack: operators and keywords of one comma-separated part may nest in each other.
-fn refuse(text: &str) -> Option<String> {
+pub(super) fn refuse(text: &str) -> Option<String> {
     if text.len() > MAX_BYTES {
         return Some(format!("the file is larger than {} MiB", MAX_BYTES >> 20));
     }

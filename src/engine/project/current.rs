@@ -1,5 +1,5 @@
 //! Whether replayed values are still those of the place where their statement stands: it may have been moved or excluded
-//! since, and values of two places must not be shown for one.
+//! since, or written anew, and values of two places or statements must not be shown for one.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -10,7 +10,7 @@ use crate::engine::{Error, probes, propagate};
 use crate::model::probe::Placement;
 use crate::store::db::SegmentRow;
 
-/// Where a name's statements stand in a version: line and indentation of each that does.
+/// Where a name's statements stand in a version: line and text, indentation included, of each that does.
 type Places = Vec<(Option<u32>, String)>;
 
 /// Where the statements of names in question stand now.
@@ -19,19 +19,19 @@ pub(super) struct Current {
 }
 
 impl Current {
-    /// Asks where the statements stand that may have been moved: those with a corrected probe, and those that were
-    /// replayed in several ways.
+    /// Asks where the statements stand that may have changed: those that a probe keeps, and those that were replayed in
+    /// several ways.
     pub(super) fn of(project: &Project, names: &[String], segments: &[SegmentRow]) -> Result<Self, Error> {
         let mut now = HashMap::new();
         for name in names {
             let replayed = segments.iter().filter(|segment| segment.names.contains(name));
-            let corrected = probes::named(project.layout(), name)?.is_some_and(|probe| !probe.corrections.is_empty());
+            let is_kept = probes::named(project.layout(), name)?.is_some();
             let mut ways: HashMap<&RunId, BTreeSet<&str>> = HashMap::new();
             for segment in replayed {
                 ways.entry(&segment.run).or_default().insert(&segment.probe_hash);
             }
             let runs: Vec<RunId> =
-                ways.into_iter().filter(|(_, ways)| corrected || ways.len() > 1).map(|(run, _)| run.clone()).collect();
+                ways.into_iter().filter(|(_, ways)| is_kept || ways.len() > 1).map(|(run, _)| run.clone()).collect();
             if runs.is_empty() {
                 continue;
             }
@@ -43,7 +43,7 @@ impl Current {
         Ok(Self { now })
     }
 
-    /// Whether a segment computed a name at another place than where it stands now.
+    /// Whether a segment computed a name at another place than where it stands now, or with another statement.
     pub(super) fn is_outdated(&self, segment: &SegmentRow, name: &str, plans: &mut Plans<'_>) -> bool {
         let Some(now) = self.now.get(&(segment.run.clone(), name.to_owned())) else { return false };
         plans.run(segment).is_some_and(|then| places(&then.placements, name) != *now)
@@ -51,7 +51,6 @@ impl Current {
 }
 
 fn places(placements: &[Placement], name: &str) -> Places {
-    let indentation = |text: &str| text.chars().take_while(|c| c.is_whitespace()).collect();
     let of_name = placements.iter().filter(|placement| placement.name == name && placement.status.is_placed());
-    of_name.map(|placement| (placement.after_line, indentation(&placement.text))).collect()
+    of_name.map(|placement| (placement.after_line, placement.text.trim_end().to_owned())).collect()
 }

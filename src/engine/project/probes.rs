@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::analysis::python;
 use crate::base::ids::RunId;
 use crate::engine::project::Project;
-use crate::engine::propagate::{self, Move, Preview};
+use crate::engine::propagate::{self, Move, Preview, Tried, Written};
 use crate::engine::{Error, probes, sources};
 use crate::model::probe::{LogStatement, Probe};
 
@@ -42,6 +42,22 @@ impl Project {
             Ok(())
         })?;
         kept.ok_or_else(|| self.unknown_probe(name))
+    }
+
+    /// As [`propagate::try_out`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn try_written(&self, written: &Written) -> Result<Tried, Error> {
+        propagate::try_out(self, written)
+    }
+
+    /// As [`propagate::add`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn add_written(&self, written: &Written, replace: bool) -> Result<Probe, Error> {
+        propagate::add(self, written, replace)
     }
 
     /// Forgets a probe and what was corrected.

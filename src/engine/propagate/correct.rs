@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use crate::analysis::propagate::{Wish, around, spot};
+use crate::analysis::propagate::{Wish, around, further, spot};
 use crate::analysis::python;
 use crate::base::ids::RunId;
 use crate::engine::project::Project;
 use crate::engine::propagate::{Preview, history, placement_of, preview, preview_with};
 use crate::engine::{Error, probes};
 use crate::model::probe::{Choice, Correction, PlacementStatus, Probe, Spot};
+
+/// How many places in a row are tried when a statement is moved by one.
+const STEPS: usize = 12;
 
 /// Where a user wants a statement in one version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +20,10 @@ pub enum Move {
     To(Wish),
     /// To one of the other places that a preview names, from 1.
     Alternative(usize),
+    /// To the next place in reading order where it can stand.
+    Down,
+    /// To the one before.
+    Up,
 }
 
 /// The probe of a name as it is, or as it would be added now.
@@ -47,7 +54,7 @@ pub(in crate::engine) fn probe_of(project: &Project, name: &str) -> Result<Probe
     Ok(probe)
 }
 
-fn now_ms() -> i64 {
+pub(super) fn now_ms() -> i64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }
@@ -71,32 +78,59 @@ pub fn move_to(
         return Err(refused("the run logged it itself".to_owned()));
     }
     let text = project.source(run, &looked_at.script)?.unwrap_or_default();
-    let spot = match wanted {
-        Move::To(wish) => spot(&text, wish).map_err(&refused)?,
+    let spots = match wanted {
+        Move::To(wish) => vec![spot(&text, wish).map_err(&refused)?],
         Move::Alternative(number) => {
             let known = placement.map(|placement| &placement.alternatives[..]).unwrap_or_default();
             let other = number.checked_sub(1).and_then(|at| known.get(at));
             let other = other.ok_or_else(|| refused(format!("it has {} other places", known.len())))?;
-            Spot { after_line: other.after_line, column: other.column }
+            vec![Spot { after_line: other.after_line, column: other.column }]
+        }
+        Move::Down | Move::Up => {
+            let here = placement.and_then(|placement| Some((placement.after_line?, placement.column?)));
+            let (after_line, column) = here.ok_or_else(|| refused("it stands nowhere to be moved from".to_owned()))?;
+            let mut further = further(&text, Spot { after_line, column }, wanted == Move::Down);
+            further.truncate(STEPS);
+            further
         }
     };
-    let around = around(&text, spot);
-    let (script, target) = (looked_at.script, history::hash(&text));
+    // Where several will do, the first at which it can stand; if none, the nearest says why.
+    let mut why = None;
+    for spot in spots {
+        match try_at(project, &looked_at, (name, statement), &text, spot)? {
+            Ok((tried, made)) => {
+                keep(project, name, &[made])?;
+                return Ok(tried);
+            }
+            Err(reason) => drop(why.get_or_insert(reason)),
+        }
+    }
+    Err(refused(why.unwrap_or_else(|| "there is no further place".to_owned())))
+}
+
+/// What comes of a decision to put a statement at a place; or why it cannot stand there.
+fn try_at(
+    project: &Project,
+    looked_at: &Preview,
+    (name, statement): (&str, usize),
+    text: &str,
+    spot: Spot,
+) -> Result<Result<(Preview, Correction), String>, Error> {
+    let run = &looked_at.run;
+    let (script, target, around) = (looked_at.script.clone(), history::hash(text), around(text, spot));
     let made = Correction { run: run.clone(), script, target, statement, choice: Choice::Moved(spot), around };
     let mut probe = probe_of(project, name)?;
     take(&mut probe, &made);
     let tried = preview_with(project, &[name.to_owned()], std::slice::from_ref(run), &one(probe))?;
     let tried = tried.into_iter().next().ok_or_else(|| Error::UnknownRun(run.to_string()))?;
     match placement_of(&tried, name, statement) {
-        Some(placement) if placement.status.is_placed() => {}
+        Some(placement) if placement.status.is_placed() => Ok(Ok((tried, made))),
         other => {
             let reason = other.and_then(|placement| placement.reasons.first().cloned()).unwrap_or_default();
             let said = format!("where you moved it in {run}, but ");
-            return Err(refused(reason.strip_prefix(&said).unwrap_or(&reason).to_owned()));
+            Ok(Err(reason.strip_prefix(&said).unwrap_or(&reason).to_owned()))
         }
     }
-    keep(project, name, &[made])?;
-    Ok(tried)
 }
 
 /// Leaves a name out of the versions of some runs.

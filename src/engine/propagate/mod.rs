@@ -3,11 +3,13 @@
 mod cache;
 mod correct;
 mod history;
+mod written;
 
 use std::collections::{BTreeMap, HashMap};
 
 pub(in crate::engine) use correct::probe_of;
 pub use correct::{Move, exclude, move_to, reset};
+pub use written::{Tried, Written, add, try_out};
 
 use crate::analysis::propagate::propagate_names;
 use crate::analysis::python;
@@ -20,7 +22,7 @@ use crate::model::probe::{LogStatement, Placement, Probe, Propagation};
 use crate::model::run::RunSummary;
 use crate::model::source::VersionId;
 
-/// A log statement of the working tree that some runs lack.
+/// A log statement of the working tree, or of a probe, that some runs lack.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HindsightStatement {
     /// The script it stands in, relative to the project's root.
@@ -38,7 +40,7 @@ pub struct Preview {
     pub propagation: Propagation,
 }
 
-/// The log statements of the working tree's scripts that not every run of the script logged.
+/// The log statements of the working tree's scripts, and those that probes keep, that not every run of the script logged.
 ///
 /// # Errors
 /// If the store or a script cannot be read.
@@ -48,13 +50,19 @@ pub fn hindsight(project: &Project) -> Result<Vec<HindsightStatement>, Error> {
     for run in &runs {
         by_script.entry(&run.script).or_default().push(&run.names);
     }
-    let mut found = Vec::new();
+    // One that is damaged is told where it is asked for.
+    let (probes, _) = probes::all(project.layout())?;
+    let mut found: Vec<HindsightStatement> = Vec::new();
     for (script, logged) in by_script {
-        let Some(text) = project.worktree_source(script)? else { continue };
-        for statement in python::log_statements(&text) {
+        let today = project.worktree_source(script)?.map(|text| python::log_statements(&text)).unwrap_or_default();
+        let kept = probes.iter().flat_map(|probe| {
+            let text = probe.sources.get(script);
+            let statements = text.map(|text| python::log_statements(text)).unwrap_or_default();
+            statements.into_iter().filter(|statement| statement.name == probe.name)
+        });
+        for statement in today.into_iter().chain(kept) {
             let lacking_runs = logged.iter().filter(|names| !names.contains(&statement.name)).count();
-            let known =
-                found.iter().any(|h: &HindsightStatement| h.script == script && h.statement.name == statement.name);
+            let known = found.iter().any(|h| h.script == script && h.statement.name == statement.name);
             if lacking_runs > 0 && !known {
                 found.push(HindsightStatement { script: script.to_owned(), statement, lacking_runs });
             }

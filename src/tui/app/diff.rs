@@ -4,10 +4,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::base::ids::RunId;
-use crate::tui::app::document::{Document, FileDiff, Row};
+use crate::tui::app::document::{Document, FileDiff, Row, Side};
 use crate::tui::app::layout::SPLIT;
 use crate::tui::app::list::Cursor;
 use crate::tui::app::overlay::{Overlay, Purpose};
+use crate::tui::app::placement::{Explained, context};
 use crate::tui::app::{App, Panel};
 use crate::tui::event::{Effect, Request};
 use crate::tui::highlight::Highlighted;
@@ -51,6 +52,15 @@ impl Diff {
         }
     }
 
+    /// Whether a row, or what it folds away, holds a text in lower case.
+    fn holds(&self, row: Row, needle: &str) -> bool {
+        let holds = |row| self.row_text(row).to_lowercase().contains(needle);
+        match row {
+            Row::Fold { first, count } => (first..first + count).map(Row::Both).any(holds),
+            Row::Both(_) | Row::Left(_) | Row::Right(_) => holds(row),
+        }
+    }
+
     fn row_text(&self, row: Row) -> String {
         let Some(file) = self.current() else { return String::new() };
         let (left, right) = file.texts(row);
@@ -61,7 +71,8 @@ impl Diff {
 impl App {
     /// Whether the diff is drawn side by side.
     pub fn is_split(&self) -> bool {
-        self.diff.split.unwrap_or(self.size.0 >= SPLIT)
+        let alone = self.diff.document.as_ref().is_some_and(|document| document.left == document.right);
+        !alone && self.diff.split.unwrap_or(self.size.0 >= SPLIT)
     }
 
     /// Opens the diff of the selected run against the last marked one, or the one before.
@@ -80,6 +91,47 @@ impl App {
         self.panel = Panel::Diff;
         self.zoom = false;
         self.want(wanted)
+    }
+
+    /// Shows the script of one run, for adding a log statement; in the diff, its editor at the line under the cursor.
+    pub(super) fn add_statement(&mut self) -> Vec<Effect> {
+        let run = match self.panel {
+            Panel::Diff if self.diff.current().is_some() => return self.add_statement_here(),
+            Panel::Results => {
+                let (grid, row) = (&self.results.grid, self.results.row());
+                let run = grid.rows_run.get(row).and_then(|run| grid.runs.get(usize::try_from(*run).ok()?));
+                run.cloned()
+            }
+            // Of the newest run, where the panel has none of its own.
+            Panel::Replay | Panel::Diff => self.timeline.runs.last().map(|run| run.id.clone()),
+            Panel::Timeline => self.timeline.selected().map(|run| run.id.clone()),
+        };
+        let Some(run) = run else { return Vec::new() };
+        self.panel = Panel::Diff;
+        self.zoom = false;
+        self.say("go to a line and press a: a log statement is added after it, in no file of yours");
+        self.want((run.clone(), run))
+    }
+
+    fn add_statement_here(&mut self) -> Vec<Effect> {
+        let (Some(document), Some(file)) = (&self.diff.document, self.diff.current()) else { return Vec::new() };
+        let row = self.diff.rows.get(self.diff.cursor.selected).copied();
+        if !file.is_script {
+            self.complain(format!("log statements are added to the script that was run, and {} is not", file.path));
+            return Vec::new();
+        }
+        let Some((line, side)) = row.and_then(|row| file.line_on(row)) else {
+            self.say("Enter unfolds these lines; then a adds a log statement after one");
+            return Vec::new();
+        };
+        let version = if side == Side::Left { document.left.clone() } else { document.right.clone() };
+        let (script, line) = (file.path.clone(), u32::try_from(line + 1).unwrap_or(u32::MAX));
+        self.open_editor(script, version, line)
+    }
+
+    /// Asks for what is shown anew: a statement was moved.
+    pub(super) fn ask_diff_again(&mut self) -> Vec<Effect> {
+        self.diff.wanted.clone().map_or_else(Vec::new, |wanted| self.want(wanted))
     }
 
     fn want(&mut self, wanted: (RunId, RunId)) -> Vec<Effect> {
@@ -115,9 +167,11 @@ impl App {
         self.diff.document = Some(document);
         self.diff.colours.clear();
         let file = if same { self.diff.file } else { 0 };
-        let cursor = self.diff.cursor;
+        let (cursor, unfolded) = (self.diff.cursor, std::mem::take(&mut self.diff.unfolded));
         let effects = self.show_file(file);
         if same {
+            self.diff.unfolded.extend(unfolded);
+            self.relayout_diff();
             self.diff.cursor = cursor;
         }
         effects
@@ -127,7 +181,9 @@ impl App {
     fn show_file(&mut self, file: usize) -> Vec<Effect> {
         let Some(document) = self.diff.document.clone() else { return Vec::new() };
         self.diff.file = file.min(document.files.len().saturating_sub(1));
-        self.diff.unfolded.clear();
+        // A script alone is there to be read.
+        let alone = document.left == document.right;
+        self.diff.unfolded = self.diff.current().filter(|_| alone).map(FileDiff::folds).unwrap_or_default();
         self.diff.column = 0;
         self.diff.cursor = Cursor::default();
         self.relayout_diff();
@@ -230,11 +286,26 @@ impl App {
             self.relayout_diff();
             return Vec::new();
         }
-        let placement = self.diff.current().and_then(|file| file.statement_on(row)).map(|s| s.placement.clone());
-        match placement {
-            Some(placement) => self.open(Overlay::Placement { placement: Box::new(placement), offset: 0 }),
+        match self.explained_on(row) {
+            Some(explained) => self.open(Overlay::Placement(Box::new(explained))),
             None => Vec::new(),
         }
+    }
+
+    /// The placement on a row, with the version's lines around it.
+    fn explained_on(&self, row: Row) -> Option<Explained> {
+        let (document, file) = (self.diff.document.as_ref()?, self.diff.current()?);
+        let statement = file.statement_on(row)?;
+        let (run, lines) =
+            if statement.on_left { (&document.left, &file.left) } else { (&document.right, &file.right) };
+        let after = statement.placement.after_line.unwrap_or_default();
+        let at = usize::try_from(after).unwrap_or_default().min(lines.len());
+        let texts = lines[..at].iter().chain(&statement.lines).chain(&lines[at..]).map(String::as_str);
+        let own = u32::try_from(statement.lines.len()).unwrap_or_default();
+        let context = context(texts, after + 1, own, after);
+        let placement = statement.placement.clone();
+        let (run, statement) = (run.clone(), statement.number);
+        Some(Explained { run, placement, statement, context, waiting: false, offset: 0 })
     }
 
     pub(super) fn search_diff(&mut self, backwards: bool) -> Vec<Effect> {
@@ -242,11 +313,24 @@ impl App {
         let length = self.diff.rows.len();
         let found = (1..=length)
             .map(|step| (self.diff.cursor.selected + if backwards { length - step } else { step }) % length)
-            .find(|row| self.diff.row_text(self.diff.rows[*row]).to_lowercase().contains(&needle));
+            .find(|row| self.diff.holds(self.diff.rows[*row], &needle));
         match found {
-            Some(row) if !needle.is_empty() => self.go_to_row(row),
-            _ => self.complain(format!("'{}' is not in the lines shown", self.diff.search)),
+            Some(row) if !needle.is_empty() => {
+                let row = self.unfold(row, &needle);
+                self.go_to_row(row);
+            }
+            _ => self.complain(format!("'{}' is not in this file", self.diff.search)),
         }
         Vec::new()
+    }
+
+    /// Opens a fold in which something was found; the row of what was found.
+    fn unfold(&mut self, row: usize, needle: &str) -> usize {
+        let Row::Fold { first, count } = self.diff.rows[row] else { return row };
+        let mut hidden = (first..first + count).map(Row::Both);
+        let wanted = hidden.find(|row| self.diff.holds(*row, needle));
+        self.diff.unfolded.insert(first);
+        self.relayout_diff();
+        self.diff.rows.iter().position(|row| Some(*row) == wanted).unwrap_or(row)
     }
 }

@@ -34,6 +34,8 @@ pub struct FileDiff {
     pub statements: Vec<Statement>,
     pub added: usize,
     pub removed: usize,
+    /// Whether the versions' runs executed it: log statements are placed into no other file.
+    pub is_script: bool,
 }
 
 /// One row of the side-by-side view; indices of lines from 0.
@@ -60,6 +62,9 @@ pub enum Pair {
 pub struct Statement {
     pub placement: Placement,
     pub lines: Vec<String>,
+    /// Which of its side's statements that log the name it is, from 0.
+    pub number: usize,
+    pub on_left: bool,
 }
 
 impl Statement {
@@ -67,6 +72,13 @@ impl Statement {
     pub fn is_uncertain(&self) -> bool {
         self.placement.status == PlacementStatus::Uncertain
     }
+}
+
+/// One of the two versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    Left,
+    Right,
 }
 
 /// A row as drawn: indices into `pairs`.
@@ -103,20 +115,22 @@ impl FileDiff {
                 file.added += usize::from(right.is_some());
             }
         }
-        let left = file.place(sides.into_left);
-        let right = file.place(sides.into_right);
+        let left = file.place(sides.into_left, true);
+        let right = file.place(sides.into_right, false);
         file.pairs = file.interleave(plain, &left, &right);
         file
     }
 
     /// Takes up the placed statements of one side: `(index of the line they follow + 1, statement)`.
-    fn place(&mut self, propagation: Option<&Propagation>) -> Vec<(usize, usize)> {
+    fn place(&mut self, propagation: Option<&Propagation>, on_left: bool) -> Vec<(usize, usize)> {
         let mut gaps = Vec::new();
-        for placement in propagation.into_iter().flat_map(|p| &p.placements) {
+        let placements = propagation.map_or(&[][..], |propagation| &propagation.placements);
+        for (at, placement) in placements.iter().enumerate() {
             let (true, Some(after)) = (placement.status.is_placed(), placement.after_line) else { continue };
             let lines = placement.text.lines().map(str::to_owned).collect();
             gaps.push((usize::try_from(after).unwrap_or(0), self.statements.len()));
-            self.statements.push(Statement { placement: placement.clone(), lines });
+            let number = placements[..at].iter().filter(|other| other.name == placement.name).count();
+            self.statements.push(Statement { placement: placement.clone(), lines, number, on_left });
         }
         gaps
     }
@@ -261,6 +275,27 @@ impl FileDiff {
             Row::Right(_) => (None, text_of(&self.right, right)),
             Row::Both(_) | Row::Fold { .. } => (text_of(&self.left, left), text_of(&self.right, right)),
         }
+    }
+
+    /// The line of the newer version that a row shows, from 0, or of the older one where that alone has it; for a
+    /// statement the line above it.
+    pub fn line_on(&self, row: Row) -> Option<(usize, Side)> {
+        let (Row::Both(at) | Row::Left(at) | Row::Right(at)) = row else { return None };
+        let only_left = matches!(row, Row::Left(_));
+        (0..=at).rev().find_map(|at| match &self.pairs[at] {
+            Pair::Same { left, right } => Some(if only_left { (*left, Side::Left) } else { (*right, Side::Right) }),
+            Pair::Changed { left, right } => {
+                let right = right.as_ref().filter(|_| !only_left).map(|line| (line.index, Side::Right));
+                right.or(left.as_ref().map(|line| (line.index, Side::Left)))
+            }
+            Pair::Virtual { .. } => None,
+        })
+    }
+
+    /// Every fold of the file, by its first pair.
+    pub fn folds(&self) -> BTreeSet<usize> {
+        let rows = self.rows(true, &BTreeSet::new());
+        rows.iter().filter_map(|row| if let Row::Fold { first, .. } = row { Some(*first) } else { None }).collect()
     }
 
     /// The statement on a row, the right side first.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use crate::analysis::compare::compare;
+use crate::analysis::propagate::Misfit;
 use crate::base::ids::{JobId, RunId};
 use crate::model::grid::{Cell, Grid, LoopColumn, NameColumn};
 use crate::model::job::{CheckReport, JobStatus, SegmentState, SegmentStatus};
@@ -20,6 +21,7 @@ use crate::model::value::Value;
 use crate::model::verdict::Verdict;
 use crate::tui::ansi::painted_lines;
 use crate::tui::app::document::{Document, FileDiff, Sides};
+use crate::tui::app::editor::Draft;
 use crate::tui::app::plot::curves::curves;
 use crate::tui::app::table;
 use crate::tui::app::table::tests::small;
@@ -202,7 +204,7 @@ pub(crate) fn with_diff(width: u16, height: u16) -> App {
     let right = format!("import afterlog\nlr = 0.05\n{body}loss = model(x)\nprint(loss)\ndone = True\n");
     let (old, new) = (propagation(43, PlacementStatus::Exact), propagation(43, PlacementStatus::Uncertain));
     let sides = Sides { left: &left, right: &right, into_left: Some(&old), into_right: Some(&new) };
-    let file = FileDiff::new("train.py".into(), Some(FileChange::Modified), sides);
+    let file = FileDiff { is_script: true, ..FileDiff::new("train.py".into(), Some(FileChange::Modified), sides) };
     let other = FileDiff::new(
         "data.py".into(),
         Some(FileChange::Added),
@@ -211,6 +213,28 @@ pub(crate) fn with_diff(width: u16, height: u16) -> App {
     let document = Document { left: id(3), right: id(4), files: vec![file, other] };
     answer(&mut app, &effects, Answer::Diff(Arc::new(document)));
     app
+}
+
+/// What comes of a statement that stands after line 43 of the newer version.
+pub(crate) fn draft(result: Result<Vec<String>, Misfit>) -> Draft {
+    let line = |number: u32, text: &str| (Some(number), text.to_owned());
+    let mut context = vec![line(42, "    step_39 = 39"), line(43, "loss = model(x)"), line(44, "print(loss)")];
+    if result.is_ok() {
+        context.insert(2, (None, "afterlog.log(\"n\", loss)".to_owned()));
+    }
+    let readable = ["loss", "model", "model.weight", "x", "step_39", "lr"].map(str::to_owned).to_vec();
+    Draft { result, context, after: 43, readable, replaces: false, iterations: None }
+}
+
+/// The app with the probe editor on a line of its diff, and the last effects.
+pub(crate) fn with_editor(width: u16, height: u16) -> (App, Vec<Effect>) {
+    let mut app = with_diff(width, height);
+    press(&mut app, "G[j");
+    let effects = press(&mut app, "a");
+    assert!(matches!(asks(&effects)[0].request, Request::Draft { .. }));
+    let misfit = Misfit { what: "an expression is missing: what shall be logged?".into(), at: Some(0) };
+    let effects = answer(&mut app, &effects, Answer::Draft(Arc::new(draft(Err(misfit)))));
+    (app, effects)
 }
 
 /// The app on its grid.

@@ -6,10 +6,13 @@ pub mod beside;
 pub mod columns;
 pub mod diff;
 pub mod document;
+pub mod editor;
 pub mod filter;
+pub mod hints;
 pub mod layout;
 pub mod list;
 pub mod overlay;
+pub mod placement;
 pub mod plot;
 pub mod replay;
 pub mod results;
@@ -230,6 +233,7 @@ impl App {
             Command::Leave if self.place == Place::Nothing => vec![Effect::Quit],
             Command::Back | Command::Leave => self.back(command == Command::Leave),
             Command::Replay => self.begin_replay(),
+            Command::AddStatement => self.add_statement(),
             Command::Zoom => {
                 self.zoom = !self.zoom && matches!(self.panel, Panel::Timeline | Panel::Replay);
                 Vec::new()
@@ -355,6 +359,9 @@ impl App {
     }
 
     fn paste(&mut self, text: &str) -> Vec<Effect> {
+        if let Some(Overlay::Editor(_)) = self.overlay {
+            return self.editor_paste(text);
+        }
         if let Some(overlay) = &mut self.overlay {
             overlay.paste(text);
         }
@@ -401,6 +408,11 @@ impl App {
                 self.say(format!("{rows} rows written to {}", path.display()));
                 Vec::new()
             }
+            Answer::Draft(draft) => self.take_draft(draft),
+            Answer::Kept(name) => self.take_kept(name),
+            Answer::Corrected { correction, propagation, others } => {
+                self.take_corrected(&correction, &propagation, others)
+            }
             Answer::Statements(_)
             | Answer::Preview(_)
             | Answer::Plan(_)
@@ -415,7 +427,12 @@ impl App {
             Slot::Diff => self.diff.waiting = false,
             Slot::Grid => self.results.waiting = false,
             Slot::Plan => self.replay.plan_refused(),
-            Slot::Statements | Slot::Preview | Slot::Action => self.replay.waiting = None,
+            Slot::Statements | Slot::Preview => self.replay.waiting = None,
+            Slot::Action => {
+                self.replay.waiting = None;
+                self.correction_refused();
+                self.keeping_refused();
+            }
             // The list stays as it was; where it is empty, it says why.
             Slot::Survey => {
                 self.surveyed = true;

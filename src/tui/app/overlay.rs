@@ -7,10 +7,12 @@ use nucleo_matcher::pattern::{CaseMatching, Normalization, Pattern};
 use nucleo_matcher::{Config, Matcher};
 
 use crate::analysis::compare::Comparison;
+use crate::analysis::query::Condition;
 use crate::base::ids::JobId;
-use crate::model::probe::Placement;
+use crate::tui::app::editor::Editor;
 use crate::tui::app::filter::Filter;
 use crate::tui::app::list::{self, Cursor, LineEdit};
+use crate::tui::app::placement::Explained;
 use crate::tui::app::table::Statistics;
 use crate::tui::app::{App, Panel};
 use crate::tui::event::{Effect, Request};
@@ -30,10 +32,8 @@ pub enum Overlay {
         purpose: Purpose,
         input: LineEdit,
     },
-    Placement {
-        placement: Box<Placement>,
-        offset: usize,
-    },
+    Placement(Box<Explained>),
+    Editor(Box<Editor>),
     /// The whole value under the cursor of the grid.
     Cell {
         offset: usize,
@@ -66,6 +66,7 @@ pub enum Purpose {
     Export,
     Iterations,
     Tolerance,
+    Condition,
 }
 
 impl Purpose {
@@ -77,6 +78,7 @@ impl Purpose {
             Self::Export => "write to (.csv, .json): ",
             Self::Tolerance => "differences up to (1e-6; empty: none): ",
             Self::Iterations => "iterations (last, 0,4, epoch=2..5; empty: all): ",
+            Self::Condition => "only where (e.g. epoch >= 3): ",
         }
     }
 }
@@ -114,7 +116,7 @@ pub fn matching(context: Context, typed: &str) -> Vec<&'static Binding> {
 }
 
 /// Lets a line take an editing key; whether it did.
-fn edit(input: &mut LineEdit, key: KeyEvent) -> bool {
+pub(super) fn edit(input: &mut LineEdit, key: KeyEvent) -> bool {
     let control = key.modifiers.contains(KeyModifiers::CONTROL);
     match key.code {
         KeyCode::Char('a') if control => input.home(),
@@ -148,6 +150,8 @@ impl App {
         match overlay {
             Overlay::Prompt { purpose, input } => self.prompt_key(purpose, input, key),
             Overlay::Palette { input, cursor } => self.palette_key(input, cursor, key),
+            Overlay::Editor(editor) => self.editor_key(*editor, key),
+            Overlay::Placement(explained) => self.placement_key(*explained, key),
             Overlay::ConfirmCancel { job } => match key.code {
                 KeyCode::Char('y') => vec![self.ask(Request::Cancel(job))],
                 _ => Vec::new(),
@@ -185,6 +189,23 @@ impl App {
             Purpose::Export if input.text.trim().is_empty() => Vec::new(),
             Purpose::Export => self.export(&input.text),
             Purpose::Iterations => self.set_iterations(&input.text),
+            Purpose::Condition => self.submit_condition(input),
+        }
+    }
+
+    /// Takes a condition, or puts the cursor on what is wrong with it.
+    fn submit_condition(&mut self, mut input: LineEdit) -> Vec<Effect> {
+        let text = input.text.trim().to_owned();
+        match Condition::parse(&text) {
+            Err(error) if !text.is_empty() => {
+                let before = input.text.len() - input.text.trim_start().len();
+                input.at = input.text.floor_char_boundary(before + error.at);
+                let column = input.text[..input.at].chars().count() + 1;
+                let hint = error.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+                self.complain(format!("character {column}: {}{hint}", error.what));
+                self.open(Overlay::Prompt { purpose: Purpose::Condition, input })
+            }
+            _ => self.set_condition(text),
         }
     }
 
@@ -263,10 +284,7 @@ impl App {
             (Overlay::Columns { cursor }, Some(command)) => cursor.act(command, self.results.all_names.len(), height),
             (Overlay::Jobs { cursor }, Some(command)) => cursor.act(command, self.replay.jobs.len(), height),
             (
-                Overlay::Help { offset }
-                | Overlay::Placement { offset, .. }
-                | Overlay::Cell { offset }
-                | Overlay::Statistics { offset, .. },
+                Overlay::Help { offset } | Overlay::Cell { offset } | Overlay::Statistics { offset, .. },
                 Some(command),
             ) => list::scroll(offset, command, 200, height),
             _ => {}

@@ -1,6 +1,6 @@
 //! Panel 4: from log statements over their preview and the plan to a running job. Each stage follows from the one before.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::base::ids::{JobId, RunId};
@@ -14,6 +14,8 @@ use crate::tui::event::{Answer, Effect, PlanRequest, Request};
 use crate::tui::keys::Command;
 
 const MOST_WORKERS: usize = 64;
+/// What is waited for first, in words.
+const LOOKING: &str = "looking for log statements that your runs lack";
 
 /// How far the user is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,9 +41,14 @@ pub struct Replay {
     pub chosen: BTreeSet<String>,
     pub preview: Vec<(RunId, Propagation)>,
     pub iterations: Vec<String>,
+    /// As `--where` on the command line; empty for none.
+    pub condition: String,
     pub workers: usize,
-    /// Iterations and workers of the plan that is there.
-    planned: (Vec<String>, usize),
+    /// What the plan that is there was asked for, or the last one that is being made.
+    planned: Option<PlanRequest>,
+    asked: Option<PlanRequest>,
+    /// What the jobs that were started here were asked for.
+    requests: HashMap<JobId, PlanRequest>,
     pub plan: Option<Arc<ReplayPlan>>,
     pub cursor: Cursor,
     pub jobs: Vec<JobStatus>,
@@ -60,8 +67,11 @@ impl Replay {
             chosen: BTreeSet::new(),
             preview: Vec::new(),
             iterations: Vec::new(),
+            condition: String::new(),
             workers,
-            planned: (Vec::new(), workers),
+            planned: None,
+            asked: None,
+            requests: HashMap::new(),
             plan: None,
             cursor: Cursor::default(),
             jobs: Vec::new(),
@@ -76,7 +86,7 @@ impl Replay {
         match self.stage {
             Stage::Choose => self.statements.as_ref().map_or(0, Vec::len),
             Stage::Preview => self.preview.len(),
-            Stage::Plan => self.plan.as_ref().map_or(0, |plan| plan.runs.len()),
+            Stage::Plan => self.plan.as_ref().map_or(0, |plan| plan.runs.len() + plan.left_out.len()),
             Stage::Job => self.current_job().map_or(0, |job| job.segments.len()),
         }
     }
@@ -115,7 +125,24 @@ impl Replay {
     /// Goes back to what the last plan was made for.
     pub(super) fn plan_refused(&mut self) {
         self.waiting = None;
-        (self.iterations, self.workers) = self.planned.clone();
+        self.asked = None;
+        match self.planned.clone() {
+            Some(planned) => {
+                (self.iterations, self.condition, self.workers) =
+                    (planned.iterations, planned.condition, planned.workers);
+            }
+            None => {
+                self.iterations.clear();
+                self.condition.clear();
+            }
+        }
+    }
+
+    /// Forgets what the last plan was asked for.
+    fn ask_afresh(&mut self) {
+        (self.planned, self.asked) = (None, None);
+        self.iterations.clear();
+        self.condition.clear();
     }
 
     fn enter(&mut self, stage: Stage) {
@@ -134,10 +161,28 @@ impl App {
         self.panel = Panel::Replay;
         self.zoom = false;
         self.replay.enter(Stage::Choose);
-        self.replay.waiting = Some("looking for log statements that your runs lack");
-        self.replay.iterations.clear();
-        self.replay.planned.0.clear();
+        self.replay.waiting = Some(LOOKING);
+        self.replay.ask_afresh();
         vec![self.ask(Request::Statements)]
+    }
+
+    /// Shows one name's place in every version, on the way to its replay.
+    pub(super) fn replay_of(&mut self, name: String, iterations: &str) -> Vec<Effect> {
+        let mut effects = self.begin_replay();
+        self.replay.chosen = BTreeSet::from([name]);
+        self.replay.iterations = iterations.split_whitespace().map(str::to_owned).collect();
+        effects.extend(self.ask_preview());
+        effects
+    }
+
+    /// Asks where what is chosen lands in every version.
+    pub(super) fn ask_preview(&mut self) -> Vec<Effect> {
+        let names = self.names();
+        if names.is_empty() {
+            return Vec::new();
+        }
+        self.replay.waiting = Some("placing the statement into every version");
+        vec![self.ask(Request::Preview { names, runs: self.marked_runs() })]
     }
 
     pub(super) fn show_replay(&mut self) -> Vec<Effect> {
@@ -157,10 +202,13 @@ impl App {
                 names.push(statement.name.clone());
             }
         }
+        // One that was written a moment ago is not in the list yet.
+        let new: Vec<String> = self.replay.chosen.iter().filter(|name| !names.contains(name)).cloned().collect();
+        names.extend(new);
         names
     }
 
-    fn marked_runs(&self) -> Option<Vec<RunId>> {
+    pub(super) fn marked_runs(&self) -> Option<Vec<RunId>> {
         (!self.timeline.marked.is_empty()).then(|| self.timeline.marked.clone())
     }
 
@@ -170,8 +218,31 @@ impl App {
             names: self.names(),
             runs: self.marked_runs(),
             iterations: self.replay.iterations.clone(),
+            condition: self.replay.condition.clone(),
             workers: self.replay.workers,
         };
+        self.replay.asked = Some(request.clone());
+        vec![self.ask(Request::Plan(request))]
+    }
+
+    /// Plans what a job was asked for anew: what it has finished is known by then.
+    fn plan_again(&mut self) -> Vec<Effect> {
+        let Some(job) = self.replay.current_job() else { return Vec::new() };
+        // Of a job that was not started here, its names and runs are known.
+        let runs: BTreeSet<RunId> = job.segments.iter().map(|segment| segment.run.clone()).collect();
+        let names = job.names.clone();
+        let request = self.replay.requests.get(&job.id).cloned().unwrap_or_else(|| PlanRequest {
+            names,
+            runs: Some(runs.into_iter().collect()),
+            iterations: Vec::new(),
+            condition: String::new(),
+            workers: self.replay.workers,
+        });
+        self.replay.chosen = request.names.iter().cloned().collect();
+        self.replay.iterations.clone_from(&request.iterations);
+        self.replay.condition.clone_from(&request.condition);
+        self.replay.waiting = Some("planning");
+        self.replay.asked = Some(request.clone());
         vec![self.ask(Request::Plan(request))]
     }
 
@@ -188,11 +259,17 @@ impl App {
         match command {
             Command::Open => return self.go_on(),
             Command::Mark if stage == Stage::Choose => self.toggle_statement(),
-            Command::MoreWorkers | Command::FewerWorkers | Command::Iterations
+            Command::MoreWorkers | Command::FewerWorkers | Command::Iterations | Command::Filter
                 if !matches!(stage, Stage::Preview | Stage::Plan) =>
             {
-                self.say("iterations and workers are chosen with the plan: r, then Enter");
+                self.say("iterations, conditions and workers are chosen with the plan: r, then Enter");
             }
+            Command::Filter => return self.open(Overlay::prompt(Purpose::Condition, &self.replay.condition)),
+            Command::Correct if stage == Stage::Preview => return self.explain_preview(),
+            Command::NextStatement | Command::PreviousStatement if stage == Stage::Preview => {
+                self.next_doubtful(command == Command::PreviousStatement);
+            }
+            Command::Retry if stage == Stage::Job => return self.plan_again(),
             Command::MoreWorkers | Command::FewerWorkers => {
                 let workers = self.replay.workers;
                 let workers = if command == Command::MoreWorkers { workers + 1 } else { workers.saturating_sub(1) };
@@ -257,12 +334,7 @@ impl App {
                 if self.names().is_empty() {
                     self.toggle_statement();
                 }
-                let names = self.names();
-                if names.is_empty() {
-                    return Vec::new();
-                }
-                self.replay.waiting = Some("placing the statement into every version");
-                vec![self.ask(Request::Preview { names, runs: self.marked_runs() })]
+                self.ask_preview()
             }
             Stage::Preview => self.ask_plan(),
             Stage::Plan => match self.replay.plan.clone() {
@@ -295,6 +367,11 @@ impl App {
         Some(Vec::new())
     }
 
+    pub(super) fn set_condition(&mut self, text: String) -> Vec<Effect> {
+        self.replay.condition = text;
+        self.ask_plan()
+    }
+
     /// `epoch=last step=0,3` as given.
     pub(super) fn set_iterations(&mut self, text: &str) -> Vec<Effect> {
         self.replay.iterations = text.split_whitespace().map(str::to_owned).collect();
@@ -302,7 +379,12 @@ impl App {
     }
 
     pub(super) fn take_replay(&mut self, answer: Answer) -> Vec<Effect> {
-        if !matches!(answer, Answer::SegmentLog(..)) {
+        let is_aside = match answer {
+            Answer::SegmentLog(..) => true,
+            Answer::Statements(_) => self.replay.waiting != Some(LOOKING),
+            _ => false,
+        };
+        if !is_aside {
             self.replay.waiting = None;
         }
         match answer {
@@ -311,23 +393,34 @@ impl App {
                 if let [only] = &statements[..] {
                     self.replay.chosen.insert(only.name.clone());
                 }
+                self.replay.chosen.retain(|name| statements.iter().any(|statement| statement.name == *name));
                 self.replay.statements = Some(statements);
                 Vec::new()
             }
             Answer::Preview(preview) => {
+                let runs = |preview: &[(RunId, Propagation)]| -> Vec<RunId> {
+                    preview.iter().map(|(run, _)| run.clone()).collect()
+                };
+                // After a correction the user stays where they are.
+                let same = self.replay.stage == Stage::Preview && runs(&preview) == runs(&self.replay.preview);
                 self.replay.preview = preview;
-                self.replay.enter(Stage::Preview);
+                if !same {
+                    self.replay.enter(Stage::Preview);
+                }
                 Vec::new()
             }
             Answer::Plan(plan) => {
                 self.replay.plan = Some(plan);
-                self.replay.planned = (self.replay.iterations.clone(), self.replay.workers);
+                self.replay.planned = self.replay.asked.take();
                 if self.replay.stage != Stage::Plan {
                     self.replay.enter(Stage::Plan);
                 }
                 Vec::new()
             }
             Answer::Started(job) => {
+                if let Some(request) = self.replay.planned.take() {
+                    self.replay.requests.insert(job.clone(), request);
+                }
                 self.replay.job = Some(job);
                 self.replay.enter(Stage::Job);
                 vec![self.ask(Request::Survey)]

@@ -6,11 +6,16 @@ use ratatui::layout::Rect;
 
 use super::fixture::*;
 use super::*;
+use std::sync::Arc;
+
+use crate::analysis::propagate::Misfit;
+use crate::model::probe::PlacementStatus;
 use crate::model::run::RunStatus;
-use crate::tui::app::document::Row;
+use crate::tui::app::document::{Document, FileDiff, Row, Sides};
+use crate::tui::app::editor::{Editor, Field};
 use crate::tui::app::overlay::Overlay;
 use crate::tui::app::replay::Stage;
-use crate::tui::event::{Ask, Request};
+use crate::tui::event::{Ask, Choice, Request};
 use crate::tui::theme::{Background, Depth, Theme, UNICODE};
 use crate::tui::views::{Look, draw};
 
@@ -123,7 +128,158 @@ fn statements_in_a_diff_are_reached_explained_and_counted_apart() {
     assert!(file.statement_on(row).expect("a statement").is_uncertain());
     assert_eq!((file.added, file.removed, file.statement_count()), (3, 2, 1));
     press(&mut app, "\n");
-    assert!(matches!(app.overlay, Some(Overlay::Placement { .. })));
+    assert!(matches!(app.overlay, Some(Overlay::Placement(_))));
+}
+
+#[test]
+fn a_search_finds_what_is_folded_away_and_opens_it() {
+    let mut app = with_diff(80, 24);
+    assert!(app.diff.rows.iter().any(|row| matches!(row, Row::Fold { .. })));
+    press(&mut app, "/step_20\n");
+    let file = app.diff.current().expect("a file");
+    assert_eq!(file.texts(app.diff.rows[app.diff.cursor.selected]).1, Some("    step_20 = 20"));
+}
+
+fn editor(app: &App) -> &Editor {
+    match &app.overlay {
+        Some(Overlay::Editor(editor)) => editor,
+        other => panic!("no editor, but {other:?}"),
+    }
+}
+
+#[test]
+fn a_statement_is_written_for_the_line_under_the_cursor_with_names_completed() {
+    let (mut app, _) = with_editor(80, 24);
+    assert_eq!((editor(&app).script.as_str(), &editor(&app).version, editor(&app).line), ("train.py", &id(4), 43));
+    press(&mut app, "n\nmo");
+    assert_eq!(editor(&app).offers(), ["model", "model.weight"]);
+    press(&mut app, "\t * lo\t");
+    assert_eq!(editor(&app).expression.text, "model * loss");
+    // Nothing is left to complete.
+    press(&mut app, "\t");
+    assert_eq!(editor(&app).field, Field::Iterations);
+    let effects = press(&mut app, "last");
+    let Request::Draft { written, iterations } = &asks(&effects)[0].request else { panic!("{effects:?}") };
+    assert_eq!(
+        (written.name.as_str(), written.expression.as_str(), iterations.as_str()),
+        ("n", "model * loss", "last")
+    );
+    // The older version's own line belongs to the older run.
+    let mut app = with_diff(80, 24);
+    press(&mut app, "j");
+    let row = app.diff.rows[app.diff.cursor.selected];
+    assert_eq!(row, Row::Left(1));
+    press(&mut app, "a");
+    assert_eq!((&editor(&app).version, editor(&app).line), (&id(3), 2));
+}
+
+#[test]
+fn enter_keeps_what_was_tried_last_once_and_shows_its_places() {
+    let (mut app, _) = with_editor(80, 24);
+    let tried = press(&mut app, "n\nloss");
+    assert!(press(&mut app, "\n").is_empty(), "not before it is known whether it can stand there");
+    let effects = answer(&mut app, &tried, Answer::Draft(Arc::new(draft(Ok(Vec::new())))));
+    assert!(matches!(asks(&effects)[0].request, Request::Keep(_)));
+    assert!(press(&mut app, "\n").is_empty(), "once");
+    let effects = answer(&mut app, &effects, Answer::Kept("n".into()));
+    assert_eq!(app.panel, Panel::Replay);
+    let asked: Vec<&Request> = asks(&effects).into_iter().map(|ask| &ask.request).collect();
+    assert!(matches!(asked[..], [Request::Statements, Request::Preview { names, .. }] if *names == ["n"]));
+}
+
+#[test]
+fn what_cannot_stand_there_is_not_kept_and_the_cursor_goes_to_it() {
+    let (mut app, _) = with_editor(80, 24);
+    let tried = press(&mut app, "n\nloss + lo");
+    let misfit = Misfit { what: "`lo` has no value there".into(), at: Some(7) };
+    answer(&mut app, &tried, Answer::Draft(Arc::new(draft(Err(misfit)))));
+    assert!(press(&mut app, "\n").is_empty());
+    assert_eq!(editor(&app).expression.at, 7);
+    assert_eq!(editor(&app).problem(), Some("`lo` has no value there"));
+}
+
+#[test]
+fn a_placement_is_moved_left_out_and_taken_back_and_what_was_decided_needs_no_look() {
+    let mut app = with_replay(80, 24, 2);
+    press(&mut app, "o");
+    assert_eq!(app.replay.cursor.selected, 1, "the uncertain one");
+    press(&mut app, "m");
+    for (key, choice) in [("J", Choice::Down), ("K", Choice::Up), ("x", Choice::Exclude), ("u", Choice::Reset)] {
+        let effects = press(&mut app, key);
+        let Request::Correct(correction) = &asks(&effects)[0].request else { panic!("{effects:?}") };
+        assert_eq!((&correction.run, correction.choice), (&id(2), choice));
+    }
+    assert!(press(&mut app, "1").is_empty(), "there is no other place");
+    let effects = press(&mut app, "J");
+    let Request::Correct(correction) = asks(&effects)[0].request.clone() else { panic!("{effects:?}") };
+    let mut propagation = propagation(2, PlacementStatus::Uncertain);
+    propagation.placements[0].decided_in = Some(id(2));
+    let corrected = Answer::Corrected { correction, propagation: Box::new(propagation.clone()), others: 1 };
+    let effects = answer(&mut app, &effects, corrected);
+    assert!(matches!(&app.overlay, Some(Overlay::Placement(open)) if open.placement.after_line == Some(2)));
+    assert!(app.notice.as_ref().is_some_and(|notice| notice.text.contains("1 other run")));
+    let certain = fixture::propagation(3, PlacementStatus::Exact);
+    answer(&mut app, &effects, Answer::Preview(vec![(id(1), certain), (id(2), propagation)]));
+    assert_eq!((app.replay.stage, app.replay.cursor.selected), (Stage::Preview, 1), "the user stays there");
+    press(&mut app, "\x1bo");
+    assert!(app.notice.as_ref().is_some_and(|notice| notice.text.contains("certain")));
+}
+
+#[test]
+fn a_refused_move_says_why_and_leaves_the_placement_as_it_was() {
+    let mut app = with_replay(80, 24, 2);
+    let effects = press(&mut app, "mJ");
+    let Effect::Ask(Ask { generation, .. }) = effects[0] else { panic!("{effects:?}") };
+    let result = Err("not there: `net` has no value".to_owned());
+    app.update(Event::Answered { slot: Slot::Action, generation, result });
+    assert!(matches!(&app.overlay, Some(Overlay::Placement(open)) if !open.waiting));
+    assert!(app.notice.is_some_and(|notice| notice.is_error));
+}
+
+#[test]
+fn a_condition_with_a_mistake_stays_to_be_put_right_and_a_good_one_is_planned_for() {
+    let mut app = with_replay(80, 24, 3);
+    assert!(press(&mut app, "&epoch > > 1\n").is_empty());
+    let Some(Overlay::Prompt { input, .. }) = &app.overlay else { panic!("closed") };
+    assert_eq!(input.at, 8);
+    assert!(app.notice.as_ref().is_some_and(|notice| notice.text.starts_with("character 9: ")));
+    let effects = press(&mut app, "\x08\x08\n");
+    let Request::Plan(request) = &asks(&effects)[0].request else { panic!("{effects:?}") };
+    assert_eq!(request.condition, "epoch > 1");
+}
+
+#[test]
+fn again_plans_what_the_job_was_asked_for() {
+    let mut app = with_replay(80, 24, 3);
+    let effects = press(&mut app, "ilast\n");
+    answer(&mut app, &effects, Answer::Plan(Arc::new(plan())));
+    let effects = press(&mut app, "\n");
+    answer(&mut app, &effects, Answer::Started(job(true).id));
+    app.update(Event::Changed(Box::new(Survey { jobs: vec![job(false)], ..survey() })));
+    let effects = press(&mut app, "R");
+    let Request::Plan(request) = &asks(&effects)[0].request else { panic!("{effects:?}") };
+    assert_eq!((request.iterations.as_slice(), &request.runs), (&["last".to_owned()][..], &None));
+    // One that was started elsewhere is known by its names and runs.
+    let mut other = fixture::app(80, 24);
+    other.update(Event::Changed(Box::new(Survey { jobs: vec![job(true)], ..survey() })));
+    let effects = press(&mut other, "4R");
+    let Request::Plan(request) = &asks(&effects)[0].request else { panic!("{effects:?}") };
+    assert_eq!(request.runs, Some((1..=4).map(id).collect()));
+}
+
+#[test]
+fn the_script_of_a_run_is_opened_whole_to_write_for() {
+    let mut app = app(80, 24);
+    let effects = press(&mut app, "a");
+    assert_eq!(asks(&effects)[0].request, Request::Diff { left: id(5), right: id(5) });
+    let text: String = (0..30).map(|i| format!("x_{i} = {i}\n")).collect();
+    let sides = Sides { left: &text, right: &text, into_left: None, into_right: None };
+    let file = FileDiff { is_script: true, ..FileDiff::new("train.py".into(), None, sides) };
+    let document = Document { left: id(5), right: id(5), files: vec![file] };
+    answer(&mut app, &effects, Answer::Diff(Arc::new(document)));
+    assert_eq!(app.diff.rows.len(), 30, "nothing is folded");
+    press(&mut app, "jja");
+    assert_eq!((&editor(&app).version, editor(&app).line), (&id(5), 3));
 }
 
 #[test]
@@ -278,11 +434,11 @@ proptest! {
 
     #[test]
     fn no_size_and_no_keys_lead_to_a_panic_or_lose_the_selection(
-        start in 0_u8..11,
+        start in 0_u8..12,
         steps in prop::collection::vec(
             (prop::option::weighted(0.1, (0_u16..400, 0_u16..120)), 0_usize..70), 1..40),
     ) {
-        const KEYS: &str = "jkhlgG0$/n N&:?\x1b+yY1234\td rao[]JKsO\nSC-u.<>cix=w↓f5\x08z qm%{}ppDttvpe";
+        const KEYS: &str = "jkhlgG0$/n N&:?\x1b+yY1234\td rao[]JKsO\nSC-u.<>cix=w↓f5\x08z qm%{}ppDttvpeR";
         let keys: Vec<char> = KEYS.chars().collect();
         let mut app = match start {
             0 => app(80, 24),
@@ -296,6 +452,7 @@ proptest! {
                 app
             }
             10 => with_run(80, 24),
+            11 => with_editor(80, 24).0,
             stage => with_replay(80, 24, stage - 2),
         };
         for (size, key) in steps {

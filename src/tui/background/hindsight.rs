@@ -2,12 +2,17 @@
 
 use std::sync::Arc;
 
+use crate::analysis::query::Condition;
 use crate::base::ids::RunId;
+use crate::engine::Error;
 use crate::engine::plan::{Iterations, ReplayRequest};
 use crate::engine::project::Project;
+use crate::engine::propagate::{Move, Preview, Written};
 use crate::model::probe::Propagation;
+use crate::tui::app::editor::Draft;
+use crate::tui::app::placement::context;
 use crate::tui::background::told;
-use crate::tui::event::{Answer, PlanRequest, Request};
+use crate::tui::event::{Answer, Choice, Correction, PlanRequest, Request};
 
 /// Does what a request about replay asks.
 pub(super) fn perform(project: &Project, request: Request) -> Result<Answer, String> {
@@ -15,6 +20,11 @@ pub(super) fn perform(project: &Project, request: Request) -> Result<Answer, Str
         Request::Preview { names, runs } => {
             let preview = project.preview(&names, runs.as_deref()).map_err(told)?;
             Ok(Answer::Preview(preview.into_iter().map(|p| (p.run, p.propagation)).collect()))
+        }
+        Request::Keep(written) => {
+            // What it replaces was said in the editor.
+            let probe = project.add_written(&written, true).map_err(told)?;
+            Ok(Answer::Kept(probe.name))
         }
         Request::Plan(wanted) => {
             let plan = project.plan(&resolved(wanted)?).map_err(told)?;
@@ -36,10 +46,70 @@ fn resolved(wanted: PlanRequest) -> Result<ReplayRequest, String> {
         _ => return Err("iterations of one loop only: epoch=0,4".into()),
     };
     let workers = Some(wanted.workers);
-    Ok(ReplayRequest { names: wanted.names, runs: wanted.runs, iterations, workers, ..ReplayRequest::default() })
+    let condition = match wanted.condition.as_str() {
+        "" => None,
+        text => Some(Condition::parse(text).map_err(|error| error.to_string())?),
+    };
+    let (names, runs) = (wanted.names, wanted.runs);
+    Ok(ReplayRequest { names, runs, iterations, condition, workers, ..ReplayRequest::default() })
 }
 
-/// Every hindsight log statement of the working tree, placed into two versions.
+/// Tries a statement that is being written.
+pub(super) fn draft(project: &Project, written: &Written, iterations: &str) -> Result<Answer, String> {
+    let tried = project.try_written(written).map_err(told)?;
+    let lines = |text: &str| u32::try_from(text.lines().count()).unwrap_or(u32::MAX);
+    let around = match (&tried.result, tried.spot) {
+        (Ok(drafted), Some(spot)) => {
+            let own = lines(&drafted.statement);
+            context(drafted.text.lines(), drafted.line, own, spot.after_line)
+        }
+        (_, Some(spot)) => context(tried.text.lines(), spot.after_line + 1, 0, spot.after_line),
+        (_, None) => Vec::new(),
+    };
+    let result = tried.result.map(|drafted| drafted.doubts);
+    let words: Vec<&str> = iterations.split_whitespace().collect();
+    let iterations = match words[..] {
+        [] => None,
+        [one] => one.parse::<Iterations>().err().map(|error| error.to_string()),
+        _ => Some("iterations of one loop only: epoch=0,4".to_owned()),
+    };
+    let after = tried.spot.map_or(0, |spot| spot.after_line);
+    let (readable, replaces) = (tried.readable, tried.replaces);
+    Ok(Answer::Draft(Arc::new(Draft { result, context: around, after, readable, replaces, iterations })))
+}
+
+/// Decides about one placement, and looks at the version again.
+pub(super) fn correct(project: &Project, correction: Correction) -> Result<Answer, String> {
+    let Correction { run, name, statement, choice } = &correction;
+    let moved = |to: Move| project.move_probe(name, run, Some(statement + 1), to).map(drop);
+    match choice {
+        Choice::Up => moved(Move::Up),
+        Choice::Down => moved(Move::Down),
+        Choice::Other(number) => moved(Move::Alternative(*number)),
+        Choice::Exclude => project.exclude_probe(name, std::slice::from_ref(run), Some(statement + 1)),
+        Choice::Reset => project.reset_probe(name, Some(std::slice::from_ref(run))).map(drop),
+    }
+    .map_err(refusal)?;
+    let all = project.preview(std::slice::from_ref(name), None).map_err(told)?;
+    let decided = |preview: &Preview| {
+        let mut placements = preview.propagation.placements.iter();
+        preview.run != *run && placements.any(|placement| placement.decided_in.as_ref() == Some(run))
+    };
+    let others = all.iter().filter(|preview| decided(preview)).count();
+    let here = all.into_iter().find(|preview| preview.run == *run);
+    let propagation = here.map(|preview| Box::new(preview.propagation)).ok_or("the run is gone")?;
+    Ok(Answer::Corrected { correction, propagation, others })
+}
+
+/// Why a place is none, without what everybody sees: which statement, and in which run.
+fn refusal(error: Error) -> String {
+    match error {
+        Error::NoPlace { reason, .. } => format!("not there: {reason}"),
+        other => told(other),
+    }
+}
+
+/// Every hindsight log statement, placed into two versions.
 pub(super) fn placements(project: &Project, left: &RunId, right: &RunId) -> Result<Vec<(RunId, Propagation)>, String> {
     let mut names: Vec<String> =
         project.hindsight_names().map_err(told)?.into_iter().map(|h| h.statement.name).collect();

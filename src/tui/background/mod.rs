@@ -154,9 +154,14 @@ fn perform(project: &Project, request: Request, outdated: &(dyn Fn() -> bool + S
             let log = project.segment_log(&job, segment).map_err(told)?;
             Ok(Answer::SegmentLog(job, segment, output_lines(&log)))
         }
-        Request::Statements | Request::Preview { .. } | Request::Plan(_) | Request::Start(_) | Request::Cancel(_) => {
-            hindsight::perform(project, request)
-        }
+        Request::Draft { written, iterations } => hindsight::draft(project, &written, &iterations),
+        Request::Correct(correction) => hindsight::correct(project, correction),
+        Request::Statements
+        | Request::Keep(_)
+        | Request::Preview { .. }
+        | Request::Plan(_)
+        | Request::Start(_)
+        | Request::Cancel(_) => hindsight::perform(project, request),
     }
 }
 
@@ -186,7 +191,7 @@ fn document(project: &Project, left: RunId, right: RunId) -> Result<Document, St
     // The script comes first: it is what the user came for.
     match paths.iter().position(|(path, _)| *path == script) {
         Some(at) => paths[..=at].rotate_right(1),
-        None if placed.iter().any(|(_, p)| p.placements.iter().any(|p| p.status.is_placed())) => {
+        None if left == right || placed.iter().any(|(_, p)| p.placements.iter().any(|p| p.status.is_placed())) => {
             paths.insert(0, (script.clone(), None));
         }
         None => {}
@@ -200,7 +205,8 @@ fn document(project: &Project, left: RunId, right: RunId) -> Result<Document, St
         let (old, new) = (text(&left)?, text(&right)?);
         let into = |run: &RunId| placed.iter().find(|(id, _)| id == run && path == script).map(|(_, p)| p);
         let sides = Sides { left: &old, right: &new, into_left: into(&left), into_right: into(&right) };
-        files.push(FileDiff::new(path.clone(), change, sides));
+        let is_script = path == script;
+        files.push(FileDiff { is_script, ..FileDiff::new(path.clone(), change, sides) });
     }
     Ok(Document { left, right, files })
 }

@@ -52,7 +52,10 @@ fn header(app: &App, pen: &mut Pen<'_>, line: Rect, file: &FileDiff) {
     let place = format!("{}/{}  ", app.diff.file + 1, document.files.len());
     let (added, removed) = (format!("  +{}", file.added), format!(" {}{}", glyphs.minus, file.removed));
     let statements = format!(" {}{}", glyphs.statement, file.statement_count());
-    let arrow = format!("  {} {} {}", document.left, glyphs.arrow, document.right);
+    let runs = match document.left == document.right {
+        true => format!("  {}", document.right),
+        false => format!("  {} {} {}", document.left, glyphs.arrow, document.right),
+    };
     pen.pieces(
         line.x + 1,
         line.y,
@@ -64,7 +67,7 @@ fn header(app: &App, pen: &mut Pen<'_>, line: Rect, file: &FileDiff) {
             (&added, Role::Good),
             (&removed, Role::Bad),
             (&statements, Role::Statement),
-            (&arrow, Role::Dim),
+            (&runs, Role::Dim),
         ],
     );
 }

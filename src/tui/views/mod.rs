@@ -1,6 +1,7 @@
 //! Drawing: the state in, cells out. Nothing here changes the state, reads a file or asks the time.
 
 pub mod diff;
+pub mod editor;
 pub mod heat;
 pub mod overlay;
 pub mod plot;
@@ -15,7 +16,7 @@ use ratatui::style::Style;
 
 use crate::tui::app::overlay::Overlay;
 use crate::tui::app::{App, Panel, Place, tab_columns};
-use crate::tui::keys;
+use crate::tui::keys::{self, Command};
 use crate::tui::text;
 use crate::tui::theme::{Glyphs, Role, Theme};
 
@@ -221,16 +222,31 @@ fn footer(app: &App, pen: &mut Pen<'_>, line: Rect) {
         return;
     }
     if app.place == Place::Nothing {
-        pen.pieces(x + 1, y, width - 1, &[("q", Role::Key), (" quit", Role::Dim)]);
+        hints(pen, line, [("q", "quit")].into_iter());
         return;
     }
-    let mut at = x + 1;
-    for (key, what) in keys::bindings(app.context()).filter_map(|binding| app.keys.hint(binding)) {
-        let needed = u16::try_from(text::width(key) + what.len() + 3).unwrap_or(width);
+    if let Some(overlay) = &app.overlay {
+        hints(pen, line, overlay::hints(overlay).iter().copied());
+        return;
+    }
+    let own = keys::bindings(app.context()).filter(|binding| app.offers(binding.command));
+    let hint = |binding| {
+        let (key, word) = app.keys.hint(binding)?;
+        let goes_on = binding.command == Command::Open && app.panel == Panel::Replay;
+        Some((key, if goes_on { app.next_step() } else { word }))
+    };
+    hints(pen, line, own.filter_map(hint));
+}
+
+/// Keys with a word each, as many as there is room for.
+fn hints<'h>(pen: &mut Pen<'_>, line: Rect, hints: impl Iterator<Item = (&'h str, &'h str)>) {
+    let mut at = line.x + 1;
+    for (key, what) in hints {
+        let needed = u16::try_from(text::width(key) + text::width(what) + 3).unwrap_or(line.width);
         if at + needed > line.right() {
             break;
         }
-        at += pen.pieces(at, y, needed, &[(key, Role::Key), (" ", Role::Dim), (what, Role::Dim)]) + 2;
+        at += pen.pieces(at, line.y, needed, &[(key, Role::Key), (" ", Role::Dim), (what, Role::Dim)]) + 2;
     }
 }
 

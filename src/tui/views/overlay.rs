@@ -12,9 +12,8 @@ use crate::tui::keymap::Keymap;
 use crate::tui::keys::{self, Binding, Context};
 use crate::tui::text;
 use crate::tui::theme::{Glyphs, Role};
-use crate::tui::views::Pen;
-use crate::tui::views::replay::placement_lines;
 use crate::tui::views::timeline::{short, short_float};
+use crate::tui::views::{Pen, editor};
 
 /// Columns of a box's text: longer lines are hard to read.
 const WIDEST: u16 = 90;
@@ -22,7 +21,7 @@ const WIDEST: u16 = 90;
 /// Columns of the longest bar beside a frequent value.
 const FREQUENCY: usize = 12;
 
-type Lines = Vec<(String, Role)>;
+pub(super) type Lines = Vec<(String, Role)>;
 
 pub(super) fn draw(app: &App, overlay: &Overlay, pen: &mut Pen<'_>) {
     match overlay {
@@ -43,10 +42,11 @@ pub(super) fn draw(app: &App, overlay: &Overlay, pen: &mut Pen<'_>) {
                 pen.put(area.x, y, area.width, &key_line(&app.keys, binding), role);
             }
         }
-        Overlay::Placement { placement, offset } => {
-            let said = placement_lines(placement);
-            lines(app, pen, "why here", said, *offset);
+        Overlay::Placement(explained) => {
+            let title = format!("{} in {}", explained.placement.name, explained.run);
+            lines(app, pen, &title, editor::placement(explained, pen.glyphs()), explained.offset);
         }
+        Overlay::Editor(editor) => editor::draw(app, editor, pen),
         Overlay::Cell { offset } => lines(app, pen, "value", cell_lines(app), *offset),
         Overlay::Statistics { statistics, offset } => {
             lines(app, pen, &statistics.title, statistics_lines(statistics, pen.glyphs()), *offset);
@@ -112,12 +112,30 @@ fn partings(app: &App, pen: &mut Pen<'_>, comparison: &Comparison, cursor: Curso
     }
 }
 
+/// The keys of an overlay, with a word each.
+pub(super) fn hints(overlay: &Overlay) -> &'static [(&'static str, &'static str)] {
+    match overlay {
+        Overlay::Editor(_) => &editor::HINTS,
+        Overlay::Placement(_) => {
+            &[("J K", "move"), ("1-9", "other place"), ("x", "exclude"), ("u", "as found"), ("Esc", "close")]
+        }
+        Overlay::Columns { .. } => &[("Space", "show or hide"), ("Esc", "close")],
+        Overlay::Jobs { .. } => &[("Enter", "show"), ("Esc", "close")],
+        Overlay::Palette { .. } => &[("Enter", "do it"), ("↓ ↑", "choose"), ("Esc", "close")],
+        Overlay::Partings { .. } => &[("Enter", "side by side"), ("t", "tolerance"), ("Esc", "close")],
+        Overlay::ConfirmCancel { .. } => &[("y", "cancel the replay"), ("Esc", "let it go on")],
+        Overlay::Help { .. } | Overlay::Prompt { .. } | Overlay::Cell { .. } | Overlay::Statistics { .. } => {
+            &[("j k", "scroll"), ("Esc", "close")]
+        }
+    }
+}
+
 fn key_line(keymap: &Keymap, binding: &Binding) -> String {
     format!("{:<16} {}", keymap.keys(binding).join(" "), binding.what)
 }
 
 /// A box with a title, for so many lines as far as there is room; gives what is inside.
-fn frame(app: &App, pen: &mut Pen<'_>, title: &str, lines: usize) -> Rect {
+pub(super) fn frame(app: &App, pen: &mut Pen<'_>, title: &str, lines: usize) -> Rect {
     let (width, height) = app.size;
     let inner_width = width.saturating_sub(6).min(WIDEST);
     let area = Rect {

@@ -9,6 +9,7 @@ use crate::model::probe::{Placement, PlacementStatus};
 use crate::model::verdict::Verdict;
 use crate::tui::app::App;
 use crate::tui::app::layout::Areas;
+use crate::tui::app::placement::{is_doubtful, worst};
 use crate::tui::app::replay::Stage;
 use crate::tui::text;
 use crate::tui::theme::{Glyphs, Role};
@@ -72,8 +73,14 @@ fn header(app: &App, pen: &mut Pen<'_>, line: Rect) {
     let names = || replay.chosen.iter().cloned().collect::<Vec<_>>().join(", ");
     let said = match replay.stage {
         Stage::Choose => "log statements that your runs lack: Space chooses, Enter shows where they land".to_owned(),
-        Stage::Preview => format!("{}: its place in every version   Enter plan   Esc back", names()),
-        Stage::Plan => format!("plan for {}   Enter starts it   Esc back", names()),
+        Stage::Preview => {
+            let versions = replay.preview.len();
+            let doubtful = replay.preview.iter().filter(|(_, p)| is_doubtful(&p.placements)).count();
+            let marked = if app.timeline.marked.is_empty() { "" } else { "marked " };
+            let all = format!("{} in {}", names(), counted(versions as u64, &format!("{marked}run")));
+            if doubtful == 0 { all } else { format!("{all}, {doubtful} to look at") }
+        }
+        Stage::Plan => format!("plan for {}", names()),
         Stage::Job => match replay.current_job() {
             Some(job) => format!("replay {} of {}", job.id, job.names.join(", ")),
             None => "starting …".into(),
@@ -88,8 +95,9 @@ fn nothing(app: &App, pen: &mut Pen<'_>, area: Rect) {
     }
     let lines = [
         "Every log statement of the working tree is in every run.",
-        "Add one to the script, e.g. afterlog.log(\"grad_norm\", norm),",
-        "then press r: it is placed into every recorded version and replayed.",
+        "Press a to write one for a line of the script, in no file of yours; or add it to the",
+        "script, e.g. afterlog.log(\"grad_norm\", norm), then press r: it is placed into every",
+        "recorded version and replayed.",
     ];
     for (y, text) in (area.y + 1..area.bottom()).zip(lines) {
         pen.put(area.x + 1, y, area.width.saturating_sub(2), text, Role::Text);
@@ -125,19 +133,8 @@ fn placement_look(glyphs: &Glyphs, status: PlacementStatus) -> (&'static str, Ro
     }
 }
 
-/// The placement that needs attention most: what a row shows for several statements.
-fn worst(placements: &[Placement]) -> Option<&Placement> {
-    placements.iter().max_by_key(|p| match p.status {
-        PlacementStatus::AlreadyThere | PlacementStatus::Excluded => 0,
-        PlacementStatus::Exact => 1,
-        PlacementStatus::Adapted => 2,
-        PlacementStatus::NotApplicable => 3,
-        PlacementStatus::Uncertain => 4,
-    })
-}
-
 fn placement_pieces(pen: &mut Pen<'_>, x: u16, y: u16, placements: &[Placement]) {
-    let (glyph, role, word) = match worst(placements) {
+    let (glyph, role, word) = match worst(placements).map(|at| &placements[at]) {
         Some(p) => {
             let (glyph, role) = placement_look(pen.glyphs(), p.status);
             (glyph, role, p.status.word())
@@ -152,7 +149,8 @@ fn preview_row(app: &App, pen: &mut Pen<'_>, line: Rect, position: usize) {
     let role = if position == app.replay.cursor.selected { Role::Selected } else { Role::Text };
     pen.put(line.x + 3, line.y, 10, run.as_str(), role);
     placement_pieces(pen, line.x + 15, line.y, &propagation.placements);
-    let said = worst(&propagation.placements).map_or(String::new(), |p| {
+    let said = worst(&propagation.placements).map_or(String::new(), |at| {
+        let p = &propagation.placements[at];
         let place = p.line.map_or(String::new(), |l| format!("line {l}  "));
         let why = if p.changes.is_empty() { p.reasons.join("; ") } else { p.changes.join("; ") };
         format!("{place}{why}")
@@ -175,7 +173,11 @@ fn plan_titles(app: &App, pen: &mut Pen<'_>, area: Rect) {
     pen.put(area.x + 1, area.y, area.width - 1, &total, Role::Title);
     let wanted =
         if app.replay.iterations.is_empty() { "all iterations".to_owned() } else { app.replay.iterations.join(" ") };
-    pen.put(area.x + 1, area.y + 1, area.width - 1, &format!("{wanted}  (i changes, + - workers)"), Role::Dim);
+    let condition = match app.replay.condition.as_str() {
+        "" => String::new(),
+        condition => format!(", only where {condition}"),
+    };
+    pen.put(area.x + 1, area.y + 1, area.width - 1, &format!("{wanted}{condition}"), Role::Dim);
     let titles = "  run         placement        iterations   executed  skipped  estimate";
     pen.put(area.x + 1, area.y + 2, area.width - 1, titles, Role::Dim);
 }
@@ -199,8 +201,21 @@ fn ranges(numbers: &[u64]) -> String {
 }
 
 fn plan_row(app: &App, pen: &mut Pen<'_>, line: Rect, position: usize) {
-    let Some(run) = app.replay.plan.as_ref().and_then(|plan| plan.runs.get(position)) else { return };
+    let Some(plan) = app.replay.plan.as_ref() else { return };
     let role = if position == app.replay.cursor.selected { Role::Selected } else { Role::Text };
+    let Some(run) = plan.runs.get(position) else {
+        if let Some(left_out) = plan.left_out.get(position - plan.runs.len()) {
+            pen.put(line.x + 3, line.y, 10, left_out.run.as_str(), role);
+            pen.put(
+                line.x + 15,
+                line.y,
+                line.width.saturating_sub(15),
+                &format!("left out: {}", left_out.why),
+                Role::Dim,
+            );
+        }
+        return;
+    };
     pen.put(line.x + 3, line.y, 10, run.run.as_str(), role);
     placement_pieces(pen, line.x + 15, line.y, &run.placements);
     let rest = match run.state {
@@ -352,8 +367,8 @@ fn placement_head(placement: &Placement) -> impl Iterator<Item = (String, Role)>
 /// What was changed for it, and where else it could be.
 fn placement_rest(placement: &Placement) -> impl Iterator<Item = (String, Role)> + '_ {
     let changes = placement.changes.iter().map(|change| (format!("  changed: {change}"), Role::Text));
-    let others = placement.alternatives.iter();
-    changes.chain(others.map(|a| (format!("  else after line {}: {}", a.after_line, a.reason), Role::Dim)))
+    let others = (1..).zip(&placement.alternatives);
+    changes.chain(others.map(|(n, a)| (format!("  {n}  or after line {}: {}", a.after_line, a.reason), Role::Dim)))
 }
 
 /// The inserted lines with two lines around them.

@@ -14,9 +14,11 @@ use crate::model::plan::{Isolation, ReplayPlan};
 use crate::model::value::Value;
 use crate::model::verdict::Verdict;
 use crate::tui::app::fixture::{
-    app, give_grid, plan, plot, press, settle, with_diff, with_grid, with_nested, with_replay, with_run,
+    answer, app, draft, give_grid, plan, plot, press, settle, with_diff, with_editor, with_grid, with_nested,
+    with_replay, with_run,
 };
 use crate::tui::app::{App, Place};
+use crate::tui::event::Answer;
 use crate::tui::terminal::encode;
 use crate::tui::theme::{ASCII, Background, Depth, Glyphs, Theme, UNICODE};
 
@@ -85,6 +87,13 @@ fn panels_look_as_they_should_at_every_size() {
         for (stage, name) in [(1, "choose"), (2, "preview"), (3, "plan"), (4, "job")] {
             check(name, &with_replay(width, height, stage), &true_colour);
         }
+        let (mut written, _) = with_editor(width, height);
+        let tried = press(&mut written, "n\nlo");
+        answer(&mut written, &tried, Answer::Draft(Arc::new(draft(Ok(vec!["`loss` may have no value there".into()])))));
+        check("editor", &written, &true_colour);
+        let mut corrected = with_replay(width, height, 2);
+        press(&mut corrected, "om");
+        check("correct", &corrected, &true_colour);
     }
 }
 
