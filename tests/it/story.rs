@@ -119,7 +119,7 @@ fn a_value_nobody_logged_is_asked_for_and_exported_by_keyboard_alone() {
     terminal.wait_for("moved to line 12");
     terminal.wait_for("the branch at line 11 is not around it");
     terminal.send("u");
-    terminal.wait_for("or after line 13");
+    terminal.wait_for("as it was found");
     terminal.send("1");
     terminal.wait_for("moved to line 14");
     terminal.send("\x1b");

@@ -125,7 +125,8 @@ impl App {
             _ => None,
         };
         match choice {
-            Some(Choice::Other(number)) if !(1..=others).contains(&number) => {
+            // While a decision is being tried, what the others will be is not known here.
+            Some(Choice::Other(number)) if !explained.waiting && !(1..=others).contains(&number) => {
                 self.complain(format!("there is no other place {number}"));
             }
             Some(choice) => {
