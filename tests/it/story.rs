@@ -98,7 +98,7 @@ fn a_value_nobody_logged_is_asked_for_and_exported_by_keyboard_alone() {
     // The run that went wrong, against the one before.
     terminal.send("/lr=1.9\r");
     terminal.send("d");
-    terminal.wait_for("+1 −1");
+    terminal.wait_for("»0");
     // The statement, at a line of the source.
     terminal.send("/weight -= lr\r");
     terminal.send("a");

@@ -97,6 +97,10 @@ impl App {
     pub(super) fn add_statement(&mut self) -> Vec<Effect> {
         let run = match self.panel {
             Panel::Diff if self.diff.current().is_some() => return self.add_statement_here(),
+            Panel::Diff if self.diff.waiting => {
+                self.say("the versions are still being compared");
+                return Vec::new();
+            }
             Panel::Results => {
                 let (grid, row) = (&self.results.grid, self.results.row());
                 let run = grid.rows_run.get(row).and_then(|run| grid.runs.get(usize::try_from(*run).ok()?));
