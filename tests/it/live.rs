@@ -161,6 +161,11 @@ fn a_storm_of_sizes_ends_in_the_last_one_with_every_key_obeyed() {
         terminal.resize(columns, rows);
     }
     terminal.resize(100, 30);
+    // The last size has been taken when its frame is there.
+    terminal.wait_until("the last size", |screen| {
+        screen.lines().next().is_some_and(|line| (98..=100).contains(&line.trim_end().len()))
+    });
+    terminal.listen(Duration::from_millis(300));
     terminal.send("?");
     terminal.wait_for("keys in Timeline");
     terminal.send("\x1b");

@@ -230,19 +230,33 @@ fn footer(app: &App, pen: &mut Pen<'_>, line: Rect) {
         return;
     }
     let own = keys::bindings(app.context()).filter(|binding| app.offers(binding.command));
-    let hint = |binding| {
+    let hint = |binding: &'static keys::Binding| {
         let (key, word) = app.keys.hint(binding)?;
         let goes_on = binding.command == Command::Open && app.panel == Panel::Replay;
-        Some((key, if goes_on { app.next_step() } else { word }))
+        Some((binding.command, (key, if goes_on { app.next_step() } else { word })))
     };
-    hints(pen, line, own.filter_map(hint));
+    // Help and the way out are always there; the rest as far as there is room.
+    let (always, others): (Vec<_>, Vec<_>) =
+        own.filter_map(hint).partition(|(command, _)| matches!(command, Command::Help | Command::Leave));
+    let kept: u16 = always.iter().map(|(_, (key, what))| columns(key, what)).sum();
+    let room = line.width.saturating_sub(kept + 1);
+    let fitting = others.into_iter().scan(0, |end, (_, hint)| {
+        *end += columns(hint.0, hint.1);
+        (*end <= room).then_some(hint)
+    });
+    hints(pen, line, fitting.collect::<Vec<_>>().into_iter().chain(always.into_iter().map(|(_, hint)| hint)));
+}
+
+/// Columns that a key and its word take, with the space after them.
+fn columns(key: &str, what: &str) -> u16 {
+    u16::try_from(text::width(key) + text::width(what) + 3).unwrap_or(u16::MAX)
 }
 
 /// Keys with a word each, as many as there is room for.
 fn hints<'h>(pen: &mut Pen<'_>, line: Rect, hints: impl Iterator<Item = (&'h str, &'h str)>) {
     let mut at = line.x + 1;
     for (key, what) in hints {
-        let needed = u16::try_from(text::width(key) + text::width(what) + 3).unwrap_or(line.width);
+        let needed = columns(key, what).saturating_sub(2);
         if at + needed > line.right() {
             break;
         }
