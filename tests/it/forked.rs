@@ -3,17 +3,20 @@
 
 use crate::env::TestProject;
 
-/// The notes of the last job's segments, as its coordinator kept them.
+/// How many servers the last job had, and what its segments say of how they were performed.
 fn notes(project: &TestProject) -> String {
     let jobs = project.path().join(".afterlog/jobs");
     let mut jobs: Vec<_> = std::fs::read_dir(jobs).expect("jobs").flatten().map(|job| job.path()).collect();
     jobs.sort();
-    let last = jobs.last().expect("a job");
-    let servers = std::fs::read_dir(last).expect("the job").flatten();
+    let servers = std::fs::read_dir(jobs.last().expect("a job")).expect("the job").flatten();
     let servers = servers.filter(|file| file.file_name().to_string_lossy().starts_with("fork-server-")).count();
-    let journal = String::from_utf8_lossy(&std::fs::read(last.join("job.aflj")).expect("its journal")).into_owned();
-    let noted = journal.split("\"notes\":").filter(|rest| !rest.starts_with("[]")).skip(1);
-    let noted: Vec<&str> = noted.filter_map(|rest| rest.split_once("]}").map(|(notes, _)| notes)).collect();
+    let shown = project.afterlog(&["jobs", "show", "last", "--format", "json"]);
+    let job: serde_json::Value = serde_json::from_str(&shown.stdout).expect("a job");
+    let segments = job["segments"].as_array().expect("segments").iter();
+    let noted: Vec<String> = segments
+        .flat_map(|segment| segment["notes"].as_array().cloned().unwrap_or_default())
+        .map(|note| note.as_str().unwrap_or_default().to_owned())
+        .collect();
     format!("{servers} servers {}", noted.join(" "))
 }
 

@@ -201,5 +201,5 @@ fn explain_tells_which_loops_are_found_without_recording_anything() {
     assert_eq!(project.afterlog(&["explain", "nowhere.py"]).code, Some(1));
     assert!(!project.path().join(".afterlog").exists());
     let folder = project.afterlog(&["explain", "."]);
-    assert!(folder.code == Some(1) && folder.stderr.contains("there is no script ."), "{folder:?}");
+    assert!(folder.code == Some(1) && folder.stderr.contains("there is no file ."), "{folder:?}");
 }

@@ -303,3 +303,27 @@ fn a_script_that_cannot_be_parsed_is_not_explained() {
         assert_eq!(explained.stdout, "");
     }
 }
+
+#[test]
+fn values_of_a_statement_that_was_edited_since_are_not_shown_for_it() {
+    let script = "import afterlog\nfor epoch in afterlog.loop('epoch', range(3)):\n    w = epoch * 2.0\n    afterlog.log('w', w)\n";
+    let project = TestProject::git();
+    project.write("train.py", script);
+    project.afterlog(&["run", "train.py"]).ok();
+    project.afterlog(&["run", "train.py"]).ok();
+    project.write("train.py", format!("{script}    afterlog.log('p', w + 1)\n"));
+    project.afterlog(&["replay", "p", "--yes"]).ok();
+    let shown = || project.afterlog(&["grid", "p", "--no-verdicts", "--format", "csv"]);
+    let first = shown().ok();
+    assert_eq!(first.lines().filter(|row| row.ends_with(",1.0") || row.ends_with(",1")).count(), 2, "{first}");
+    project.write("train.py", format!("{script}    afterlog.log('p', w + 7)\n"));
+    let edited = shown();
+    assert!(!edited.stdout.contains(",1"), "nothing of the old statement: {edited:?}");
+    project.afterlog(&["replay", "p", "--yes"]).ok();
+    assert!(shown().ok().lines().any(|row| row.ends_with(",7.0") || row.ends_with(",7")));
+    // Where it is gone from the script there is nothing that the values could be taken for.
+    project.write("train.py", script);
+    assert!(shown().ok().contains(",7"));
+    project.write("train.py", format!("{script}    afterlog.log('p', w + 1)\n"));
+    assert_eq!(shown().ok(), first, "what it was again is known again");
+}

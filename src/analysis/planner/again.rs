@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::states::{States, uncovered};
 use super::track::Track;
-use super::{Rates, RunInput, main_loop, plan};
+use super::{Rates, RunInput, main_loop, track};
 use crate::model::instrument::{InstrumentationPlan, Reach};
 use crate::model::plan::{Segment, Stop};
 use crate::model::run::{Checkpoint, CheckpointKind, IterationTiming, RunTimings};
@@ -57,7 +57,8 @@ pub fn again(
             let track = Track::to_the_end(&input, states, &segment.wanted);
             Some(track.segment(0, 0..track.parts()))
         }
-        _ => plan(std::slice::from_ref(&input), 1).segments.into_iter().next(),
+        // On this thread alone: a worker that is about to isolate itself may have no other.
+        _ => track(&input).0.map(|track| track.segment(0, 0..track.parts())),
     };
     let kept = Segment { steps: Vec::new(), ..segment.clone() };
     replanned.map_or_else(|| segment.clone(), |replanned| Segment { steps: replanned.steps, ..kept })

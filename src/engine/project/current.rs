@@ -19,28 +19,35 @@ pub(super) struct Current {
 }
 
 impl Current {
-    /// Asks where the statements stand that may have changed: those that a probe keeps, and those that were replayed in
-    /// several ways.
+    /// Asks where the statements stand that may have changed: those that a probe keeps, those that were replayed in several
+    /// ways, and all of a name whose last replay was of another statement than today's.
     pub(super) fn of(project: &Project, names: &[String], segments: &[SegmentRow]) -> Result<Self, Error> {
-        let mut now = HashMap::new();
+        let mut current = Self { now: HashMap::new() };
+        let mut plans = Plans::of(project);
         for name in names {
-            let replayed = segments.iter().filter(|segment| segment.names.contains(name));
+            let replayed = || segments.iter().filter(|segment| segment.names.contains(name));
+            // Of the newest run, from where the way to today's script is short.
+            let Some(last) = replayed().max_by(|one, other| one.run.cmp(&other.run)) else { continue };
             let is_kept = probes::named(project.layout(), name)?.is_some();
+            current.look(project, name, std::slice::from_ref(&last.run));
+            let is_another = current.is_outdated(last, name, &mut plans);
             let mut ways: HashMap<&RunId, BTreeSet<&str>> = HashMap::new();
-            for segment in replayed {
+            for segment in replayed() {
                 ways.entry(&segment.run).or_default().insert(&segment.probe_hash);
             }
-            let runs: Vec<RunId> =
-                ways.into_iter().filter(|(_, ways)| is_kept || ways.len() > 1).map(|(run, _)| run.clone()).collect();
-            if runs.is_empty() {
-                continue;
-            }
-            // Where nothing can be said of today's place, what was computed stays.
-            for preview in propagate::preview(project, std::slice::from_ref(name), &runs).unwrap_or_default() {
-                now.insert((preview.run, name.clone()), places(&preview.propagation.placements, name));
-            }
+            let may_have_changed = |ways: &BTreeSet<&str>| is_kept || is_another || ways.len() > 1;
+            let runs = ways.into_iter().filter(|(_, ways)| may_have_changed(ways)).map(|(run, _)| run.clone());
+            current.look(project, name, &runs.collect::<Vec<_>>());
         }
-        Ok(Self { now })
+        Ok(current)
+    }
+
+    /// Where nothing can be said of today's place, what was computed stays.
+    fn look(&mut self, project: &Project, name: &str, runs: &[RunId]) {
+        let previews = propagate::preview(project, &[name.to_owned()], runs).unwrap_or_default();
+        for preview in previews {
+            self.now.insert((preview.run, name.to_owned()), places(&preview.propagation.placements, name));
+        }
     }
 
     /// Whether a segment computed a name at another place than where it stands now, or with another statement.

@@ -126,7 +126,7 @@ impl Project {
             }
         }
         let run_numbers: HashMap<&RunId, usize> = input.runs.iter().enumerate().map(|(at, id)| (id, at)).collect();
-        let mut plans = Plans { project: self, jobs: HashMap::new() };
+        let mut plans = Plans::of(self);
         for (order, segment) in (0..).zip(segments) {
             // A check computes nothing that was asked for.
             let Some(&run) = run_numbers.get(&segment.run).filter(|_| !segment.names.is_empty()) else { continue };
@@ -171,7 +171,11 @@ pub(super) struct Plans<'a> {
     jobs: HashMap<JobId, Option<ReplayPlan>>,
 }
 
-impl Plans<'_> {
+impl<'a> Plans<'a> {
+    pub(super) fn of(project: &'a Project) -> Self {
+        Self { project, jobs: HashMap::new() }
+    }
+
     /// The places that a segment was to fill with a name, unless it has ended well.
     fn awaited(&mut self, segment: &SegmentRow, run: usize, name: usize) -> Vec<Awaited> {
         let failed = match &segment.status.state {

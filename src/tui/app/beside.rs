@@ -29,7 +29,7 @@ impl Results {
     }
 
     /// The run under the cursor.
-    fn run(&self) -> Option<&RunId> {
+    pub(super) fn run(&self) -> Option<&RunId> {
         let at = self.grid.rows_run.get(self.row()).and_then(|run| usize::try_from(*run).ok())?;
         self.grid.runs.get(at)
     }
@@ -53,21 +53,10 @@ impl Results {
 }
 
 impl App {
-    /// Takes the run under the cursor as the one that others are compared with; again, none.
-    pub(super) fn pin_baseline(&mut self) {
-        let Some(run) = self.results.run().cloned() else { return };
-        if self.results.baseline.as_ref() == Some(&run) {
-            self.results.baseline = None;
-            return self.say("no baseline");
-        }
-        self.say(format!("{run} is the baseline: D on another run finds where they part"));
-        self.results.baseline = Some(run);
-    }
-
     /// Asks where two runs part: those side by side, the two that are marked, or the baseline and the run under the cursor.
     pub(super) fn find_divergence(&mut self) -> Vec<Effect> {
         let results = &self.results;
-        let pair = match (results.beside(), &self.timeline.marked[..], &results.baseline, results.run()) {
+        let pair = match (results.beside(), &self.timeline.marked[..], &self.timeline.baseline, results.run()) {
             (Some(pair), ..) => Some(pair.clone()),
             (None, [a, b], ..) => Some([a.clone(), b.clone()]),
             (None, _, Some(a), Some(b)) if a != b => Some([a.clone(), b.clone()]),
@@ -79,7 +68,7 @@ impl App {
         };
         // Older first, whatever was marked first.
         let place = |run: &RunId| self.results.base.runs.iter().position(|known| known == run);
-        if self.results.baseline.is_none() {
+        if self.timeline.baseline.is_none() {
             pair.sort_by_key(|run| place(run));
         }
         self.compare(pair)

@@ -60,8 +60,6 @@ pub struct Results {
     /// What the arrangement was before two runs were put side by side.
     pub before: Option<Arrangement>,
     pub jump: Option<Jump>,
-    /// The run that others are compared with.
-    pub baseline: Option<RunId>,
     pub compared: Option<[RunId; 2]>,
     /// Up to where differences do not count; `None`: every bit does.
     pub tolerance: Option<f64>,
@@ -216,7 +214,7 @@ impl App {
             Command::ThenAscending => return self.sort(Direction::Ascending, true),
             Command::ThenDescending => return self.sort(Direction::Descending, true),
             Command::Freeze => self.freeze(),
-            Command::Baseline => self.pin_baseline(),
+            Command::Baseline => return self.pin(self.results.run().cloned()),
             Command::Divergence => return self.find_divergence(),
             Command::HideColumn => self.hide_column(),
             Command::ChooseColumns => return self.open(Overlay::Columns { cursor: Cursor::default() }),

@@ -299,7 +299,7 @@ impl App {
                 self.say(self.timeline.order.words());
                 return self.ask_changes();
             }
-            Command::Pin => return self.pin(),
+            Command::Pin => return self.pin(self.timeline.selected().map(|run| run.id.clone())),
             Command::MarkRange => {
                 self.timeline.toggle_range();
                 if self.timeline.range.is_some() {
@@ -338,11 +338,11 @@ impl App {
         self.ask_detail()
     }
 
-    /// Compares every run with the selected one from now on; if it is that one already, with the run before each.
-    fn pin(&mut self) -> Vec<Effect> {
-        let selected = self.timeline.selected().map(|run| run.id.clone());
-        let unpinned = self.timeline.baseline == selected;
-        self.timeline.baseline = if unpinned { None } else { selected };
+    /// Compares every run with this one from now on; if it is that one already, with the run before each.
+    pub(super) fn pin(&mut self, run: Option<RunId>) -> Vec<Effect> {
+        let Some(run) = run else { return Vec::new() };
+        let unpinned = self.timeline.baseline.as_ref() == Some(&run);
+        self.timeline.baseline = (!unpinned).then_some(run);
         self.timeline.widest = (0, 0);
         self.say(if unpinned { "compared with the run before each" } else { "every run is compared with this one" });
         self.ask_changes()

@@ -59,7 +59,7 @@ fn header(app: &App, pen: &mut Pen<'_>, line: Rect) {
     if let Some(filter) = &results.arrangement.filter {
         said.push_str(&format!("   filter: {} (Esc clears)", filter.text()));
     }
-    if let Some(run) = &results.baseline {
+    if let Some(run) = &app.timeline.baseline {
         said.push_str(&format!("   baseline {run}"));
     }
     let used = pen.put(line.x + 1, line.y, line.width - 1, &said, Role::Dim) + 3;
