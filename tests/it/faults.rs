@@ -57,8 +57,8 @@ fn a_damaged_checkpoint_is_done_without_and_the_segment_says_from_where_it_began
     fs::write(&pack, &bytes).expect("damaged");
     let replayed = project.afterlog(&["replay", "twice", "--iters", "epoch=5", "--yes"]);
     assert_eq!(replayed.code, Some(0), "{replayed:?}");
-    assert!(replayed.stderr.contains("cannot be read any more: it is executed from"), "{replayed:?}");
-    assert!(project.afterlog(&["jobs", "show"]).ok().contains("cannot be read any more"));
+    assert!(replayed.stderr.contains("cannot be restored: it is executed from"), "{replayed:?}");
+    assert!(project.afterlog(&["jobs", "show"]).ok().contains("cannot be restored"));
     all_twice(&project, 5);
     // What was done in vain first is not shown, and a database made anew shows the same.
     let grid = project.afterlog(&["grid", "total", "twice", "--verdicts", "--format", "csv"]).ok();

@@ -10,7 +10,7 @@ fn notes(project: &TestProject) -> String {
     jobs.sort();
     let servers = std::fs::read_dir(jobs.last().expect("a job")).expect("the job").flatten();
     let servers = servers.filter(|file| file.file_name().to_string_lossy().starts_with("fork-server-")).count();
-    let shown = project.afterlog(&["jobs", "show", "last", "--format", "json"]);
+    let shown = project.afterlog(&["jobs", "show", "last", "--json"]);
     let job: serde_json::Value = serde_json::from_str(&shown.stdout).expect("a job");
     let segments = job["segments"].as_array().expect("segments").iter();
     let noted: Vec<String> = segments

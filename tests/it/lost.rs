@@ -36,7 +36,7 @@ fn on_a_full_disk_training_goes_on_and_what_was_written_is_there() {
     project.write("train.py", SCRIPT);
     let lines = "\
 mkdir -p .afterlog
-mount -t tmpfs -o size=1M tmpfs .afterlog
+mount -t tmpfs -o size=1400k tmpfs .afterlog
 $1 run --checkpoints all train.py
 echo '== full'
 $1 runs --format csv

@@ -139,7 +139,7 @@ fn from_an_added_log_statement_to_verified_values_by_keyboard() {
     terminal.send("\r");
     terminal.wait_for("optimizer → sgd");
     terminal.send("\r");
-    terminal.wait_for("Enter starts it");
+    terminal.wait_for("Enter start");
     terminal.send("\r");
     terminal.wait_for("segments done");
     terminal.wait_until("the replay's end", |screen| screen.contains("over:"));

@@ -141,7 +141,7 @@ fn a_value_nobody_logged_is_asked_for_and_exported_by_keyboard_alone() {
     // The next key would make Alt of an Esc that was not read yet.
     terminal.wait_for("[ ] sort");
     terminal.send("\x13");
-    terminal.wait_for("write CSV to");
+    terminal.wait_for("write to (.csv");
     terminal.send("\r");
     terminal.wait_for("183 rows written to grid.csv");
     terminal.send("q");

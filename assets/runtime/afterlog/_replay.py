@@ -181,10 +181,8 @@ class Replay(Session):
             self._cannot_restore(seq, error)
 
     def _cannot_restore(self, seq, error):
-        if isinstance(error, _snapshot.Unreadable):
-            # Then it is done again without it: see the coordinator.
-            self._fail("checkpoint %d cannot be read: %s" % (seq, error), unreadable=seq)
-        self._fail("checkpoint %d cannot be restored: %s: %s" % (seq, type(error).__name__, error))
+        # Then it is done again without it: see the coordinator. A statement may lead to objects that the run did not walk.
+        self._fail("checkpoint %d cannot be restored: %s: %s" % (seq, type(error).__name__, error), unreadable=seq)
 
     def _fail(self, reason, **facts):
         self._journal.end(json.dumps(dict(facts, exit_code=70, exception=reason, traceback=None)))

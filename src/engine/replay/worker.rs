@@ -321,5 +321,5 @@ fn fell_back(planned: &Segment, segment: &Segment, gone: &[u64]) -> String {
     let more = counted(segment.steps.len().saturating_sub(planned.steps.len()) as u64, "iteration");
     let which = if gone.len() == 1 { "checkpoint" } else { "checkpoints" };
     let gone = gone.join(", ");
-    format!("{which} {gone} cannot be read any more: it is executed from {from} on, {more} more than planned")
+    format!("{which} {gone} cannot be restored: it is executed from {from} on, {more} more than planned")
 }

@@ -5,7 +5,10 @@
 
 #![allow(clippy::disallowed_methods, reason = "this is the one home of Command::new")]
 
+mod editor;
 pub mod fork;
+
+pub use self::editor::editor;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -444,33 +447,6 @@ pub fn try_isolation(project_root: &Path, scratch: &Path) -> Result<Option<Strin
     let failed = || format!("trying it ended with {}: {}", output.status, said(&output.stderr));
     let reason = if output.status.success() { said(&output.stdout) } else { failed() };
     Ok((!reason.is_empty()).then_some(reason))
-}
-
-/// Opens a file at a line in the user's editor (`VISUAL`, `EDITOR`, else `vi`), in this terminal, and waits for its end.
-///
-/// # Errors
-/// If it cannot be started.
-pub fn editor(path: &Path, line: u32) -> Result<(), SpawnError> {
-    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
-    let wanted = set("VISUAL").or_else(|| set("EDITOR")).unwrap_or_else(|| "vi".into());
-    let mut words = wanted.split_whitespace();
-    let program = words.next().unwrap_or("vi");
-    let mut command = Command::new(program);
-    command.args(words);
-    let name = Path::new(program).file_stem().and_then(OsStr::to_str).unwrap_or("");
-    let at_line = || {
-        let mut place = path.as_os_str().to_owned();
-        place.push(format!(":{line}"));
-        place
-    };
-    match name {
-        "code" | "codium" | "cursor" => command.arg("--goto").arg(at_line()),
-        "hx" | "helix" | "subl" | "zed" => command.arg(at_line()),
-        _ => command.arg(format!("+{line}")).arg(path),
-    };
-    let mut child = start(&mut command)?;
-    child.wait().map_err(|source| SpawnError::Start { program: program.into(), source })?;
-    Ok(())
 }
 
 /// Takes this process out of its terminal's session, so that neither Ctrl-C nor closing the terminal ends it.
