@@ -139,10 +139,12 @@ class Journal:
         self.append(_text(tag, len(data)) + data)
 
     def flush(self):
-        """Writes everything queued so far."""
+        """Writes everything queued so far, and not what threads that never stop go on to queue meanwhile."""
         with self._file_lock:
-            while self._queue:
-                entries = [self._queue.popleft() for _ in range(min(len(self._queue), _FRAME_ENTRIES))]
+            left = len(self._queue)
+            while left:
+                entries = [self._queue.popleft() for _ in range(min(left, _FRAME_ENTRIES))]
+                left -= len(entries)
                 payload = b"".join(entries)
                 frame = memoryview(struct.pack("<II", len(payload), zlib.crc32(payload)) + payload)
                 self._writing = time.monotonic()
