@@ -94,6 +94,20 @@ pub(super) fn follow(
     }
 }
 
+/// Waits until other commands find a job that was just started: its process has to note its beginning first.
+pub(super) fn await_listing(project: &Project, job: &JobId) -> Result<(), Error> {
+    const POLL: Duration = Duration::from_millis(20);
+    // A process that never gets there is not waited for.
+    for _ in 0..250 {
+        project.refresh()?;
+        if project.jobs()?.iter().any(|status| status.id == *job) {
+            break;
+        }
+        std::thread::sleep(POLL);
+    }
+    Ok(())
+}
+
 /// How far a job is, in a line.
 fn progress(project: &Project, status: &JobStatus) -> String {
     let counts = status.counts();

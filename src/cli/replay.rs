@@ -165,6 +165,7 @@ pub(super) fn perform(project: &Project, plan: &ReplayPlan, how: &How, output: &
     }
     let job = project.start(plan)?;
     if how.detach {
+        follow::await_listing(project, &job)?;
         output.line(&if json { serde_json::json!({ "job": job }).to_string() } else { job.to_string() })?;
         return Ok(ExitCode::SUCCESS);
     }
