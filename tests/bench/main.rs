@@ -61,7 +61,16 @@ const BENCHMARKS: [Benchmark; 18] = [
 ];
 
 fn main() {
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    let (options, wanted): (Vec<String>, Vec<String>) = std::env::args().skip(1).partition(|a| a.starts_with('-'));
+    let unknown = |word: &String| !BENCHMARKS.iter().any(|(name, _)| name.contains(word.as_str()));
+    if options.iter().any(|option| option == "--help" || option == "--list") || wanted.iter().any(unknown) {
+        let names: Vec<&str> = BENCHMARKS.iter().map(|(name, _)| *name).collect();
+        println!(
+            "cargo bench -- NAME…   the rows whose name holds one of these; all without. Names: {}",
+            names.join(", ")
+        );
+        return;
+    }
     println!("{:<88} {:>24}  {:<10}", "benchmark", "measured", "target");
     for (name, benchmark) in BENCHMARKS {
         if wanted.is_empty() || wanted.iter().any(|w| name.contains(w.as_str())) {
