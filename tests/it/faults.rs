@@ -74,8 +74,8 @@ fn of_a_run_that_still_trains_what_is_finished_is_replayed_and_the_rest_later() 
     let mut training = command.env("WAIT", "1").stdout(Stdio::piped()).spawn().expect("starts");
     let mut line = String::new();
     BufReader::new(training.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
-    // Its journal is written every 50 ms.
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    // Its journal is written every 100 ms.
+    std::thread::sleep(std::time::Duration::from_millis(600));
     project.write("train.py", format!("{SCRIPT}{STATEMENT}"));
     let replayed = project.afterlog(&["replay", "twice", "--yes"]);
     project.write("go", "");

@@ -39,10 +39,6 @@ class Adaptive:
     def enter(self):
         self._start = self._last = time.perf_counter_ns()
 
-    def is_due(self, index):
-        """Whether this iteration is to be asked about however soon it comes."""
-        return False
-
     def begin_iteration(self, snapshots, now, index, length):
         """Decides about the iteration that begins ``now``; between it and the one before, others may have been left out.
         After the last, when ``index`` is the loop's ``length``, there is only its start.

@@ -9,7 +9,7 @@ _CHEAP_NS = 500_000
 _ALWAYS_TAKEN = 2
 #: Iterations that begin so soon after one that was looked at are left alone, in nanoseconds: the calls for their blocks
 #: would cost more than all checkpoints of a loop whose iterations take a millisecond.
-_APART_NS = 50_000_000
+_APART_NS = 100_000_000
 #: So many variables are named in a note.
 _NAMED = 3
 
@@ -34,6 +34,8 @@ class Checkpoints:
     def __init__(self, journal, snapshots, adaptive, root, note):
         self._journal, self._snapshots, self._note = journal, snapshots, note
         self._adaptive = adaptive
+        #: Whether an iteration is to be asked about however soon it comes; None where none ever is.
+        self._is_due = getattr(adaptive, "is_due", None)
         self.audit = _audit.Audit(root)
         self.main = None
         #: What the script has named besides its variables.
@@ -58,7 +60,7 @@ class Checkpoints:
         """
         main, now = self.main, time.perf_counter_ns()
         main.iteration = index
-        if now < self._next_look and index != length and not self._adaptive.is_due(index):
+        if now < self._next_look and index != length and not (self._is_due and self._is_due(index)):
             return False
         main.blocks = {}
         self._adaptive.begin_iteration(self._snapshots, now, index, length)

@@ -1,7 +1,7 @@
 """The journal's writer: twin of src/store/journal. Events are queued by the training thread and appended by another.
 
 A queue entry is one or more whole events, so a frame never splits one. What is not yet flushed when the process is
-killed is lost: at most the last 50 ms.
+killed is lost: at most the last 100 ms.
 """
 import os
 import struct
@@ -11,7 +11,8 @@ import zlib
 from collections import deque
 
 _HEADER = b"AFTRLOG\n" + struct.pack("<II", 1, 0)
-_FLUSH_SECONDS = 0.05
+#: Each time the training gives way to another thread, and finds its caches cold afterwards.
+_FLUSH_SECONDS = 0.1
 #: A frame takes at most this many queue entries, so that a flood of logs does not build one giant frame.
 _FRAME_ENTRIES = 100_000
 #: So many entries are kept for a disk that is full; from then on the journal ends, rather than memory.

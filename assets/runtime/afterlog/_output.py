@@ -32,15 +32,24 @@ class _Unbuffered(_Copying, io.FileIO):
 
 
 class _Text(io.TextIOWrapper):
-    """Tells of the text that was written."""
+    """Tells of the text that was written: at once of what stands in one line, since `print` writes in small pieces."""
 
-    told = None
+    #: So many pieces wait for the line's end, and none that is longer than so many characters.
+    _most, _longest = 64, 4096
     _write = io.TextIOWrapper.write
+
+    def begin(self, told):
+        self.mode, self._told, self._pieces = "w", told, []
 
     def write(self, text):
         written = self._write(text)
         try:
-            self.told(text)
+            pieces = self._pieces
+            pieces.append(text)
+            if "\n" in text or len(pieces) > self._most or len(text) > self._longest:
+                # Another thread may be writing, too.
+                self._pieces = []
+                self._told("".join(pieces))
         except Exception:  # noqa: BLE001, S110 - it is printed all the same
             pass
         return written
@@ -77,7 +86,7 @@ def tee(fd, tells):
             line_buffering=stream.line_buffering,
             write_through=getattr(stream, "write_through", False),
         )
-        replacement.mode, replacement.told = "w", tell
+        replacement.begin(tell)
         setattr(sys, name, replacement)
         setattr(sys, "__%s__" % name, replacement)
     return originals

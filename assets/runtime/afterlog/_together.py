@@ -26,6 +26,7 @@ class Together(Adaptive):
         self._next = self._promised = -1
 
     def is_due(self, index):
+        """Whether this iteration is to be asked about however soon it comes."""
         while self._next < index:
             try:
                 number = os.pread(self._fd, _NUMBER, _NUMBER * self._read)
