@@ -167,7 +167,8 @@ pub(super) fn conclude(
 
 /// What came of a plan, as a JSON object.
 pub(super) fn in_json(plan: &ReplayPlan, status: Option<&JobStatus>) -> String {
-    let mut object = status.map_or_else(|| serde_json::json!({ "id": null, "names": plan.names }), job_json);
+    let mut object = status
+        .map_or_else(|| serde_json::json!({ "id": null, "names": plan.names }), |status| job_json(status, Some(plan)));
     let runs = plan.runs.iter().map(|run| {
         serde_json::json!({ "run": run.run, "state": run.state, "wanted": run.wanted, "known": run.known, "notes": run.notes,
             "environment": run.environment })
@@ -180,7 +181,7 @@ pub(super) fn in_json(plan: &ReplayPlan, status: Option<&JobStatus>) -> String {
 }
 
 /// A job with all its segments, as JSON.
-pub(super) fn job_json(status: &JobStatus) -> serde_json::Value {
+pub(super) fn job_json(status: &JobStatus, plan: Option<&ReplayPlan>) -> serde_json::Value {
     let segments = status.segments.iter().map(|segment| {
         let mut object = serde_json::json!(segment);
         object["outcome"] = outcome(segment).into();
@@ -192,5 +193,14 @@ pub(super) fn job_json(status: &JobStatus) -> serde_json::Value {
     serde_json::json!({
         "id": status.id, "names": status.names, "started_ms": status.started_ms, "state": status.state(),
         "counts": status.counts(), "runs": status.runs(), "segments": segments.collect::<Vec<_>>(),
+        "estimate": plan.map(estimate_json), "took_ns": status.took_ns(),
+    })
+}
+
+/// What a job was estimated to take as a whole, as its plan says it.
+pub(super) fn estimate_json(plan: &ReplayPlan) -> serde_json::Value {
+    serde_json::json!({
+        "workers": plan.workers, "expected_ns": plan.expected_ns, "makespan_ns": plan.makespan_ns,
+        "learnt_from": plan.learnt_from,
     })
 }

@@ -173,14 +173,15 @@ fn csv(project: &Project, job: &JobStatus, now_ms: i64) -> String {
 fn json(project: &Project, job: &JobStatus, now_ms: i64) -> serde_json::Value {
     serde_json::json!({
         "id": job.id, "names": job.names, "started_ms": job.started_ms, "state": job.state(), "counts": job.counts(),
-        "left_ns": project.job_left_ns(job, now_ms), "runs": job.runs(),
+        "left_ns": project.job_left_ns(job, now_ms), "runs": job.runs(), "took_ns": job.took_ns(),
+        "estimate": project.job_plan(&job.id).ok().as_ref().map(follow::estimate_json),
     })
 }
 
 fn show(project: &Project, args: &ShowArgs, output: &mut Output) -> Result<ExitCode, Error> {
     let job = project.job(&args.job)?;
     if args.json {
-        let mut object = follow::job_json(&job);
+        let mut object = follow::job_json(&job, project.job_plan(&job.id).ok().as_ref());
         object["left_ns"] = serde_json::json!(project.job_left_ns(&job, now_ms()));
         output.line(&object.to_string())?;
         return Ok(ExitCode::SUCCESS);

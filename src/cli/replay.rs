@@ -56,7 +56,7 @@ pub struct ReplayArgs {
     /// does, together with what was logged around it.
     #[arg(long = "where", value_name = "CONDITION")]
     condition: Option<String>,
-    /// Worker processes at a time; as many as there are cores by default.
+    /// Worker processes at a time; as many as the cores are enough for by default.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
     /// Compute again what is known already.
@@ -226,6 +226,9 @@ pub(super) fn show_plan(plan: &ReplayPlan, output: &mut Output) -> Result<(), Er
     }
     if let Some(notice) = plan.isolation.notice() {
         output.line(&format!("note: {notice}"))?;
+    }
+    if let Some(why) = &plan.fewer_workers {
+        output.line(&format!("note: {why}"))?;
     }
     let (low, high) = plan.makespan_ns;
     output.line(&format!(

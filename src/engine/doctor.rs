@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::base::files;
 use crate::base::ids::JobId;
 use crate::base::units::{bytes, counted};
+use crate::engine::machine::Machine;
 use crate::engine::replay::isolation;
 use crate::engine::{Error, project, record, spawn};
 use crate::model::plan::Isolation;
@@ -212,14 +213,16 @@ fn memory() -> Finding {
 
 fn cores() -> Finding {
     let count = std::thread::available_parallelism().map_or(1, usize::from);
-    let follows = format!("so many segments are replayed at a time, unless --jobs says otherwise: {count}");
+    let follows =
+        format!("so many segments are replayed at a time, or fewer where a run computed with several threads: {count}");
     finding("cores", Level::Ok, counted(count as u64, "core"), follows)
 }
 
 fn gpus() -> Finding {
-    let entries = std::fs::read_dir("/proc/driver/nvidia/gpus").into_iter().flatten();
-    match entries.count() as u64 {
+    match Machine::here().gpus.len() as u64 {
         0 => finding("GPUs", Level::Ok, "none of NVIDIA's", "runs that computed on one diverge here, or fail"),
-        count => finding("GPUs", Level::Ok, counted(count, "GPU"), ""),
+        count => {
+            finding("GPUs", Level::Ok, counted(count, "GPU"), "each replay of a run that saw one has it for itself")
+        }
     }
 }

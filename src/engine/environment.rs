@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::engine::machine::{self, Machine};
 use crate::engine::project::Project;
 use crate::engine::record::find_python;
 use crate::engine::{Error, facts, spawn};
@@ -12,12 +13,14 @@ use crate::model::plan::{Environment, PackageDifference, ReplayPlan, RunPlan, Ru
 use crate::model::run::{Facts, RunMeta};
 
 /// Decides for every run that a plan replays: its own interpreter if it is still there, else the one that would record
-/// now, or the one asked for; and compares what is installed there with what the run had.
+/// now, or the one asked for; the threads and GPUs that it computes with; and compares what is installed there with what the
+/// run had.
 ///
 /// # Errors
 /// If the interpreter asked for does not start, or a run is not known.
 pub(in crate::engine) fn settle(project: &Project, plan: &mut ReplayPlan, asked: Option<&Path>) -> Result<(), Error> {
     let asked = asked.map(|python| find_python(Some(python.as_os_str()))).transpose()?;
+    let here = Machine::here();
     let mut todays: Option<Result<PathBuf, Error>> = None;
     let mut settled: Vec<(usize, Facts, Vec<PathBuf>)> = Vec::new();
     for (at, run) in plan.runs.iter_mut().enumerate().filter(|(_, run)| run.state == RunPlanState::Replay) {
@@ -37,8 +40,12 @@ pub(in crate::engine) fn settle(project: &Project, plan: &mut ReplayPlan, asked:
                 }
             }
         };
-        run.environment = Some(Environment { python, instead, differences: Vec::new() });
         let facts = facts::read(&project.layout().run(&run.run));
+        let devices = machine::devices(&facts, &meta, &here);
+        let few = u32::try_from(here.gpus.len()).ok().filter(|few| devices.is_some_and(|wanted| *few < wanted));
+        let threads = machine::threads(&facts, &meta, &here);
+        let differences = Vec::new();
+        run.environment = Some(Environment { python, instead, differences, threads, devices, devices_here: few });
         settled.push((at, facts, places(project.root(), &meta, run)));
     }
     compare(plan, &settled);

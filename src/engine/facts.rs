@@ -15,6 +15,9 @@ pub fn read(folder: &Path) -> Facts {
             Event::End(json) => {
                 let end: Facts = serde_json::from_str(&json).unwrap_or_default();
                 (facts.packages, facts.threads, facts.devices) = (end.packages, end.threads, end.devices);
+                let before = facts.processor_ns.unwrap_or(0);
+                facts.processor_ns = end.processor_ns.map(|until| until.saturating_sub(before));
+                facts.t_ns = end.t_ns;
             }
             _ => {}
         }

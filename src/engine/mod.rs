@@ -11,6 +11,7 @@ pub mod export;
 pub mod facts;
 pub mod ingest;
 pub mod install;
+pub mod machine;
 pub mod plan;
 pub mod portable;
 pub mod probes;

@@ -1,12 +1,14 @@
 //! Plans the re-execution of samples of runs as they were, to find out whether they can be replayed at all.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use crate::analysis::planner::{self, Rates};
 use crate::analysis::python;
 use crate::base::ids::{JobId, RunId};
 use crate::base::units::counted;
-use crate::engine::plan::{ended_by_itself, readable, training};
+use crate::engine::machine::Machine;
+use crate::engine::plan::{Need, ended_by_itself, readable, training};
 use crate::engine::project::Project;
 use crate::engine::replay::isolation;
 use crate::engine::{Error, sources};
@@ -21,7 +23,7 @@ pub struct CheckRequest {
     pub runs: Vec<RunId>,
     /// Segments of each run, evenly spread over it, the last one included.
     pub sample: usize,
-    /// Workers; `None`: as many as there are cores.
+    /// Workers; `None`: as many as the cores are enough for.
     pub workers: Option<usize>,
     /// Another interpreter than the runs' own.
     pub python: Option<PathBuf>,
@@ -33,18 +35,22 @@ pub struct CheckRequest {
 /// If a run is not known, or its version cannot be read.
 pub(in crate::engine) fn plan(project: &Project, request: &CheckRequest) -> Result<ReplayPlan, Error> {
     let chunks = ChunkStore::open(project.layout())?;
-    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-    let workers = request.workers.unwrap_or_else(cores).max(1);
+    let here = Machine::here();
+    let mut busy: HashMap<RunId, u32> = HashMap::new();
     let mut runs = Vec::new();
     let mut segments: Vec<Segment> = Vec::new();
     for id in &request.runs {
-        let (run, sampled) = one(project, &project.run_detail(id)?, request.sample.max(1), &chunks)?;
+        let detail = project.run_detail(id)?;
+        busy.insert(id.clone(), Need::of(project.layout(), &detail.meta, &here).busy_thousandths);
+        let (run, sampled) = one(project, &detail, request.sample.max(1), &chunks)?;
         runs.push(run);
         segments.extend(sampled);
     }
     for (id, segment) in (0..).zip(&mut segments) {
         segment.id = id;
     }
+    let work = segments.iter().map(|segment| (segment.cost, busy.get(&segment.run).copied().unwrap_or(1000)));
+    let workers = request.workers.unwrap_or_else(|| planner::workers_for(here.cores, work)).max(1);
     let isolation = if segments.is_empty() { Isolation::default() } else { isolation::choose(project.layout())? };
     let makespan = planner::makespan_ns(segments.iter().map(|segment| segment.cost.total_ns()), workers);
     Ok(ReplayPlan {
@@ -52,6 +58,7 @@ pub(in crate::engine) fn plan(project: &Project, request: &CheckRequest) -> Resu
         // Nothing new is asked for: no value of it is one of the grid's.
         names: Vec::new(),
         workers,
+        fewer_workers: None,
         runs,
         segments,
         makespan_ns: Rates::default().range_ns(makespan),

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::base::ids::{JobId, RunId};
+use crate::base::units::counted;
 use crate::model::instrument::Reach;
 use crate::model::probe::Placement;
 use crate::model::source::VersionId;
@@ -18,6 +19,9 @@ pub struct ReplayPlan {
     pub job: JobId,
     pub names: Vec<String>,
     pub workers: usize,
+    /// Why they are fewer than there are cores, or than were asked for, if so.
+    #[serde(default)]
+    pub fewer_workers: Option<String>,
     pub runs: Vec<RunPlan>,
     pub segments: Vec<Segment>,
     /// Wall time of all segments on `workers` workers, in nanoseconds: low and high estimate.
@@ -164,6 +168,15 @@ pub struct Environment {
     /// Why it is not the run's own, if so.
     pub instead: Option<String>,
     pub differences: Vec<PackageDifference>,
+    /// Threads to compute with, where this machine has another number of cores than the run's.
+    #[serde(default)]
+    pub threads: Option<u32>,
+    /// GPUs to see; `None`: those that the run's environment says.
+    #[serde(default)]
+    pub devices: Option<u32>,
+    /// GPUs that there are, where that is fewer.
+    #[serde(default)]
+    pub devices_here: Option<u32>,
 }
 
 /// A package that is not there as the run had it.
@@ -185,12 +198,27 @@ impl Environment {
         };
         let differences: Vec<String> = self.differences.iter().map(difference).collect();
         let uses = self.instead.as_ref().map(|why| format!("{why}: {} is used", self.python.display()));
-        match (uses, differences.is_empty()) {
+        let packages = match (uses, differences.is_empty()) {
             (None, true) => None,
             (Some(uses), true) => Some(uses),
             (None, false) => Some(format!("its environment has changed: {}", differences.join(", "))),
             (Some(uses), false) => Some(format!("{uses}, with {}", differences.join(", "))),
-        }
+        };
+        let notices: Vec<String> = packages.into_iter().chain(self.computes_elsewhere()).collect();
+        (!notices.is_empty()).then(|| notices.join("; "))
+    }
+
+    /// What it computes with that this machine would not have taken by itself, or does not have.
+    fn computes_elsewhere(&self) -> Vec<String> {
+        let threads =
+            self.threads.map(|threads| format!("it computes with {} as the run did", counted(threads, "thread")));
+        let devices = match (self.devices, self.devices_here) {
+            (Some(0), _) => Some("it sees no GPU, as the run did not".to_owned()),
+            (Some(saw), Some(0)) => Some(format!("the run saw {}, and none was found here", counted(saw, "GPU"))),
+            (Some(saw), Some(here)) => Some(format!("the run saw {}, and there are {here} here", counted(saw, "GPU"))),
+            _ => None,
+        };
+        threads.into_iter().chain(devices).collect()
     }
 }
 

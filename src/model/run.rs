@@ -60,11 +60,28 @@ pub struct Facts {
     pub packages: BTreeMap<String, String>,
     /// Threads that torch computed with.
     pub threads: Option<u32>,
-    /// Devices that torch computed on.
+    /// Devices that torch saw, if it computed on one.
     pub devices: Vec<String>,
+    /// Cores that the process could use.
+    pub cores: Option<u32>,
+    /// Processor time of the process and its children, from the script's first line to its last.
+    pub processor_ns: Option<u64>,
+    /// When it ended, after the journal's begin.
+    pub t_ns: Option<u64>,
 }
 
 impl Facts {
+    /// How many cores it kept busy on average, in thousandths, at least one. Where that was not measured, its threads.
+    pub fn busy_thousandths(&self) -> u32 {
+        const ONE: u32 = 1000;
+        let (Some(processor), Some(wall)) = (self.processor_ns, self.t_ns.filter(|wall| *wall > 0)) else {
+            return self.threads.unwrap_or(1).max(1).saturating_mul(ONE);
+        };
+        let busy = u128::from(processor) * u128::from(ONE) / u128::from(wall);
+        let most = self.cores.map_or(u32::MAX, |cores| cores.saturating_mul(ONE));
+        u32::try_from(busy).unwrap_or(u32::MAX).min(most).max(ONE)
+    }
+
     /// `3.11.7`, with the implementation's name where it is not CPython; empty if nobody knows.
     pub fn python_version(&self) -> String {
         let version: Vec<String> = self.python.iter().map(u32::to_string).collect();
@@ -194,4 +211,23 @@ pub struct RunDetail {
     pub meta: RunMeta,
     pub timings: RunTimings,
     pub checkpoints: Vec<Checkpoint>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Facts;
+
+    #[test]
+    fn cores_kept_busy_are_measured_or_else_as_many_as_threads() {
+        let facts = |threads, cores, processor_ns, t_ns| Facts { threads, cores, processor_ns, t_ns, ..Facts::default() };
+        for (facts, busy) in [
+            (facts(Some(8), Some(8), Some(6_000), Some(4_000)), 1500),
+            (facts(Some(8), Some(8), Some(1_000), Some(4_000)), 1000),
+            (facts(None, Some(2), Some(9_000), Some(1_000)), 2000),
+            (facts(Some(8), None, None, Some(4_000)), 8000),
+            (facts(None, None, Some(1), Some(0)), 1000),
+        ] {
+            assert_eq!(facts.busy_thousandths(), busy, "{facts:?}");
+        }
+    }
 }

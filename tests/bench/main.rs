@@ -21,6 +21,7 @@ mod plan;
 mod propagate;
 mod record;
 mod replay;
+mod replay_others;
 mod state;
 mod workloads;
 
@@ -39,7 +40,7 @@ pub(crate) fn target(goal: &'static str, met: bool) -> Option<(&'static str, boo
 
 type Benchmark = (&'static str, fn() -> Vec<Row>);
 
-const BENCHMARKS: [Benchmark; 18] = [
+const BENCHMARKS: [Benchmark; 19] = [
     ("record", overhead::adaptive),
     ("others-cnn", overhead::against_others::<0>),
     ("others-finetune", overhead::against_others::<1>),
@@ -53,6 +54,7 @@ const BENCHMARKS: [Benchmark; 18] = [
     ("log", record::log_call),
     ("replay", replay::outer_over_versions),
     ("replay inner", replay::inner_on_two_workers),
+    ("replay others", replay_others::flordb),
     ("grid", grid::million_values),
     ("paint", paint::first_paint),
     ("plan", plan::simulation),

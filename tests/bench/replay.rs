@@ -9,25 +9,36 @@ use crate::measure::{median, time};
 use crate::{Row, target};
 
 const SCRIPT: &str = include_str!("../fixtures/scripts/torch_mlp.py");
-const VERSIONS: usize = 4;
-const ROUNDS: usize = 3;
 /// Workers, and processes at once where there are none of ours.
 const AT_ONCE: usize = 2;
-const OUTER: &str = "sum(p.norm().item() for p in model.parameters())";
+pub(crate) const OUTER: &str = "sum(p.norm().item() for p in model.parameters())";
 const INNER: &str = "sum(p.grad.norm().item() for p in model.parameters())";
 
-/// Epochs and steps of a run. `AFTERLOG_BENCH=long` asks for 20 epochs of about 3 s.
-fn size() -> (usize, usize) {
-    if std::env::var("AFTERLOG_BENCH").is_ok_and(|size| size == "long") { (20, 600) } else { (12, 100) }
+/// How much is replayed.
+#[derive(Clone, Copy)]
+pub(crate) struct Size {
+    pub(crate) versions: usize,
+    pub(crate) epochs: usize,
+    steps: usize,
+    pub(crate) rounds: usize,
 }
 
-fn arguments(version: usize) -> Vec<String> {
-    let (epochs, steps) = size();
+/// `AFTERLOG_BENCH=long` asks for 20 epochs of about 3 s: minutes for each row, so once.
+pub(crate) fn size() -> Size {
+    if std::env::var("AFTERLOG_BENCH").is_ok_and(|size| size == "long") {
+        Size { versions: 2, epochs: 20, steps: 600, rounds: 1 }
+    } else {
+        Size { versions: 4, epochs: 12, steps: 100, rounds: 3 }
+    }
+}
+
+pub(crate) fn arguments(version: usize) -> Vec<String> {
+    let Size { epochs, steps, .. } = size();
     vec![format!("epochs={epochs}"), format!("steps={steps}"), "width=512".into(), format!("seed={version}")]
 }
 
 /// The script with a statement that logs an expression: after each epoch's training, or in each step.
-fn with(name: &str, expression: &str, inner: bool) -> String {
+pub(crate) fn with(name: &str, expression: &str, inner: bool) -> String {
     let (line, indent) =
         if inner { ("afterlog.log(\"loss\"", "            ") } else { ("afterlog.log(\"val_loss\"", "        ") };
     let script = SCRIPT.replace(line, &format!("afterlog.log(\"{name}\", {expression})\n{indent}{line}"));
@@ -37,7 +48,7 @@ fn with(name: &str, expression: &str, inner: bool) -> String {
 
 /// The least that a replay of an outer statement does: no store, no checks, no isolation.
 fn floor() -> String {
-    let epochs = size().0;
+    let epochs = size().epochs;
     let head = SCRIPT.split("with afterlog.checkpointing").next().expect("a head");
     format!(
         "{head}import io\nkept = io.BytesIO()\ntorch.save([model.state_dict(), optimizer.state_dict()], kept)\n\
@@ -73,19 +84,19 @@ fn plain(project: &TestProject, name: &str, script: &str) -> Duration {
         command.arg(name).args(arguments(version)).env("PYTHONPATH", &runtime).env("AFTERLOG_CHILD", "1");
         command
     };
-    run_all((0..VERSIONS).map(start).collect())
+    run_all((0..size().versions).map(start).collect())
 }
 
-fn replay(project: &TestProject, name: &str, expression: &str, inner: bool, more: &[&str]) -> Duration {
+pub(crate) fn replay(project: &TestProject, name: &str, expression: &str, inner: bool, more: &[&str]) -> Duration {
     project.write("train.py", with(name, expression, inner));
     time(|| project.afterlog(&[&["replay", name, "--yes"][..], more].concat()).ok()).0
 }
 
-fn recorded() -> TestProject {
+pub(crate) fn recorded() -> TestProject {
     let project = TestProject::git().with_torch();
     project.write("train.py", SCRIPT);
     project.commit("start");
-    for version in 0..VERSIONS {
+    for version in 0..size().versions {
         let arguments = arguments(version);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         project.afterlog(&[&["run", "--checkpoints", "all", "train.py"][..], &arguments].concat()).ok();
@@ -96,7 +107,10 @@ fn recorded() -> TestProject {
 pub(crate) fn outer_over_versions() -> Vec<Row> {
     let project = recorded();
     let (mut against_full, mut against_floor, mut without, mut took) = (vec![], vec![], vec![], vec![]);
-    for round in 0..=ROUNDS {
+    let Size { versions, epochs, rounds, .. } = size();
+    // The first round warms up where one takes seconds.
+    let warm = usize::from(rounds > 1);
+    for round in 0..rounds + warm {
         let name = format!("norm{round}");
         let ours = replay(&project, &name, OUTER, false, &[]).as_secs_f64();
         let least = plain(&project, "floor.py", &floor()).as_secs_f64();
@@ -105,8 +119,7 @@ pub(crate) fn outer_over_versions() -> Vec<Row> {
         let name = format!("fresh{round}");
         let mut afresh = project.afterlog_command(&["replay", &name, "--yes"]);
         let afresh = time(|| afresh.env("AFTERLOG_FORK", "off").output().expect("starts")).0.as_secs_f64();
-        // The first round warms up.
-        if round > 0 {
+        if round >= warm {
             against_full.push(full / ours);
             against_floor.push(ours / least);
             without.push(ours / afresh);
@@ -114,8 +127,7 @@ pub(crate) fn outer_over_versions() -> Vec<Row> {
         }
     }
     let (faster, floor) = (median(against_full), median(against_floor));
-    let (epochs, _) = size();
-    let over = format!("outer statement, {VERSIONS} versions × {epochs} epochs");
+    let over = format!("outer statement, {versions} versions × {epochs} epochs");
     vec![
         Row {
             what: format!("replay: {over}: full runs ÷ replay ({:.1} s)", median(took)),
@@ -138,14 +150,14 @@ pub(crate) fn outer_over_versions() -> Vec<Row> {
 pub(crate) fn inner_on_two_workers() -> Vec<Row> {
     let project = recorded();
     let mut efficiencies = Vec::new();
-    for round in 0..ROUNDS {
+    for round in 0..size().rounds {
         let one = replay(&project, &format!("a{round}"), INNER, true, &["--jobs", "1"]).as_secs_f64();
         let two = replay(&project, &format!("b{round}"), INNER, true, &["--jobs", "2"]).as_secs_f64();
         efficiencies.push(one / (2.0 * two));
     }
     let efficiency = median(efficiencies);
     vec![Row {
-        what: format!("replay: statement in each step, {VERSIONS} versions: time on 1 worker ÷ 2 × time on 2"),
+        what: format!("replay: statement in each step, {} versions: time on 1 worker ÷ 2 × time on 2", size().versions),
         figure: format!("{efficiency:.2}"),
         target: target("≥ 0.9", efficiency >= 0.9),
     }]

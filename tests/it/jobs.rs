@@ -93,13 +93,13 @@ fn a_replay_that_was_left_is_listed_followed_left_again_cancelled_and_finished_l
 
     let mut following = attach(&project, &job[..9]);
     let mut stderr = following.stderr.take().expect("piped");
-    let mut said = vec![0; 300];
-    let length = stderr.read(&mut said).expect("a line");
-    assert!(length > 0, "it says what it follows");
-    // Its handler stands once it has told of the run that is done.
+    let (mut said, mut bytes) = (String::new(), [0; 300]);
+    // Its handler stands once it has told of the run that is done. That may come with the first line, or alone.
     until("the finished segment", || {
-        let more = stderr.read(&mut said).expect("more");
-        String::from_utf8_lossy(&said[..more]).contains("[1/2]").then_some(())
+        let more = stderr.read(&mut bytes).expect("more");
+        assert!(more > 0, "it follows: {said}");
+        said.push_str(&String::from_utf8_lossy(&bytes[..more]));
+        said.contains("[1/2]").then_some(())
     });
     kill(Pid::from_raw(i32::try_from(following.id()).expect("process id")), Signal::SIGINT).expect("interrupted");
     let mut rest = String::new();

@@ -45,6 +45,7 @@ mod replay;
 mod retention;
 mod settings;
 mod shared;
+mod shares;
 mod story;
 mod terminal;
 mod tidy;

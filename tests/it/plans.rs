@@ -99,6 +99,17 @@ fn the_time_a_replay_took_is_shown_and_improves_the_next_estimate_also_from_a_re
         assert!(replayed.contains("Took ") && replayed.contains(", estimated "), "{replayed}");
     }
     let learnt = plan(&project, &["--force"]);
+    let shown = project.afterlog(&["jobs", "show", "last", "--json"]).ok();
+    let shown: Value = serde_json::from_str(&shown).expect("JSON");
+    let listed: Value = serde_json::from_str(&project.afterlog(&["jobs", "--format", "json"]).ok()).expect("JSON");
+    let first = &listed[0]["estimate"];
+    assert_eq!(
+        (&first["expected_ns"], &first["makespan_ns"]),
+        (&before["expected_ns"], &before["makespan_ns"]),
+        "{listed}"
+    );
+    assert_eq!(shown["estimate"], listed[2]["estimate"]);
+    assert!(shown["took_ns"].as_u64().is_some_and(|took| took > 0), "{shown}");
     assert_eq!(learnt["learnt_from"], 3);
     assert_ne!(learnt["expected_ns"], before["expected_ns"]);
     project.afterlog(&["rebuild"]).ok();

@@ -305,6 +305,10 @@ fn a_replay_planned_before_gc_goes_back_to_an_earlier_state() {
     let steps = fs::read_to_string(folder.join("segments/0/order.json")).expect("what the script was told");
     let steps: Value = serde_json::from_str(&steps).expect("JSON");
     assert_eq!(steps["steps"].as_array().map(Vec::len), Some(6), "from the state after epoch 0: {steps}");
+    let shown = json(&project, &["jobs", "show", job, "--json"]);
+    let noted = shown["segments"][0]["notes"].to_string();
+    let said = "cannot be restored: it is executed from iteration 1 on, 5 iterations more than planned";
+    assert!(noted.contains(said), "{noted}");
     let csv = project.afterlog(&["grid", "first", "--verdicts", "--format", "csv"]).ok();
     assert!(csv.lines().any(|line| line.contains(",6,") && line.ends_with("verified")), "{csv}");
     replays_equal_full_runs(&project, &runs);

@@ -40,6 +40,7 @@ def segment(request, files, preloaded, launcher, server):
     _replay.die_with_parent(server)
     os.chdir(request["cwd"])
     _compare(preloaded, _first_folder(request))
+    _compare_devices(request["environment"])
     _streams(output)
     _reads.earlier.extend(preloaded.opened)
     sys.path[:] = preloaded.path
@@ -94,6 +95,16 @@ def _compare(preloaded, first):
             name, _, ending = entry.partition(".")
             if name in preloaded.names and (ending.startswith("py") or ending.endswith("so") or not ending):
                 raise Different("the project has a module of the name %s" % name)
+
+
+def _compare_devices(environment):
+    """The devices that the segment may see are its own, and libraries ask for theirs once."""
+    visible = "CUDA_VISIBLE_DEVICES"
+    torch = sys.modules.get("torch")
+    if torch is None or environment.get(visible) == os.environ.get(visible):
+        return
+    if getattr(torch.cuda, "_cached_device_count", None) is not None or torch.cuda.is_initialized():
+        raise Different("importing counts the GPUs, and the segment has its own")
 
 
 def _show(words):

@@ -321,7 +321,15 @@ def process_facts():
         "implementation": sys.implementation.name,
         "executable": sys.executable,
         "cpu": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "processor_ns": _processor_ns(),
     }
+
+
+def _processor_ns():
+    """Processor time of this process and of those that it has waited for."""
+    children = os.times()
+    return time.process_time_ns() + int(1e9 * (children.children_user + children.children_system))
 
 
 def _processor():
@@ -343,7 +351,7 @@ def environment_facts():
         version = None if "." in name or module is None else module.__dict__.get("__version__")
         if isinstance(version, str):
             packages[name] = version
-    facts = {"packages": packages, "threads": None, "devices": []}
+    facts = {"packages": packages, "threads": None, "devices": [], "processor_ns": _processor_ns()}
     torch = _kinds.torch()
     if torch is not None:
         facts["threads"] = torch.get_num_threads()

@@ -11,6 +11,7 @@ mod cost;
 mod divide;
 mod learn;
 mod schedule;
+mod share;
 mod states;
 mod track;
 
@@ -19,6 +20,7 @@ pub use blocks::block_uses;
 pub use cost::{Rates, Ratio, nominal_restore_ns};
 pub use learn::Observation;
 pub use schedule::makespan_ns;
+pub use share::workers_for;
 
 use rayon::prelude::*;
 

@@ -4,6 +4,7 @@ mod iterations;
 mod known;
 mod one;
 mod scripts;
+mod workers;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -16,10 +17,12 @@ use self::known::Replayed;
 use self::one::Gathered;
 pub(in crate::engine) use self::one::{ended_by_itself, readable};
 use self::scripts::Scripts;
+pub(in crate::engine) use self::workers::Need;
 use crate::analysis::planner::{self, Rates, RunInput};
 use crate::analysis::query::Condition;
 use crate::base::ids::{JobId, RunId};
 use crate::engine::Error;
+use crate::engine::machine::Machine;
 use crate::engine::project::Project;
 use crate::engine::propagate;
 use crate::engine::replay::isolation;
@@ -39,7 +42,7 @@ pub struct ReplayRequest {
     pub iterations: Option<Iterations>,
     /// Of these runs and iterations, those that fulfil it.
     pub condition: Option<Condition>,
-    /// Workers; `None`: as many as there are cores.
+    /// Workers; `None`: as many as the cores are enough for.
     pub workers: Option<usize>,
     /// Whether what is known already is computed again.
     pub force: bool,
@@ -100,12 +103,14 @@ pub fn plan(project: &Project, request: &ReplayRequest) -> Result<ReplayPlan, Er
     let previews = propagate::preview(project, &request.names, &runs)?;
     let scripts = Scripts::of(project, &summaries, &previews)?;
     let replayed = Replayed::of(project, &summaries)?;
+    let here = Machine::here();
     let gathering = one::Gathering {
         project,
         request,
         scripts: &scripts,
         replayed: &replayed,
         chunks: ChunkStore::open(project.layout())?,
+        here: &here,
     };
     let mut selections = chosen.map(|chosen| chosen.by_run).unwrap_or_default();
     let chosen: Vec<_> = previews.into_iter().map(|preview| (selections.remove(&preview.run), preview)).collect();
@@ -114,7 +119,8 @@ pub fn plan(project: &Project, request: &ReplayRequest) -> Result<ReplayPlan, Er
     if let Some(name) = request.iterations.as_ref().and_then(|iterations| iterations.loop_name.as_deref()) {
         check_loop(name, gathered.iter().filter_map(|one| one.instrumentation))?;
     }
-    let workers = request.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
+    let inputs: Vec<_> = gathered.iter().filter_map(|one| Some((one.input()?, one.need()?))).collect();
+    let (workers, fewer_workers) = workers::choose(&inputs, request.workers, &here);
     let planned = plan_together(&mut gathered, workers);
     let isolation =
         if planned.segments.is_empty() { Isolation::default() } else { isolation::choose(project.layout())? };
@@ -126,6 +132,7 @@ pub fn plan(project: &Project, request: &ReplayRequest) -> Result<ReplayPlan, Er
         names: request.names.clone(),
         asked: Some(asked),
         workers,
+        fewer_workers,
         runs: gathered.into_iter().map(|one| one.plan).collect(),
         makespan_ns: (low, high),
         expected_ns: planned.makespan_ns,

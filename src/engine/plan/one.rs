@@ -4,10 +4,12 @@ use crate::analysis::planner::{Rates, RunInput};
 use crate::base::ids::RunId;
 use crate::base::units::counted;
 use crate::engine::checkpoint::StoredCheckpoint;
+use crate::engine::machine::Machine;
 use crate::engine::plan::ReplayRequest;
 use crate::engine::plan::iterations::Iterations;
 use crate::engine::plan::known::Replayed;
 use crate::engine::plan::scripts::{Analysed, Scripts, has_place};
+use crate::engine::plan::workers::Need;
 use crate::engine::project::{Project, Selection};
 use crate::engine::propagate::Preview;
 use crate::engine::{Error, stored};
@@ -25,6 +27,7 @@ pub(super) struct Gathering<'a> {
     pub(super) scripts: &'a Scripts,
     pub(super) replayed: &'a Replayed,
     pub(super) chunks: ChunkStore,
+    pub(super) here: &'a Machine,
 }
 
 /// A run's part of the plan, and what its segments are planned from.
@@ -44,12 +47,18 @@ pub(super) struct Record {
     open: Vec<u64>,
     outside: bool,
     rates: Rates,
+    need: Need,
 }
 
 impl Gathered<'_> {
     /// What replays of its script cost, where it is to be replayed.
     pub(super) fn rates(&self) -> Option<Rates> {
         self.record.as_ref().map(|record| record.rates)
+    }
+
+    /// What its replay takes of the machine.
+    pub(super) fn need(&self) -> Option<Need> {
+        self.record.as_ref().map(|record| record.need)
     }
 
     /// What the planner is to know.
@@ -139,7 +148,8 @@ impl<'a> Gathering<'a> {
         }
         let checkpoints = self.checkpoints(plan)?;
         let rates = self.replayed.rates(&plan.script);
-        Ok(Some(Record { timings, checkpoints, ended, open, outside, rates }))
+        let need = Need::of(self.project.layout(), &row.meta, self.here);
+        Ok(Some(Record { timings, checkpoints, ended, open, outside, rates, need }))
     }
 
     /// The run's checkpoints whose bytes are there. Says what is missing.

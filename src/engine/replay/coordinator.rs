@@ -9,6 +9,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::base::files;
 use crate::base::ids::JobId;
+use crate::engine::machine::Machine;
+use crate::engine::replay::devices::Devices;
 use crate::engine::replay::forkserver::Servers;
 use crate::engine::replay::{isolation, read_plan, worker};
 use crate::engine::{Error, replay, spawn};
@@ -37,6 +39,7 @@ pub fn run(layout: &Layout, job: &JobId) -> Result<(), Error> {
         journal: Writer::open(&folder.join(names::JOB))?,
         servers: Servers::of(layout, &plan),
         running: Vec::new(),
+        devices: Devices::of(Machine::here().gpus),
         unreadable: HashSet::new(),
     };
     coordinator.perform()
@@ -48,6 +51,7 @@ struct Coordinator<'a> {
     journal: Writer,
     servers: Servers<'a>,
     running: Vec<(Child, SegmentStatus)>,
+    devices: Devices,
     /// Checkpoints that segments could not read.
     unreadable: HashSet<(u32, u64)>,
 }
@@ -63,7 +67,8 @@ impl<'a> Coordinator<'a> {
                 return self.cancel(&waiting);
             }
             while self.running.len() < self.plan.workers.max(1) {
-                let Some(segment) = waiting.pop() else { break };
+                let Some(at) = waiting.iter().rposition(|segment| self.can_have_devices(segment)) else { break };
+                let segment = waiting.remove(at);
                 self.start(segment)?;
             }
             self.collect()?;
@@ -72,7 +77,18 @@ impl<'a> Coordinator<'a> {
         Ok(())
     }
 
+    /// The GPUs that a segment's run has to see, if that is not what its environment says.
+    fn wants_devices(&self, segment: &Segment) -> Option<u32> {
+        let run = self.plan.runs.iter().find(|run| run.run == segment.run)?;
+        run.environment.as_ref()?.devices.filter(|count| *count > 0)
+    }
+
+    fn can_have_devices(&self, segment: &Segment) -> bool {
+        self.wants_devices(segment).is_none_or(|count| self.devices.are_free(count))
+    }
+
     fn start(&mut self, segment: &Segment) -> Result<(), Error> {
+        let devices = self.wants_devices(segment).and_then(|count| self.devices.take(segment.id, count));
         let mut status = SegmentStatus::queued(self.plan, segment);
         status.started_ms = Some(now_ms());
         status.state = SegmentState::Running { done_steps: 0 };
@@ -80,12 +96,14 @@ impl<'a> Coordinator<'a> {
         files::create_dir_all(&folder)?;
         let log = folder.join(names::WORKER_LOG);
         let log = OpenOptions::new().create(true).append(true).open(&log).map_err(files::at("open", &log))?;
-        match spawn::worker(self.layout.root(), &self.plan.job, segment.id, &log, self.servers.serving(&segment.run)) {
+        let what = spawn::Segment { job: &self.plan.job, number: segment.id, devices: devices.as_deref() };
+        match spawn::worker(self.layout.root(), &what, &log, self.servers.serving(&segment.run)) {
             Ok(child) => {
                 self.note(&status)?;
                 self.running.push((child, status));
             }
             Err(error) => {
+                self.devices.give_back(segment.id);
                 status.state = SegmentState::Failed { message: error.to_string(), traceback: None };
                 self.note(&status)?;
             }
@@ -109,6 +127,7 @@ impl<'a> Coordinator<'a> {
         });
         for (outcome, mut status) in ended {
             self.clear(status.id);
+            self.devices.give_back(status.id);
             if let Some(segment) = self.repeated(&status) {
                 self.start(segment)?;
                 continue;

@@ -3,6 +3,7 @@
 //! Workers never open the database: they append to journals, which the front ends ingest. Nothing here plans.
 
 pub mod coordinator;
+mod devices;
 pub mod forkserver;
 pub mod isolation;
 mod protocol;

@@ -18,8 +18,8 @@ use crate::engine::replay::isolation::{self, View};
 use crate::engine::replay::states::States;
 use crate::engine::replay::{protocol, read_plan};
 use crate::engine::spawn::{self, Channels, Descriptors, Handover, Invocation, Mode, Session, Streams};
-use crate::engine::{Error, replay, runtime, sources};
-use crate::model::plan::{Isolation, ReplayPlan, RunPlan, Segment, SegmentOrder};
+use crate::engine::{Error, machine, replay, runtime, sources};
+use crate::model::plan::{Environment, Isolation, ReplayPlan, RunPlan, Segment, SegmentOrder};
 use crate::model::run::RunMeta;
 use crate::model::value::Value;
 use crate::store::journal::{self, Event, Writer};
@@ -62,6 +62,7 @@ struct Worker<'a> {
     scratch: PathBuf,
     temporary: PathBuf,
     meta: RunMeta,
+    computes: Option<Environment>,
     order: SegmentOrder,
     absent: Vec<String>,
     states: States,
@@ -118,7 +119,8 @@ impl<'a> Worker<'a> {
         let absent = absent.filter(|path| !meta.left_out.iter().any(|left| left.path == *path)).collect();
         let runtime = runtime::unpack(layout)?;
         let isolation = &plan.isolation;
-        Ok(Self { layout, isolation, folder, scratch, temporary, meta, order, absent, states, runtime })
+        let computes = run_plan.environment.clone();
+        Ok(Self { layout, isolation, folder, scratch, temporary, meta, computes, order, absent, states, runtime })
     }
 
     fn perform(self) -> Result<i32, Error> {
@@ -142,7 +144,8 @@ impl<'a> Worker<'a> {
         let script = place.root.join(&self.meta.script);
         let script = script.strip_prefix(&cwd).unwrap_or(&script).to_owned();
         let args: Vec<OsString> = self.meta.args.iter().map(OsString::from).collect();
-        let mut environment = environment(&self.meta);
+        let mut environment = environment(&self.meta, self.computes.as_ref());
+        environment.extend(spawn::given_devices().map(|devices| (machine::VISIBLE.to_owned(), devices)));
         if place.guard.is_some() {
             let temporary = self.temporary.to_string_lossy().into_owned();
             environment.insert("MLFLOW_TRACKING_URI".into(), format!("file://{temporary}/mlflow"));
@@ -228,10 +231,17 @@ fn begin(
     Ok(Process::Fresh(spawn::session(invocation, session, Handover::Inherited(descriptors))?))
 }
 
-/// The variables that a run's replay sets: as recorded, and what keeps trackers quiet.
-pub(super) fn environment(meta: &RunMeta) -> BTreeMap<String, String> {
+/// The variables that a run's replay sets: as recorded, what keeps trackers quiet, and what has it compute as the run did.
+pub(super) fn environment(meta: &RunMeta, computes: Option<&Environment>) -> BTreeMap<String, String> {
     let own = TRACKERS_OFF.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    meta.environment.clone().into_iter().chain(own).collect()
+    let mut variables: BTreeMap<String, String> = meta.environment.clone().into_iter().chain(own).collect();
+    if let Some(threads) = computes.and_then(|computes| computes.threads) {
+        variables.insert("OMP_NUM_THREADS".into(), threads.to_string());
+    }
+    if computes.is_some_and(|computes| computes.devices == Some(0)) {
+        variables.insert(machine::VISIBLE.into(), String::new());
+    }
+    variables
 }
 
 /// The folders that a segment's process leaves behind: its scratch folder and its temporary one. The latter is short,

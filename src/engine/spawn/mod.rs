@@ -7,8 +7,10 @@
 
 mod editor;
 pub mod fork;
+mod worker;
 
 pub use self::editor::editor;
+pub use self::worker::{Segment, given_devices, worker};
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -369,27 +371,6 @@ pub fn ask_python(python: &Path, code: &str) -> Result<String, SpawnError> {
         return Err(failed(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned())));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-/// Starts the process that performs one segment of a job: `afterlog __worker JOB N`. Its messages go to `log`. It leads a
-/// process group of its own, which everything that it starts belongs to, or that is forked for it.
-///
-/// # Errors
-/// If this program cannot be started again.
-pub fn worker(
-    project_root: &Path,
-    job: &JobId,
-    segment: u32,
-    log: &File,
-    server: Option<&fork::Server>,
-) -> Result<Child, SpawnError> {
-    let mut command = ourselves(project_root)?;
-    let log = log.try_clone().map_err(duplicate)?;
-    command.args(["__worker", job.as_str(), &segment.to_string()]).stdin(Stdio::null()).env_remove(fork::SERVER);
-    if let Some(server) = server {
-        command.stdin(server.socket.try_clone().map_err(duplicate)?).env(fork::SERVER, server.child.id().to_string());
-    }
-    start(command.process_group(0).stdout(Stdio::null()).stderr(log))
 }
 
 /// Starts the process that performs a job and outlives this one: `afterlog __coordinate JOB`. It calls

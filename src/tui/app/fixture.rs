@@ -362,6 +362,7 @@ pub(crate) fn plan() -> ReplayPlan {
         job: "000000000a".parse().expect("an id"),
         names: vec!["norm".into()],
         workers: 2,
+        fewer_workers: None,
         runs: vec![
             run_plan(1, RunPlanState::Replay, PlacementStatus::Exact),
             run_plan(2, RunPlanState::Complete, PlacementStatus::AlreadyThere),

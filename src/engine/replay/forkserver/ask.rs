@@ -14,6 +14,7 @@ use nix::sys::socket::{ControlMessage, MsgFlags, recv, sendmsg};
 use nix::unistd::getpgrp;
 use serde::Deserialize;
 
+use crate::engine::machine::VISIBLE;
 use crate::engine::spawn::{self, Descriptors, Invocation, Session, fork};
 
 /// Longer than any answer.
@@ -82,7 +83,9 @@ impl Asked {
         cwd: &Path,
         descriptors: &Descriptors,
     ) -> io::Result<Started> {
-        let told = spawn::told(invocation, session);
+        let mut told = spawn::told(invocation, session);
+        // The one variable in which segments that share a server differ.
+        told.extend(session.environment.get(VISIBLE).map(|devices| (VISIBLE, devices.into())));
         let text = |text: &std::ffi::OsStr| text.to_str().map(str::to_owned).ok_or(io::ErrorKind::InvalidData);
         let environment: BTreeMap<String, String> =
             told.into_iter().map(|(name, value)| Ok((name.to_owned(), text(&value)?))).collect::<io::Result<_>>()?;

@@ -194,7 +194,7 @@ fn key(layout: &Layout, versions: &Versions, run: &RunPlan) -> Result<Key, Error
         later,
         script: script.to_string_lossy().into_owned(),
         module: meta.module.is_some(),
-        environment: worker::environment(&meta),
+        environment: worker::environment(&meta, run.environment.as_ref()),
         python: meta.python,
         flags: meta.python_flags,
         cwd: meta.cwd,
