@@ -219,7 +219,8 @@ mod tests {
 
     #[test]
     fn cores_kept_busy_are_measured_or_else_as_many_as_threads() {
-        let facts = |threads, cores, processor_ns, t_ns| Facts { threads, cores, processor_ns, t_ns, ..Facts::default() };
+        let facts =
+            |threads, cores, processor_ns, t_ns| Facts { threads, cores, processor_ns, t_ns, ..Facts::default() };
         for (facts, busy) in [
             (facts(Some(8), Some(8), Some(6_000), Some(4_000)), 1500),
             (facts(Some(8), Some(8), Some(1_000), Some(4_000)), 1000),

@@ -89,7 +89,8 @@ fn where_a_run_kept_all_cores_busy_there_is_one_worker_unless_more_are_asked_for
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let project = TestProject::git();
     // Longer than a worker takes to start.
-    let script = SCRIPT.replace("    total +=", "    time.sleep(0.5)\n    total +=").replace("import os", "import time");
+    let script =
+        SCRIPT.replace("    total +=", "    time.sleep(0.5)\n    total +=").replace("import os", "import time");
     project.write("train.py", &script);
     for _ in 0..cores {
         project.afterlog(&["run", "--checkpoints", "off", "train.py"]).ok();
@@ -97,7 +98,11 @@ fn where_a_run_kept_all_cores_busy_there_is_one_worker_unless_more_are_asked_for
     let one = |plan: &str| serde_json::from_str::<Value>(plan).expect("JSON");
     let statement = "    afterlog.log('seen', 'x')\n";
     for run in project.run_ids() {
-        end_with(&project, &run, &json!({ "threads": cores, "processor_ns": 3_600_000_000_000_u64, "t_ns": 1_000_000 }));
+        end_with(
+            &project,
+            &run,
+            &json!({ "threads": cores, "processor_ns": 3_600_000_000_000_u64, "t_ns": 1_000_000 }),
+        );
     }
     project.afterlog(&["rebuild"]).ok();
     project.write("train.py", format!("{script}{statement}"));
