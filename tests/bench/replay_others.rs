@@ -107,7 +107,10 @@ impl Other {
     }
 }
 
+/// FlorDB's checkpoints take what is restored by `load_state_dict` where it is a module or an optimizer, and no schedulers.
 fn with_flordb(script: &str) -> String {
+    assert!(script.contains(", scheduler=scheduler)"), "the script's checkpoints");
+    let script = script.replace(", scheduler=scheduler)", ")");
     script.replace("import afterlog", "import flordb as flor").replace("afterlog.", "flor.")
 }
 
