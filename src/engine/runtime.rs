@@ -47,6 +47,7 @@ const FILES: &[(&str, &str)] = &[
     ("afterlog/_session.py", include_str!("../../assets/runtime/afterlog/_session.py")),
     ("afterlog/_snapshot.py", include_str!("../../assets/runtime/afterlog/_snapshot.py")),
     ("afterlog/_start.py", include_str!("../../assets/runtime/afterlog/_start.py")),
+    ("afterlog/_statement.py", include_str!("../../assets/runtime/afterlog/_statement.py")),
     ("afterlog/_together.py", include_str!("../../assets/runtime/afterlog/_together.py")),
     ("afterlog/_transfer.py", include_str!("../../assets/runtime/afterlog/_transfer.py")),
     ("afterlog/_values.py", include_str!("../../assets/runtime/afterlog/_values.py")),

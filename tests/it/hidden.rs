@@ -137,6 +137,14 @@ fn state_of_classes_and_functions() {
             ..NOTHING
         },
         Hidden {
+            what: "how warnings are filtered, and where a file is written",
+            before: "import warnings\nout = open('out', 'w')",
+            inner: "out.write('ab')",
+            outer: "warnings.simplefilter('error' if epoch == 1 else 'ignore')",
+            seen: "out.tell(), warnings.filters[0][0], len(warnings.filters)",
+            ..NOTHING
+        },
+        Hidden {
             what: "a cache of results",
             before: "import functools\n@functools.lru_cache(None)\ndef draw(k):\n    return random.random()",
             outer: "d = draw(epoch // 2)",

@@ -1,5 +1,6 @@
 //! The integration tests: real processes, real Python, real git, real terminals.
 
+mod added;
 mod audit;
 mod bad_input;
 mod blocks;

@@ -154,6 +154,22 @@ fn a_loop_whose_condition_takes_from_an_iterator_has_the_values_of_a_full_run() 
 }
 
 #[test]
+fn a_loop_with_an_else_has_the_values_of_a_full_run_there_too() {
+    for leave in ["epoch == 9", "total > 4"] {
+        let script = format!(
+            "import random\nrandom.seed(3)\nepoch, total, early = 0, 0.0, True\nwhile epoch < 7:\n    \
+             for step in range(3):\n        total += random.random()\n    print(epoch, total)\n    epoch += 1\n    \
+             if {leave}:\n        break\nelse:\n    early = False\n    print('all', total)\nprint(total, early)\n"
+        );
+        check(&script, &Added { after: "print(epoch", statement: "afterlog.log('probe', total)", deeper: 0 });
+        check(&script, &Added { after: "print(total", statement: "afterlog.log('probe', [total, early])", deeper: 0 });
+        if leave == "epoch == 9" {
+            check(&script, &Added { after: "early = False", statement: "afterlog.log('probe', -total)", deeper: 0 });
+        }
+    }
+}
+
+#[test]
 fn a_loop_with_an_else_and_the_lines_of_a_traceback_are_as_without_us() {
     let project = TestProject::git();
     let script = "n = 0\nwhile n < 3:\n    n += 1\n    print(n)\nelse:\n    print('else', n)\n\

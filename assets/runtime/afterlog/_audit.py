@@ -64,6 +64,24 @@ class Audit:
                 _frames.release(frame)
         return found
 
+    def everything(self, frame, own):
+        """Fingerprints of all variables of the project and of the functions that are running, but those named ``own``."""
+        look = _Look((), {id(names) for _, names in self._modules()})
+        found = [(prefix, names) for prefix, names in self._modules()]
+        modules = {id(names) for _, names in found}
+        while frame is not None:
+            if id(frame.f_globals) in modules and frame.f_locals is not frame.f_globals:
+                for name, value in list(frame.f_locals.items()):
+                    if name not in own:
+                        look.variable((id(frame), frame.f_code.co_name + ".", name), value)
+                _frames.release(frame)
+            frame = frame.f_back
+        for prefix, names in found:
+            for name, value in list(names.items()):
+                if name not in own and not name.startswith("__"):
+                    look.variable((id(names), prefix, name), value)
+        return look.fingerprints
+
     def parts(self):
         """Gives what an object leads to, as `look` goes on from it."""
         return _Look((), {id(names) for _, names in self._modules()}).parts

@@ -136,7 +136,8 @@ class Capture:
         if _kinds.is_sink(value):
             number, entry = self._number(value)
             if entry is not None:
-                return ("same", number)
+                position = _kinds.position_of(value)
+                return ("same", number) if position is None else ("file", number, position)
         if isinstance(value, _kinds.LIVE):
             raise NotCapturable("a %s cannot be captured" % type(value).__name__)
         if _kinds.is_dataset(value):
@@ -271,7 +272,8 @@ class Capture:
         if not _kinds.is_held(value):
             raise NotCapturable("a tensor whose memory was given back")
         has_graph = value.grad_fn is not None
-        grad = None if has_graph or value.grad is None else self._node(value.grad)
+        has_grad = not has_graph or getattr(value, "retains_grad", False)
+        grad = None if not has_grad or value.grad is None else self._node(value.grad)
         cls = type(value)
         reference = None if cls is module.Tensor else _kinds.class_reference(cls)
         attributes = [] if reference is None or not value.__dict__ else self._attributes(value)

@@ -1,5 +1,5 @@
 """Tells the session of loops and blocks, by changes to the syntax tree: what a ``for`` iterates over is wrapped, a ``while``
-becomes a ``for`` over nothing, for ever, that is left when the condition no longer holds, and a block becomes the body of
+becomes a ``for`` over nothing, until its condition no longer holds, and a block becomes the body of
 an ``if``, which replay may leave out, with a call at its end.
 
 Lines and columns stay, and so do tracebacks, ``inspect.getsource`` and line-based tools. Compiled files on disk are neither
@@ -8,7 +8,6 @@ read nor written for what is changed here.
 import ast
 import builtins
 import importlib.machinery
-import itertools
 import os
 import sys
 
@@ -17,6 +16,8 @@ from . import _frames
 #: What the changed code calls, where a loop is entered, where a condition was evaluated, where a block begins and where it
 #: has ended; names that no script uses.
 _ENTER, _TURN, _BEGIN, _END = ("__afterlog_%s__" % what for what in ("loop", "turn", "begin", "end"))
+#: Around a statement that was added for a replay.
+_BEFORE, _AFTER = "__afterlog_before__", "__afterlog_after__"
 
 
 class Sized:
@@ -44,16 +45,18 @@ class Turns:
         self.is_over, self.leave = False, None
 
     def __iter__(self):
-        return itertools.repeat(())
+        while not self.is_over:
+            yield ()
 
     def __getitem__(self, index):
         return ()
 
     def turn(self, holds):
         if holds:
-            counter = self.plan["wrap"]["counter"]
-            local, outer = _frames.read(self.frame, [("local", counter), ("global", counter)])
-            self.begin(outer if local is _frames.UNBOUND else local)
+            if self.begin is not None:
+                counter = self.plan["wrap"]["counter"]
+                local, outer = _frames.read(self.frame, [("local", counter), ("global", counter)])
+                self.begin(outer if local is _frames.UNBOUND else local)
         else:
             self.is_over = True
             if self.leave is not None:
@@ -71,6 +74,8 @@ class HandsFree:
         plans, frame_of = plan["loops"], sys._getframe
         self._script = os.path.realpath(script)
         self._files = {}
+        #: The statements that were added to the script, where these are watched.
+        self._statements = session.statements
         for number, loop in enumerate(plans):
             path = os.path.realpath(os.path.join(root, loop["file"]))
             places = self._files.setdefault(path, _Places())
@@ -79,6 +84,10 @@ class HandsFree:
                 places.wrapped[tuple(wrap["span"])] = number
             if loop["is_block"]:
                 places.blocks[loop["first_line"], loop["column"]] = number
+        if self._statements is not None:
+            self._files.setdefault(self._script, _Places()).statements = self._statements
+            setattr(builtins, _BEFORE, self._statements.begin)
+            setattr(builtins, _AFTER, self._statements.end)
         if not self._files:
             return
 
@@ -126,13 +135,27 @@ class _Places:
         self.wrapped = {}
         #: By the line and column where the statement begins.
         self.blocks = {}
+        #: Those that are watched: a `_statement.Statements`.
+        self.statements = None
 
 
 class _Loops(ast.NodeTransformer):
     def __init__(self, places):
-        self._spans, self._blocks = places.wrapped, places.blocks
+        self._spans, self._blocks, self._statements = places.wrapped, places.blocks, places.statements
 
     def visit(self, node):
+        if self._statements is not None and self._statements.holds(node):
+            # What is in it is added too, and watched as a part of it.
+            watched, self._statements = self._statements, None
+            node = self._visit(node)
+            self._statements = watched
+            if not watched.watches(node):
+                return node
+            around = [ast.copy_location(ast.Expr(_call(name, node.lineno, node)), node) for name in (_BEFORE, _AFTER)]
+            return [around[0], node, around[1]]
+        return self._visit(node)
+
+    def _visit(self, node):
         number = self._blocks.get((node.lineno, node.col_offset)) if isinstance(node, ast.stmt) else None
         node = super().visit(node)
         if number is None:
@@ -150,9 +173,10 @@ class _Loops(ast.NodeTransformer):
         number = self._spans.get(_span(test))
         if number is None:
             return node
-        leave = ast.If(ast.UnaryOp(ast.Not(), _call(_TURN, number, test, test)), [ast.Break()], [])
+        # What is iterated over ends then, and an `else` is executed.
+        leave = ast.If(ast.UnaryOp(ast.Not(), _call(_TURN, number, test, test)), [ast.Continue()], [])
         nothing = ast.copy_location(ast.Constant(None), test)
-        each = ast.For(ast.Tuple([], ast.Store()), _call(_ENTER, number, test, nothing), [leave, *node.body], [], None)
+        each = ast.For(ast.Tuple([], ast.Store()), _call(_ENTER, number, test, nothing), [leave, *node.body], node.orelse, None)
         for part in (leave, leave.test, leave.test.op, leave.body[0], each.target):
             ast.copy_location(part, test)
         return ast.copy_location(each, node)

@@ -2,6 +2,7 @@
 import collections
 import enum
 import io
+import os
 import random
 import sys
 import threading
@@ -66,6 +67,23 @@ def is_sink(value):
     if module not in _is_sink_module:
         _is_sink_module[module] = any(module == sink or module.startswith(sink + ".") for sink in _SINK_MODULES)
     return _is_sink_module[module]
+
+
+def position_of(sink):
+    """Where the next byte goes that is written to a file; None of anything else, and of the process' own streams."""
+    try:
+        is_file = isinstance(sink, io.IOBase) and not sink.closed and sink.fileno() > 2 and sink.seekable()
+        return sink.tell() if is_file else None
+    except (OSError, ValueError):
+        return None
+
+
+def set_position(sink, position):
+    """The inverse of ``position_of``. What was written up to there is not known: nothing stands in its place."""
+    sink.flush()
+    if os.fstat(sink.fileno()).st_size < position:
+        os.truncate(sink.fileno(), position)
+    sink.seek(position)
 
 
 class NotCapturable(Exception):

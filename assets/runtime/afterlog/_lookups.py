@@ -64,6 +64,18 @@ def is_for_script(lists=False):
     return not file.startswith((_STANDARD, "<frozen ")) or file.startswith(_INSTALLED)
 
 
+def is_program_of_script():
+    """Whether a program is started by the script, and not by a library, to read what it prints."""
+    frame = sys._getframe(2)
+    while frame is not None and _module(frame) != "subprocess":
+        frame = frame.f_back
+    if frame is None or frame.f_locals.get("c2pread", -1) == -1:
+        return False
+    while frame is not None and _module(frame) in ("subprocess", "os"):
+        frame = frame.f_back
+    return frame is not None and not frame.f_code.co_filename.startswith((_STANDARD, "<frozen ", *_INSTALLED))
+
+
 def _module(frame):
     name = frame.f_globals.get("__name__")
     return name if type(name) is str else ""

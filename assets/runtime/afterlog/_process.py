@@ -2,7 +2,9 @@
 they compute. It belongs to every snapshot."""
 import os
 import random
+import re
 import sys
+import warnings
 
 from . import _kinds
 
@@ -16,7 +18,7 @@ _BACKENDS = (("cudnn", "enabled"), ("cudnn", "benchmark"), ("cudnn", "determinis
 
 def roots():
     """As variables: [(key, value)]."""
-    return _generators() + [(_SETTINGS, tuple(_read()))]
+    return generators() + [(_SETTINGS, tuple(_read()))]
 
 
 def is_process_state(scope):
@@ -38,7 +40,8 @@ def restore(key, state):
         _kinds.torch().cuda.set_rng_state(state, int(key.rpartition(":")[2]))
 
 
-def _generators():
+def generators():
+    """The states of the process' random number generators, as variables."""
     found = [("rng:random", random.getstate())]
     numpy = _kinds.numpy()
     if numpy is not None:
@@ -50,6 +53,20 @@ def _generators():
             for device in range(torch.cuda.device_count()):
                 found.append(("rng:cuda:%d" % device, torch.cuda.get_rng_state(device)))
     return found
+
+
+def are_equal(states, others):
+    """Whether the generators are as they were."""
+    return len(states) == len(others) and all(_is_equal(*pair) for pair in zip(states, others))
+
+
+def _is_equal(one, other):
+    (key, state), (_, was) = one, other
+    if _kinds.is_tensor(state):
+        return bool((state == was).all())
+    if key == "rng:numpy":
+        return state[2:] == was[2:] and state[1].tobytes() == was[1].tobytes()
+    return state == was
 
 
 def _read():
@@ -75,6 +92,7 @@ def _write(wanted):
 def _settings():
     """Name, getter and setter of each, of the libraries that are loaded."""
     settings = [("folder", lambda: os.path.relpath(os.getcwd(), _HOME), lambda value: os.chdir(os.path.join(_HOME, value)))]
+    settings.append(("warnings", _filters, _set_filters))
     decimal = sys.modules.get("decimal")
     if decimal is not None:
         settings.append(("decimal", lambda: _decimal(decimal), lambda value: _set_decimal(decimal, value)))
@@ -127,6 +145,31 @@ def _of_torch(torch):
 
 def _flag(module, name, flag):
     return (name, lambda: getattr(module, flag), lambda value: setattr(module, flag, value))
+
+
+def _filters():
+    """How warnings are filtered, where the categories can be named."""
+    return tuple(
+        (action, _pattern(message), _kinds.class_reference(category), _pattern(module), line)
+        for action, message, category, module, line in warnings.filters
+    )
+
+
+def _set_filters(wanted):
+    # This says that they have changed.
+    warnings.resetwarnings()
+    warnings.filters.extend(
+        (action, _compiled(message), _kinds.class_from(category), _compiled(module), line)
+        for action, message, category, module, line in wanted
+    )
+
+
+def _pattern(expression):
+    return expression if expression is None or isinstance(expression, str) else (expression.pattern, expression.flags)
+
+
+def _compiled(pattern):
+    return re.compile(*pattern) if isinstance(pattern, tuple) else pattern
 
 
 def _decimal(decimal):

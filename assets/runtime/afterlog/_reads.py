@@ -72,6 +72,8 @@ class Reads:
             self._opened(arguments[0], _DATABASE, 0)
         elif event == "os.mkdir":
             self._made(arguments[0])
+        elif self._entered and event == "subprocess.Popen":
+            self._started_program(arguments[1])
         elif self._entered and event in ("os.listdir", "os.scandir"):
             self._listed(arguments[0])
 
@@ -174,6 +176,15 @@ class Reads:
             if place not in self._told:
                 self._told.add(place)
                 self._tell("rely on what lies in %s: what was not executed may have put more there" % place)
+
+    def _started_program(self, command):
+        """What a program prints may follow from files that are not as they were in the run: nobody sees what it reads."""
+        if not _lookups.is_program_of_script():
+            return
+        name = os.fsdecode(command if isinstance(command, (str, bytes)) else list(command)[0]).partition("\n")[0][:80]
+        if name not in self._told:
+            self._told.add(name)
+            self._tell("rely on what %s says, which may read files that were not written again" % name)
 
     def _is_ignored(self, place):
         # As the standard library looks for the source of code that has none.

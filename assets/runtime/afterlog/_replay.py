@@ -3,8 +3,9 @@ import json
 import os
 import signal
 import sys
+from json import dumps
 
-from . import _adaptive, _arguments, _beside, _entries, _handsfree, _journal, _process, _reads, _snapshot
+from . import _adaptive, _arguments, _beside, _entries, _handsfree, _journal, _process, _reads, _snapshot, _statement
 from ._kinds import BESIDE
 from ._session import SKIP, Session, _how, _length, _scalar
 
@@ -34,6 +35,8 @@ class Replay(Session):
         self._script = sys.argv[1]
         self._recorded = {name: _value(value) for name, value in order["args"]}
         self._step = None
+        if any(step["restore"] is not None or step["skip"] for step in order["steps"]):
+            self.statements = _statement.Statements(order["inserted"], self._checkpoints.audit, self.changes_training)
         self._reads = _reads.watch(order["started_ms"], order["training_ms"], self.refused, self.read_changed)
 
     def _argument(self, name, default):
@@ -149,7 +152,7 @@ class Replay(Session):
         message = {"t": "compare", "checkpoint": expect["checkpoint"]}
         answer = self._snapshots.compare(message, roots + _process.roots(), tables)
         self._journal.state(
-            json.dumps(
+            dumps(
                 {
                     "block": expect["block"],
                     "occurrence": expect["occurrence"],
@@ -166,11 +169,16 @@ class Replay(Session):
 
     def refused(self, what):
         """Notes what the guard did not allow; the script may go on without it."""
-        self._journal.state(json.dumps({"refused": what}))
+        self._journal.state(dumps({"refused": what}))
+
+    def changes_training(self, what):
+        """Notes what an added statement does, where that counts: what comes after the loop changes no training."""
+        if self._checkpoints.main is not None or not self._main_was:
+            self.refused(what)
 
     def read_changed(self, path):
         """Notes a file that may not be what the run read."""
-        self._journal.state(json.dumps({"changed": path}))
+        self._journal.state(dumps({"changed": path}))
 
     def _load(self, seq, frames, tables):
         try:
@@ -185,7 +193,7 @@ class Replay(Session):
         self._fail("checkpoint %d cannot be restored: %s: %s" % (seq, type(error).__name__, error), unreadable=seq)
 
     def _fail(self, reason, **facts):
-        self._journal.end(json.dumps(dict(facts, exit_code=70, exception=reason, traceback=None)))
+        self._journal.end(dumps(dict(facts, exit_code=70, exception=reason, traceback=None)))
         self._leave(70)
 
     def _finish(self):
@@ -193,7 +201,7 @@ class Replay(Session):
         facts = _snapshot.environment_facts()
         facts["t_ns"] = self._journal.now()
         facts["exit_code"] = 0
-        self._journal.end(json.dumps(facts))
+        self._journal.end(dumps(facts))
         self._leave(0)
 
     def _leave(self, code):

@@ -92,6 +92,11 @@ class Restore:
         self._memo[self._key, number] = live
         return live
 
+    def _file(self, number, position):
+        live = self._same(number)
+        _kinds.set_position(live, position)
+        return live
+
     def _method(self, number, owner):
         live = self._same(number)
         self._value(owner)
@@ -246,6 +251,9 @@ class Restore:
         if value.is_leaf and value.requires_grad != requires_grad:
             value.requires_grad_(requires_grad)
         if value.is_leaf and (grad is not None or value.grad is not None):
+            value.grad = self._value(grad)
+        elif grad is not None:
+            value.retain_grad()
             value.grad = self._value(grad)
         return self._with(value, attributes)
 

@@ -2,12 +2,12 @@
 
 ``Session`` records; ``_replay.Replay`` derives from it and enters the main loop where it is told to.
 """
-import json
 import os
 import sys
 import threading
 import traceback
 from contextlib import contextmanager
+from json import dumps
 
 from . import _arguments, _checkpoints, _frames, _handsfree, _journal, _snapshot, _values
 
@@ -54,9 +54,11 @@ class Session:
         self.on_main = None
         #: The block that is running.
         self.block = None
+        #: What watches statements that were added; in a record there are none.
+        self.statements = None
         self._checkpoints = _checkpoints.Checkpoints(journal, snapshots, adaptive, root, self._note_once)
-        #: The `while` loops that are running, innermost last.
-        self._whiles = []
+        #: By thread, the `while` loops that are running, innermost last.
+        self._whiles = {}
         self._said = set()
 
     # The calls of the API.
@@ -171,6 +173,8 @@ class Session:
                     said = None if type(value) is int and value == index else _values.scalar(value)
                     journal.iterate(index, said)
                 yield value
+                if is_while and iterable.is_over:
+                    return
                 index += 1
         finally:
             self._leave_main(_how(iterable, how))
@@ -193,7 +197,7 @@ class Session:
         if turns is not None:
             iterable = turns
         if threading.get_ident() != self._thread or os.getpid() != self._pid:
-            return iterable
+            return iterable if turns is None else self._while(turns, iter(turns))
         name = plan["name"]
         if self._is_added(frame):
             generator = self._iterate(name, iterable, plan["key"] + _ADDED)
@@ -206,20 +210,23 @@ class Session:
         return _handsfree.Sized(generator, iterable) if turns is None else self._while(turns, generator)
 
     def _while(self, turns, generator):
-        self._whiles.append(turns)
+        running = self._whiles.setdefault(threading.get_ident(), [])
+        running.append(turns)
         try:
             yield from generator
         finally:
             generator.close()
-            self._whiles.remove(turns)
+            running.remove(turns)
 
     def turn(self, plan, holds):
         """Told when a `while` loop's condition has been evaluated."""
-        if threading.get_ident() == self._thread and os.getpid() == self._pid:
-            for turns in reversed(self._whiles):
-                if turns.plan is plan:
+        for turns in reversed(self._whiles.get(threading.get_ident(), ())):
+            if turns.plan is plan:
+                if os.getpid() == self._pid:
                     turns.turn(holds)
-                    return
+                else:
+                    turns.is_over = not holds
+                return
 
     def _is_added(self, frame):
         """Whether a statement that the run did not have leads to this frame. In a record there is none."""
@@ -303,7 +310,7 @@ class Session:
                 text = "".join(traceback.format_exception(type(error), error, trace))
                 facts["exception"] = "%s: %s" % (type(error).__name__, error)
                 facts["traceback"] = text[-_MAX_TRACEBACK:]
-            self._journal.end(json.dumps(facts))
+            self._journal.end(dumps(facts))
             self._journal.flush()
         except Exception:  # noqa: BLE001, S110 - the recorder sees from the exit status how it ended
             pass

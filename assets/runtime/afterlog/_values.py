@@ -1,8 +1,8 @@
 """How a logged value is encoded: see the journal's format in src/store/journal/event.rs."""
 import hashlib
-import json
 import struct
 import sys
+from json import dumps
 
 _NONE = b"\x00"
 _bool = struct.Struct("<BB").pack
@@ -40,7 +40,7 @@ def encode(value):
         return array
     if isinstance(value, (list, tuple, dict)):
         try:
-            return _string(JSON, json.dumps(value, default=_plain)[:MAX_TEXT])
+            return _string(JSON, dumps(value, default=_plain)[:MAX_TEXT])
         except (TypeError, ValueError, RecursionError):
             pass
     text = repr(value)
@@ -74,7 +74,7 @@ def _array(value):
         if value.dim() == 0:
             return encode(value.item())
         if value.numel() <= MAX_ELEMENTS:
-            return _string(JSON, json.dumps(value.detach().tolist(), default=_plain))
+            return _string(JSON, dumps(value.detach().tolist(), default=_plain))
         plain = value.detach().cpu().contiguous()
         data = plain.view(torch.uint8).numpy().tobytes() if plain.dim() else b""
         return _digest(value, str(value.dtype).replace("torch.", ""), tuple(value.shape), data)
@@ -85,7 +85,7 @@ def _array(value):
             if value.ndim == 0:
                 return encode(value.item())
             if value.size <= MAX_ELEMENTS:
-                return _string(JSON, json.dumps(value.tolist(), default=_plain))
+                return _string(JSON, dumps(value.tolist(), default=_plain))
             return _digest(value, value.dtype.name, value.shape, value.tobytes())
     return None
 

@@ -66,7 +66,7 @@ impl Calls<'_> {
 const IN_PLACE: [&str; 6] = ["normal_", "uniform_", "random_", "bernoulli_", "exponential_", "multinomial"];
 
 fn kind(name: &str, seeded: bool) -> Option<Chance> {
-    const FRESH: [&str; 12] = [
+    const FRESH: [&str; 16] = [
         "os.urandom",
         "os.getpid",
         "uuid.uuid1",
@@ -74,7 +74,11 @@ fn kind(name: &str, seeded: bool) -> Option<Chance> {
         "time.time",
         "time.time_ns",
         "time.perf_counter",
+        "time.perf_counter_ns",
         "time.monotonic",
+        "time.monotonic_ns",
+        "time.process_time",
+        "datetime.date.today",
         "datetime.datetime.now",
         "datetime.datetime.utcnow",
         "random.SystemRandom",

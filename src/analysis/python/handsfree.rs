@@ -29,7 +29,7 @@ pub(super) fn main_loop(program: &Program<'_>, calls: &Calls<'_>, loops: &[Found
         let same = loops[outer].unit == loops[inner].unit && loops[outer].holds(&loops[inner]);
         outer != inner && (same || reached[outer].contains(&loops[inner].unit))
     };
-    let outermost = |at: usize| loops[at].can_be_told() && !own.clone().any(|other| inside(other, at));
+    let outermost = |at: usize| !own.clone().any(|other| inside(other, at));
     let score = |at: usize| {
         let found = &loops[at];
         let mut words = calls.mentioned(program.units[found.unit].file, found.stmt.body());
@@ -336,7 +336,7 @@ mod tests {
                 "import afterlog\nfor epoch in afterlog.loop('epoch', e):\n  for x in d:\n    m(x)\n  a = evaluate(m)\n",
                 "main epoch 2, block x 3, block evaluate() 5",
             ),
-            ("while a:\n  for x in data:\n    o.step()\nelse:\n  pass\n", ""),
+            ("while a:\n  for x in data:\n    o.step()\nelse:\n  pass\n", "main iteration 1, block x 2"),
             ("async def f():\n  async for epoch in g():\n    o.step()\n", ""),
         ] {
             assert_eq!(found(&plan(text, &[])), expected, "{text}");

@@ -8,7 +8,7 @@ use ruff_python_ast::{Expr, Stmt};
 use crate::analysis::python::effects::{Analyser, Effects};
 use crate::analysis::python::handsfree;
 use crate::analysis::python::liveness;
-use crate::analysis::python::loops::{FoundLoop, Inserted, LoopStmt, Sequence, find_loops, target_names};
+use crate::analysis::python::loops::{FoundLoop, Inserted, LoopStmt, Sequence, find_loops, holds, target_names};
 use crate::analysis::python::parse::Module;
 use crate::analysis::python::program::Program;
 use crate::analysis::python::reach::Calls;
@@ -21,6 +21,15 @@ use crate::model::source::SourceFile;
 /// on `inserted` lines of the script (1-based, inclusive) have keys of their own: those of all others are what they are
 /// without them, and so is everything that is chosen.
 pub fn instrument(script: &str, files: &[SourceFile], inserted: Inserted<'_>) -> InstrumentationPlan {
+    let mut plan = find(script, files, inserted);
+    if !inserted.is_empty() && plan.main.is_some() {
+        going_on(&mut plan, script, files, inserted);
+    }
+    plan
+}
+
+/// The same, but for what inserted lines carry on from one iteration to the next.
+pub(super) fn find(script: &str, files: &[SourceFile], inserted: Inserted<'_>) -> InstrumentationPlan {
     if !files.iter().any(|file| file.path == script) {
         return InstrumentationPlan::default();
     }
@@ -30,7 +39,7 @@ pub fn instrument(script: &str, files: &[SourceFile], inserted: Inserted<'_>) ->
     let calls = Calls::new(&program, inserted);
     let hands_free = !loops.iter().any(|found| found.is_named() && !found.inserted);
     let directed = |found: &FoundLoop<'_>| {
-        let can_be = found.is_loop() && !found.inserted && found.can_be_told() && (hands_free || found.is_named());
+        let can_be = found.is_loop() && !found.inserted && (hands_free || found.is_named());
         can_be && found.directed(&program, "main-loop")
     };
     let main = loops.iter().position(directed).or_else(|| {
@@ -51,7 +60,7 @@ pub fn instrument(script: &str, files: &[SourceFile], inserted: Inserted<'_>) ->
     for (number, found) in loops.iter().enumerate() {
         let is_main = main == Some(number);
         if !found.is_named() {
-            let tells = hands_free && found.is_loop() && found.can_be_told();
+            let tells = hands_free && found.is_loop();
             // Of an added loop too, that its values have a place.
             let has_positions = tells && (is_main || handsfree::logs(&program, &all_calls, found, &[]));
             let was_silent = !is_main && !handsfree::logs(&program, &calls, found, inserted);
@@ -76,6 +85,38 @@ pub fn instrument(script: &str, files: &[SourceFile], inserted: Inserted<'_>) ->
         }
     }
     plan
+}
+
+/// Has nothing be skipped over which what was inserted carries something on, as a sum from one iteration to the next: what
+/// the run captured is only what the version changes without it.
+fn going_on(plan: &mut InstrumentationPlan, script: &str, files: &[SourceFile], inserted: Inserted<'_>) {
+    let as_it_was = |file: &SourceFile| {
+        let lines = (1..).zip(file.text.split_inclusive('\n'));
+        let kept = lines.map(|(line, text)| if holds(inserted, line) { "\n" } else { text });
+        SourceFile { path: file.path.clone(), text: kept.collect() }
+    };
+    let files: Vec<SourceFile> =
+        files.iter().map(|file| if file.path == script { as_it_was(file) } else { file.clone() }).collect();
+    let was = find(script, &files, &[]);
+    let captured = |found: &LoopPlan| {
+        let of_loop = was.find(&found.key).map(|was| &was.changes[..]).unwrap_or_default();
+        let main = was.main.as_ref().and_then(|key| was.find(key));
+        let of_main = main.filter(|main| (&main.file, &main.scope) == (&found.file, &found.scope));
+        let all = of_loop.iter().chain(of_main.map(|main| &main.changes[..]).unwrap_or_default());
+        all.map(Variable::key).collect::<BTreeSet<String>>()
+    };
+    for found in plan.loops.iter_mut().filter(|found| (found.is_main || found.is_block) && found.never_skip.is_none()) {
+        let captured = captured(found);
+        let Some(key) = found.live.iter().find(|key| !captured.contains(*key)) else { continue };
+        let name = key.rsplit(':').next().unwrap_or(key);
+        let reason = format!("what was added carries '{name}' on from one time to the next");
+        if found.is_main {
+            plan.problems.push(format!("the loop '{}' can only be entered at its beginning: {reason}", found.name));
+            found.jumpable = false;
+        } else {
+            found.never_skip = Some(reason);
+        }
+    }
 }
 
 /// Parses the files, the script first.
@@ -218,6 +259,7 @@ fn live(program: &Program<'_>, found: &FoundLoop<'_>, changes: &[Variable], is_m
     let unit = &program.units[found.unit];
     // The main loop's iterable was read before it, and will not be again; a block is entered in each iteration.
     let mut read = found.stmt.exposed();
+    read.extend(liveness::exposed(found.stmt.orelse(), &mut BTreeSet::new()));
     if !is_main {
         read.extend(liveness::exposed(&[found.stmt.whole()], &mut BTreeSet::new()));
     }

@@ -130,11 +130,6 @@ impl<'a> FoundLoop<'a> {
         matches!(self.sequence, Sequence::Named(_))
     }
 
-    /// Whether the runtime can be told of its iterations: not of a `while` with an `else`.
-    pub(super) fn can_be_told(&self) -> bool {
-        !matches!(self.stmt, LoopStmt::While(repeated) if !repeated.orelse.is_empty())
-    }
-
     pub(super) fn holds(&self, other: &Self) -> bool {
         self.lines.0 <= other.lines.0 && other.lines.1 <= self.lines.1 && self.lines != other.lines
     }

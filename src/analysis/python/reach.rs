@@ -118,7 +118,7 @@ fn mentioned(body: &[Stmt], module: &Module, except: Inserted<'_>) -> BTreeSet<S
 
 /// Where the inserted lines of the script (1-based, inclusive) can run. True where unsure.
 pub fn reach(script: &str, files: &[SourceFile], inserted: &[(u32, u32)]) -> Reach {
-    let plan = instrument::instrument(script, files, inserted);
+    let plan = instrument::find(script, files, inserted);
     let modules = instrument::parse(script, files);
     let program = instrument::program(&modules);
     let loops = find_loops(&program, inserted);
@@ -154,11 +154,15 @@ fn add(
         program.units[found.unit].file == 0 && found.lines.0 <= lines.0 && lines.1 <= found.lines.1
     };
     let around: Vec<&String> = blocks.iter().filter(|(block, _)| within(block)).map(|(_, key)| key).collect();
+    let module = program.files[program.units[main.unit].file].module;
+    let in_else = main.stmt.orelse().first().is_some_and(|first| module.span(first).0 <= lines.0);
     if unit == main.unit {
         if !within(main) {
             reach.before |= lines.0 < main.lines.0;
             // Code above the loop runs again only if all of the function does.
             reach.after |= lines.0 > main.lines.1;
+        } else if in_else {
+            reach.after = true;
         } else if around.is_empty() {
             reach.body = true;
         } else {

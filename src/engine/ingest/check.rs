@@ -34,11 +34,21 @@ pub(super) fn values(
     let mut replayed = Units::new(&layout.segment(&segment.job, segment.status.id), whole, &added);
     replayed.starts_to_pass = if starts > 1 { starts } else { 0 };
     let (mut report, mut equal) = verify::check(recorded, replayed, &added.names);
+    report.refused = run_plan.map(by_chance).unwrap_or_default();
     equal.extend(states.iter().copied().map(Place::Iteration));
     if let Some(planned) = plan.segments.iter().find(|planned| planned.id == segment.status.id) {
         report.unproven = verify::unproven(&planned.steps, &segment.wanted, &equal);
     }
     report
+}
+
+/// What the added statements log that comes out differently each time, whatever was seeded.
+fn by_chance(plan: &RunPlan) -> Vec<String> {
+    let calls = python::fresh_calls(plan.probed_source.as_deref().unwrap_or_default(), &plan.inserted);
+    let words = |call: &python::ChanceCall| {
+        format!("rely on {}() of line {}, which gives something else each time", call.name, call.line)
+    };
+    calls.iter().map(words).collect()
 }
 
 /// The statements that a replay added to a version.

@@ -276,7 +276,7 @@ fn check_ended(layout: &Layout, db: &mut Db, plan: &ReplayPlan) -> Result<(), Er
         let mut report = check::values(layout, plan, &row, status, (&state.equal_in, state.starts));
         report.equal_states = state.states.equal_states;
         report.first_difference = report.first_difference.or(state.states.first_difference);
-        report.refused = state.states.refused;
+        report.refused.extend(state.states.refused);
         if let SegmentState::Done { check } = &mut row.status.state {
             *check = report.clone();
         }

@@ -1,0 +1,76 @@
+"""Whether a statement that was added for a replay changes the training that it looks at: draws random numbers, takes from an
+iterator, steps something.
+
+A run that had it all along would have gone on differently after each time that it was executed. A replay that restores the
+run's states does not, and so its values are not that run's: they are marked. What is seen here is what the audit sees.
+"""
+import ast
+import sys
+import time
+
+from . import _process
+
+#: So often each statement's effects on variables are looked at whatever that takes, and then for this share of the time.
+_FIRST, _SHARE = 3, 0.1
+#: After so many times without a draw, generators are looked at each of so many times only.
+_OFTEN, _THEN = 10_000, 16
+#: These only bind names.
+_LEFT = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Global, ast.Nonlocal)
+_NAMED = 3
+
+
+class Statements:
+    """The added statements of a script. ``tell(what)`` is called, once each, with what one of them does."""
+
+    def __init__(self, lines, audit, tell):
+        self._lines, self._audit, self._tell = lines, audit, tell
+        #: Names that they bind themselves.
+        self._own = set()
+        self._begun = time.perf_counter()
+        self._spent, self._times, self._before, self._told = 0.0, {}, {}, set()
+
+    def holds(self, node):
+        """Whether this is such a statement; notes what it binds."""
+        if not isinstance(node, ast.stmt) or not any(first <= node.lineno <= last for first, last in self._lines):
+            return False
+        for part in ast.walk(node):
+            if isinstance(part, ast.Name) and not isinstance(part.ctx, ast.Load):
+                self._own.add(part.id)
+            elif isinstance(part, (ast.FunctionDef, ast.ClassDef)):
+                self._own.add(part.name)
+        return True
+
+    def watches(self, node):
+        """Whether it may do something that a loop goes on with."""
+        return not isinstance(node, _LEFT)
+
+    def begin(self, line):
+        """The statement at that line is about to be executed."""
+        start = time.perf_counter()
+        self._times[line] = times = self._times.get(line, 0) + 1
+        generators = names = None
+        if times <= _OFTEN or times % _THEN == 0:
+            generators = _process.generators()
+        if times <= _FIRST or self._spent < _SHARE * (start - self._begun):
+            names = self._audit.everything(sys._getframe(1), self._own)
+        self._before[line] = generators, names
+        self._spent += time.perf_counter() - start
+
+    def end(self, line):
+        """It was executed."""
+        start = time.perf_counter()
+        generators, names = self._before.pop(line, (None, None))
+        if generators is not None and not _process.are_equal(generators, _process.generators()):
+            self._say("draws random numbers")
+        elif names is not None:
+            after = self._audit.everything(sys._getframe(1), self._own)
+            changed = [prefix + name for at, prefix, name in names if names[at, prefix, name] != after.get((at, prefix, name))]
+            if changed:
+                others = " and others" * (len(changed) > _NAMED)
+                self._say("changes %s%s" % (", ".join(sorted(changed)[:_NAMED]), others))
+        self._spent += time.perf_counter() - start
+
+    def _say(self, what):
+        if what not in self._told:
+            self._told.add(what)
+            self._tell("take the values as the run's, since the statement %s: a run that had it would have gone on otherwise" % what)

@@ -1,0 +1,54 @@
+//! Added statements that do more than look: those that carry something on have the values of a full run, and those that
+//! change the training, or give something else each time, are marked.
+
+use crate::env::TestProject;
+use crate::truth::Case;
+
+/// A script with a place before its loop, one in its inner loop and one at the end of an iteration; what it prints bears it out.
+fn script(before: &str, inner: &str, end: &str) -> String {
+    format!(
+        "import random\nrandom.seed(0)\nw, hist, it = 0.0, [], random.Random(3)\n{before}for epoch in range(6):\n    \
+         for step in range(4):\n        w += random.random()\n        hist.append(w)\n{inner}    print('w', repr(w))\n{end}"
+    )
+}
+
+#[test]
+fn what_a_statement_carries_on_from_one_iteration_to_the_next_has_the_values_of_a_full_run() {
+    for (before, inner, end) in [
+        ("own = []\n", "", "    own.append(w)\n    afterlog.log('probe', sum(own) / len(own))\n"),
+        ("mean = 0.0\n", "", "    mean = 0.9 * mean + 0.1 * w\n    afterlog.log('probe', mean)\n"),
+        ("seen = {}\n", "        seen[step] = seen.get(step, 0) + w\n", "    afterlog.log('probe', seen[2])\n"),
+    ] {
+        let with_statement = format!("import afterlog\n{}", script(before, inner, end));
+        let script = script("", "", "");
+        Case { torch: false, others: &[], script: &script, with_statement: &with_statement }
+            .check_entered(end, "probe");
+    }
+}
+
+#[test]
+fn what_a_statement_changes_or_takes_from_chance_is_marked_with_the_reason() {
+    let project = TestProject::git();
+    project.write("train.py", script("", "", ""));
+    project.afterlog(&["run", "--checkpoints", "all", "train.py"]).ok();
+    for (number, (expression, reason)) in [
+        ("random.random()", "draws random numbers"),
+        ("hist.pop()", "changes hist"),
+        ("it.random()", "changes it"),
+        ("__import__('subprocess').check_output(['cat', __file__])", "rely on what cat says"),
+        ("time.time() - start", "rely on time.time() of line 1, which gives something else each time"),
+        ("[max(hist), it.getstate()[2], len(set(hist))]", "verified"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("probe{number}");
+        let end = format!("    afterlog.log('{name}', {expression})\n");
+        project.write("train.py", format!("import afterlog, time; start = time.time()\n{}", script("", "", &end)));
+        let replayed = project.afterlog(&["replay", &name, "--iters", "epoch=3", "--yes"]);
+        assert!(replayed.stderr.contains(reason) || reason == "verified", "{expression}: {replayed:?}");
+        let grid = project.afterlog(&["grid", &name, "--verdicts", "--format", "csv"]).ok();
+        let verdict = if reason == "verified" { ",verified" } else { ",unverified" };
+        assert!(grid.contains(verdict), "{expression}: {grid}");
+    }
+}
