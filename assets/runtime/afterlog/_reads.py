@@ -4,6 +4,7 @@ or one that is not there, since the iterations that made it were not executed.
 A script that keeps its best weights in a file finds there what the run, or a later one, left at its end. Files that were
 changed while nothing trained are the user's: whether they are what they were, the values must tell.
 """
+import fcntl
 import os
 import site
 import stat
@@ -18,6 +19,10 @@ from ._guard import watch_torch
 _stat = os.stat
 #: The mode of what may be written without being opened for it.
 _DATABASE = "a database"
+#: So many bytes written to a pipe at once are not mixed with another process' (PIPE_BUF), with some room.
+_ATOMIC = 4000
+#: From here on files have numbers that are not a script's.
+_HIGH = 200
 
 
 #: Files that were read for this process before it was forked.
@@ -35,6 +40,20 @@ def watch(started_ms, training_ms, tell, notice):
     return reads
 
 
+def _pipe():
+    """A pipe that neither waits nor takes a number that a script's own files get."""
+    ends = []
+    for end in os.pipe():
+        try:
+            ends.append(fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, _HIGH))
+            os.close(end)
+        except OSError:
+            # So many files are not allowed.
+            ends.append(end)
+        os.set_blocking(ends[-1], False)
+    return ends
+
+
 class Reads:
     """The audit hook."""
 
@@ -44,7 +63,9 @@ class Reads:
         self._begun = time.time() * 1000
         # Where the guard sees torch's writes, it alone does.
         self._ours_from = time.time() * 1000 if os.environ.get("AFTERLOG_GUARD") else float("inf")
-        self._tell, self._told, self._own = tell, set(), set()
+        self._telling, self._told, self._own = tell, set(), set()
+        #: What processes forked from this one tell, as those that load data do.
+        self._pid, (self._from_children, self._to_parent) = os.getpid(), _pipe()
         #: Files of a run's that this replay has added to.
         self._stale = set()
         #: Files that this replay has made or written anew.
@@ -83,8 +104,28 @@ class Reads:
         self._stale |= self._anew
         self._entered = True
 
+    def _tell(self, what):
+        if os.getpid() == self._pid:
+            self._telling(what)
+            return
+        try:
+            os.write(self._to_parent, what.encode("utf-8", "replace")[:_ATOMIC] + b"\n")
+        except OSError:
+            pass
+
     def settle(self):
         """Tells of what was looked for in vain, unless the replay has made a folder there: that is what it asked for."""
+        try:
+            while True:
+                said = os.read(self._from_children, 1 << 16).decode("utf-8", "replace")
+                for what in sorted(set(said.splitlines()) - self._told):
+                    self._told.add(what)
+                    self._telling(what)
+        except OSError:
+            pass
+        self._settle_missed()
+
+    def _settle_missed(self):
         for place in sorted(self._missed - self._told):
             self._told.add(place)
             self._tell("rely on %s, which is not here: what was not executed may have made it" % place)
@@ -154,6 +195,8 @@ class Reads:
     def _missing(self, place):
         if place not in self._own and not self._is_ignored(place) and _lookups.is_for_script():
             self._missed.add(place)
+            if os.getpid() != self._pid:
+                self._settle_missed()
 
     def _made(self, path):
         try:
@@ -189,7 +232,8 @@ class Reads:
     def _is_ignored(self, place):
         # As the standard library looks for the source of code that has none.
         nameless = os.path.basename(place).startswith("<")
-        return nameless or place.endswith(".pyc") or place.startswith(self._elsewhere)
+        is_elsewhere = place.startswith(self._elsewhere) and not place.startswith("/dev/shm/")
+        return nameless or place.endswith(".pyc") or is_elsewhere
 
     def _is_stale(self, place, status):
         if place in self._stale:

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use ruff_python_ast::visitor::{Visitor, walk_expr, walk_stmt};
 use ruff_python_ast::{Expr, Stmt};
 
+use crate::analysis::python::carried;
 use crate::analysis::python::effects::{Analyser, Effects};
 use crate::analysis::python::handsfree;
 use crate::analysis::python::liveness;
-use crate::analysis::python::loops::{FoundLoop, Inserted, LoopStmt, Sequence, find_loops, holds, target_names};
+use crate::analysis::python::loops::{FoundLoop, Inserted, LoopStmt, Sequence, find_loops, target_names};
 use crate::analysis::python::parse::Module;
 use crate::analysis::python::program::Program;
 use crate::analysis::python::reach::Calls;
@@ -23,7 +24,9 @@ use crate::model::source::SourceFile;
 pub fn instrument(script: &str, files: &[SourceFile], inserted: Inserted<'_>) -> InstrumentationPlan {
     let mut plan = find(script, files, inserted);
     if !inserted.is_empty() && plan.main.is_some() {
-        going_on(&mut plan, script, files, inserted);
+        let blank = carried::without(script, files, inserted);
+        let bound = carried::bound(script, files, inserted);
+        carried::keep(&mut plan, &find(script, &blank, &[]), &bound);
     }
     plan
 }
@@ -85,38 +88,6 @@ pub(super) fn find(script: &str, files: &[SourceFile], inserted: Inserted<'_>) -
         }
     }
     plan
-}
-
-/// Has nothing be skipped over which what was inserted carries something on, as a sum from one iteration to the next: what
-/// the run captured is only what the version changes without it.
-fn going_on(plan: &mut InstrumentationPlan, script: &str, files: &[SourceFile], inserted: Inserted<'_>) {
-    let as_it_was = |file: &SourceFile| {
-        let lines = (1..).zip(file.text.split_inclusive('\n'));
-        let kept = lines.map(|(line, text)| if holds(inserted, line) { "\n" } else { text });
-        SourceFile { path: file.path.clone(), text: kept.collect() }
-    };
-    let files: Vec<SourceFile> =
-        files.iter().map(|file| if file.path == script { as_it_was(file) } else { file.clone() }).collect();
-    let was = find(script, &files, &[]);
-    let captured = |found: &LoopPlan| {
-        let of_loop = was.find(&found.key).map(|was| &was.changes[..]).unwrap_or_default();
-        let main = was.main.as_ref().and_then(|key| was.find(key));
-        let of_main = main.filter(|main| (&main.file, &main.scope) == (&found.file, &found.scope));
-        let all = of_loop.iter().chain(of_main.map(|main| &main.changes[..]).unwrap_or_default());
-        all.map(Variable::key).collect::<BTreeSet<String>>()
-    };
-    for found in plan.loops.iter_mut().filter(|found| (found.is_main || found.is_block) && found.never_skip.is_none()) {
-        let captured = captured(found);
-        let Some(key) = found.live.iter().find(|key| !captured.contains(*key)) else { continue };
-        let name = key.rsplit(':').next().unwrap_or(key);
-        let reason = format!("what was added carries '{name}' on from one time to the next");
-        if found.is_main {
-            plan.problems.push(format!("the loop '{}' can only be entered at its beginning: {reason}", found.name));
-            found.jumpable = false;
-        } else {
-            found.never_skip = Some(reason);
-        }
-    }
 }
 
 /// Parses the files, the script first.

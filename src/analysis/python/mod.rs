@@ -6,6 +6,7 @@
 
 mod api;
 mod calls;
+mod carried;
 mod chance;
 mod effects;
 mod expression;
