@@ -52,3 +52,23 @@ fn what_a_statement_changes_or_takes_from_chance_is_marked_with_the_reason() {
         assert!(grid.contains(verdict), "{expression}: {grid}");
     }
 }
+
+#[test]
+fn what_a_forked_process_finds_that_the_run_left_behind_later_is_no_value_of_the_run() {
+    let script = "import os, random\nrandom.seed(0)\nw = 0.0\ndef look(epoch):\n    get, put = os.pipe()\n    \
+                  if os.fork() == 0:\n        os.write(put, b'1' if os.path.exists('f%d' % (epoch + 1)) else b'0')\n        \
+                  os._exit(0)\n    os.wait()\n    return os.read(get, 1)\nfor epoch in range(6):\n    \
+                  for step in range(3):\n        w += random.random()\n    open('f%d' % epoch, 'w').close()\n    \
+                  seen = look(epoch)\n    print('w', repr(w))\n";
+    let project = TestProject::git();
+    project.write("train.py", script);
+    project.afterlog(&["run", "--checkpoints", "all", "train.py"]).ok();
+    project.write("train.py", format!("import afterlog\n{script}    afterlog.log('probe', seen.decode())\n"));
+    let replayed = project.afterlog(&["replay", "probe", "--iters", "epoch=3", "--yes"]);
+    assert!(
+        replayed.stderr.contains("rely on") && replayed.stderr.contains("/f4: it was written by a run"),
+        "{replayed:?}"
+    );
+    let grid = project.afterlog(&["grid", "probe", "--verdicts", "--format", "csv"]).ok();
+    assert!(grid.contains(",unverified") && !grid.contains(",verified"), "{grid}");
+}
