@@ -57,9 +57,48 @@ pub enum Cell {
         value: Value,
         verdict: Verdict,
     },
-    /// Replayed, and different from what the run logged itself.
-    Differs {
-        recorded: Value,
-        replayed: Value,
-    },
+    /// Replayed, and different from what the run logged itself. Rare: boxed, it does not make all cells larger.
+    Differs(Box<Difference>),
+}
+
+/// Two values where there should be one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Difference {
+    pub recorded: Value,
+    pub replayed: Value,
+}
+
+impl Cell {
+    /// A cell with two values.
+    pub fn differs(recorded: Value, replayed: Value) -> Self {
+        Self::Differs(Box::new(Difference { recorded, replayed }))
+    }
+
+    /// The value; where record and replay differ, what was recorded.
+    pub fn recorded(&self) -> Option<&Value> {
+        match self {
+            Self::Value { value, .. } => Some(value),
+            Self::Differs(difference) => Some(&difference.recorded),
+            Self::Empty | Self::Pending | Self::Failed => None,
+        }
+    }
+
+    /// The value; where record and replay differ, what was replayed.
+    pub fn shown(&self) -> Option<&Value> {
+        match self {
+            Self::Value { value, .. } => Some(value),
+            Self::Differs(difference) => Some(&difference.replayed),
+            Self::Empty | Self::Pending | Self::Failed => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_million_rows_of_twenty_columns_fit_into_memory() {
+        assert!(size_of::<Cell>() <= 40, "{} bytes a cell", size_of::<Cell>());
+    }
 }

@@ -49,7 +49,7 @@ pub fn beside(grid: &Grid, runs: [&RunId; 2]) -> Option<Grid> {
 /// What a cell shows: where a replay differs from the record, what was replayed, with its mark.
 fn shown_value(cell: &Cell) -> Option<(&Value, Verdict)> {
     match cell {
-        Cell::Differs { replayed, .. } => Some((replayed, Verdict::Diverged)),
+        Cell::Differs(both) => Some((&both.replayed, Verdict::Diverged)),
         other => value_of(other),
     }
 }

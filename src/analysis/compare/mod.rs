@@ -146,7 +146,7 @@ fn pairs(grid: &Grid, mut a: Range<usize>, mut b: Range<usize>) -> impl Iterator
 fn value_of(cell: &Cell) -> Option<(&Value, Verdict)> {
     match cell {
         Cell::Value { value, verdict } => Some((value, *verdict)),
-        Cell::Differs { recorded, .. } => Some((recorded, Verdict::Recorded)),
+        Cell::Differs(both) => Some((&both.recorded, Verdict::Recorded)),
         Cell::Empty | Cell::Pending | Cell::Failed => None,
     }
 }

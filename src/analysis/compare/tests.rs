@@ -108,7 +108,7 @@ fn beside_each_other_stand_both_values_and_their_difference() {
 #[test]
 fn a_difference_to_a_value_that_diverged_is_marked_as_diverged() {
     let mut grid = grid(&[(0, 0, 0, Some(1.0)), (1, 0, 0, Some(1.0))]);
-    grid.names[0].cells[1] = Cell::Differs { recorded: Value::Float(1.0), replayed: Value::Float(1.5) };
+    grid.names[0].cells[1] = Cell::differs(Value::Float(1.0), Value::Float(1.5));
     let pair = beside(&grid, [&run(0), &run(1)]).expect("both runs");
     assert_eq!(pair.names[2].cells, [Cell::Value { value: Value::Float(0.5), verdict: Verdict::Diverged }]);
 }

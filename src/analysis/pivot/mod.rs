@@ -258,6 +258,6 @@ fn differs(recorded: Value, replayed: Value) -> Cell {
     if recorded.same_bits(&replayed) {
         Cell::Value { value: recorded, verdict: Verdict::Recorded }
     } else {
-        Cell::Differs { recorded, replayed }
+        Cell::differs(recorded, replayed)
     }
 }

@@ -41,7 +41,7 @@ fn lines(grid: &Grid) -> Vec<String> {
         Cell::Failed => "✗".into(),
         Cell::Value { value, verdict: Verdict::Recorded } => value.to_string(),
         Cell::Value { value, verdict } => format!("{value}:{}", verdict.word()),
-        Cell::Differs { recorded, replayed } => format!("{recorded}≠{replayed}"),
+        Cell::Differs(both) => format!("{}≠{}", both.recorded, both.replayed),
     };
     (0..grid.len())
         .map(|row| {

@@ -85,7 +85,7 @@ impl<'a> Scan<'a> {
                 let depths = self.grid.loops.len() + 1;
                 let seen = &self.seen[column * depths..(column + 1) * depths];
                 let row = seen.iter().rev().find(|row| **row != NONE);
-                row.and_then(|row| value_of(&self.grid.names[column].cells[*row])).map_or(Operand::Null, Operand::from)
+                row.and_then(|row| self.grid.names[column].cells[*row].recorded()).map_or(Operand::Null, Operand::from)
             }
             Field::Fact(fact) => {
                 let run = usize::try_from(self.grid.rows_run[self.row]).ok();
@@ -106,7 +106,7 @@ impl<'a> Scan<'a> {
         let own = self.grid.loops.iter().rposition(|column| column.index[self.row] >= 0).map_or(0, |at| at + 1);
         for (column, seen) in self.grid.names.iter().zip(self.seen.chunks_exact_mut(depths)) {
             seen[kept..].fill(NONE);
-            if value_of(&column.cells[self.row]).is_some() {
+            if column.cells[self.row].recorded().is_some() {
                 seen[own] = self.row;
             }
         }
@@ -125,14 +125,6 @@ impl<'a> Scan<'a> {
 
 fn index(index: i64) -> Operand<'static> {
     if index < 0 { Operand::Null } else { Operand::Int(index) }
-}
-
-/// A cell's value; where record and replay differ, what was recorded.
-fn value_of(cell: &Cell) -> Option<&Value> {
-    match cell {
-        Cell::Value { value, .. } | Cell::Differs { recorded: value, .. } => Some(value),
-        Cell::Empty | Cell::Pending | Cell::Failed => None,
-    }
 }
 
 /// The rows that fulfil a condition, without the columns in `hidden`, and the clashes of types. Rows and loops that only

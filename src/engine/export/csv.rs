@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{columns, run_id, value_of, verdict_word};
+use super::{columns, run_id, verdict_word};
 use crate::model::grid::Grid;
 use crate::model::value::Value;
 
@@ -43,7 +43,7 @@ fn rows(grid: &Grid, rows: Range<usize>, verdicts: bool) -> String {
         for name in &grid.names {
             let cell = &name.cells[row];
             out.push(',');
-            push_value(&mut out, value_of(cell));
+            push_value(&mut out, cell.recorded());
             if verdicts {
                 out.push(',');
                 out.push_str(verdict_word(cell));

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{columns, run_id, value_of, verdict_word};
+use super::{columns, run_id, verdict_word};
 use crate::model::grid::Grid;
 use crate::model::value::Value;
 
@@ -19,7 +19,7 @@ pub fn to_json(grid: &Grid, verdicts: bool) -> String {
             members.extend(column.values.as_ref().map(|values| optional(values[row].as_ref())));
         }
         for name in &grid.names {
-            members.push(optional(value_of(&name.cells[row])));
+            members.push(optional(name.cells[row].recorded()));
             members.extend(verdicts.then(|| quoted(verdict_word(&name.cells[row]))));
         }
         for (at, (key, member)) in keys.iter().zip(&members).enumerate() {

@@ -40,7 +40,7 @@ fn marked(cell: &Cell) -> String {
         Cell::Value { value, verdict: Verdict::Verified } => format!("{value} ✓"),
         Cell::Value { value, verdict: Verdict::Unverified } => format!("{value} ?"),
         Cell::Value { value, verdict: Verdict::Diverged } => format!("{value} ≠"),
-        Cell::Differs { recorded, replayed } => format!("{recorded} ≠ {replayed}"),
+        Cell::Differs(both) => format!("{} ≠ {}", both.recorded, both.replayed),
     }
 }
 
@@ -62,14 +62,6 @@ fn run_id(grid: &Grid, row: usize) -> &str {
     usize::try_from(grid.rows_run[row]).ok().and_then(|run| grid.runs.get(run)).map_or("", |id| id.as_str())
 }
 
-/// The value of a cell for programs: where record and replay differ, what was recorded.
-fn value_of(cell: &Cell) -> Option<&Value> {
-    match cell {
-        Cell::Value { value, .. } | Cell::Differs { recorded: value, .. } => Some(value),
-        Cell::Empty | Cell::Pending | Cell::Failed => None,
-    }
-}
-
 /// The word for a cell's standing; empty where nothing was logged.
 fn verdict_word(cell: &Cell) -> &'static str {
     match cell {
@@ -77,7 +69,7 @@ fn verdict_word(cell: &Cell) -> &'static str {
         Cell::Pending => "pending",
         Cell::Failed => "failed",
         Cell::Value { verdict, .. } => verdict.word(),
-        Cell::Differs { .. } => Verdict::Diverged.word(),
+        Cell::Differs(_) => Verdict::Diverged.word(),
     }
 }
 
@@ -85,7 +77,7 @@ fn verdict_word(cell: &Cell) -> &'static str {
 pub fn has_replayed(grid: &Grid) -> bool {
     let is_replayed = |cell: &Cell| match cell {
         Cell::Value { verdict, .. } => *verdict != Verdict::Recorded,
-        Cell::Differs { .. } => true,
+        Cell::Differs(_) => true,
         Cell::Empty | Cell::Pending | Cell::Failed => false,
     };
     grid.names.iter().any(|name| name.cells.iter().any(is_replayed))
@@ -102,7 +94,7 @@ pub fn doubtful(grid: &Grid) -> u64 {
 pub fn mixed_types(grid: &Grid) -> Vec<(String, Vec<&'static str>)> {
     let types = |cells: &[Cell]| {
         let mut types: Vec<&'static str> = Vec::new();
-        for value in cells.iter().filter_map(value_of).filter(|value| **value != Value::None) {
+        for value in cells.iter().filter_map(Cell::recorded).filter(|value| **value != Value::None) {
             if types.last() != Some(&value.type_name()) && !types.contains(&value.type_name()) {
                 types.push(value.type_name());
             }
