@@ -155,6 +155,11 @@ impl Layout {
         self.store.join("hash-seed")
     }
 
+    /// What is known of errors within the program.
+    pub fn reports(&self) -> PathBuf {
+        self.store.join("reports")
+    }
+
     pub fn jobs(&self) -> PathBuf {
         self.store.join("jobs")
     }

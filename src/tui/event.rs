@@ -12,7 +12,7 @@ use crate::model::grid::Grid;
 use crate::model::job::JobStatus;
 use crate::model::plan::ReplayPlan;
 use crate::model::probe::{LogStatement, Propagation};
-use crate::model::run::{RunDetail, RunSummary};
+use crate::model::run::{Checkpoint, RunDetail, RunSummary};
 use crate::model::source::ChangedFile;
 use crate::tui::ansi::Painted;
 use crate::tui::app::document::Document;
@@ -69,6 +69,7 @@ pub struct Ask {
 pub enum Slot {
     Survey,
     Changes,
+    Courses,
     Detail,
     Diff,
     Highlight,
@@ -98,6 +99,11 @@ pub enum Request {
     Survey,
     /// What changed in the code between pairs of runs, older first.
     Changes(Vec<(RunId, RunId)>),
+    /// How a value went in each of these runs.
+    Courses {
+        name: String,
+        runs: Vec<RunId>,
+    },
     Detail(RunId),
     /// Two versions, with every hindsight log statement placed into both; the same one twice for its script alone.
     Diff {
@@ -204,6 +210,10 @@ pub enum Choice {
 pub enum Answer {
     Survey(Box<Survey>),
     Changes(Vec<(RunId, RunId, Vec<ChangedFile>)>),
+    Courses {
+        name: String,
+        courses: Vec<(RunId, Vec<f64>)>,
+    },
     Detail(Box<Detail>),
     Diff(Arc<Document>),
     Highlight {
@@ -246,12 +256,16 @@ pub struct Survey {
     pub runs: Vec<RunSummary>,
     pub names: Vec<String>,
     pub jobs: Vec<JobStatus>,
+    /// What the user should know of the store, said once.
+    pub notice: Option<String>,
 }
 
 /// One run, as its detail shows it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Detail {
     pub run: RunDetail,
+    /// Checkpoints of the ranks beside the first.
+    pub ranks: Vec<(u64, Vec<Checkpoint>)>,
     /// The end of what it printed, safe to draw.
     pub output: Vec<Painted>,
 }
@@ -262,6 +276,7 @@ impl Request {
         match self {
             Self::Survey => Slot::Survey,
             Self::Changes(_) => Slot::Changes,
+            Self::Courses { .. } => Slot::Courses,
             Self::Detail(_) => Slot::Detail,
             Self::Diff { .. } => Slot::Diff,
             Self::Highlight { .. } => Slot::Highlight,

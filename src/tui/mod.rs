@@ -11,6 +11,7 @@ pub mod event;
 pub mod highlight;
 pub mod keymap;
 pub mod keys;
+pub mod panics;
 pub mod settings;
 pub mod terminal;
 pub mod text;
@@ -42,6 +43,8 @@ use crate::tui::views::Look;
 
 /// Within this time of a signal, crossterm has noticed it too.
 const A_RESIZE: Duration = Duration::from_millis(20);
+/// So long an ending by a signal may take: a terminal that nobody reads from blocks whoever writes to it.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// How often a folder without a project is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -92,7 +95,7 @@ pub fn run(project: Option<Project>, options: &Options) -> Result<Ending, TuiErr
     let (wakes, woken) = channel();
     let (resized, resizes) = UnixStream::pair().map_err(TuiError::Terminal)?;
     watch_signals(&wakes, resized).map_err(TuiError::Terminal)?;
-    restore_on_panic();
+    panics::guard(project.as_ref().map(|project| project.layout().reports()));
     let (mut settings, problems) = Settings::load(project.as_ref().map(|p| p.layout().config()).as_deref());
     settings.plain |= options.plain;
     let screen = Screen::take(settings.mouse).map_err(TuiError::Terminal)?;
@@ -104,19 +107,6 @@ pub fn run(project: Option<Project>, options: &Options) -> Result<Ending, TuiErr
     let mut session = Session::new(project, settings, screen, (wakes, woken), input);
     session.tell(&problems);
     session.run().map_err(TuiError::Terminal)
-}
-
-/// A panic of this thread gives the terminal back before it is told. One in the background is caught and shown as a
-/// message: its report would only spoil the screen.
-fn restore_on_panic() {
-    let before = std::panic::take_hook();
-    let here = std::thread::current().id();
-    std::panic::set_hook(Box::new(move |info| {
-        if std::thread::current().id() == here {
-            give_back();
-            before(info);
-        }
-    }));
 }
 
 /// Handlers rather than a blocked mask: a mask would be inherited by every process started from here. Whoever reads input
@@ -133,15 +123,37 @@ fn watch_signals(wakes: &Sender<Wake>, mut resized: UnixStream) -> io::Result<()
             if wakes.send(Wake::Signal(signal)).is_err() {
                 return;
             }
+            if [SIGTERM, SIGHUP, SIGINT].contains(&signal) {
+                std::thread::spawn(move || end_anyway(signal));
+            }
         }
     });
     Ok(())
+}
+
+/// Ends the process by the signal if it has not ended in time.
+fn end_anyway(signal: i32) {
+    std::thread::sleep(PATIENCE);
+    terminal::abandon();
+    // Nothing is left to do if even that fails.
+    let _ = signal_hook::low_level::emulate_default_handler(signal);
+}
+
+/// Tells that input has ended when its thread does, however that comes about.
+struct Closing(Sender<Wake>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        // Whoever listened has ended already if this fails.
+        let _ = self.0.send(Wake::Closed);
+    }
 }
 
 /// Reads keys and mouse. Waits by `poll`, so that a terminal that goes away is noticed instead of read in circles.
 /// Whoever holds `input` has it for itself: an editor, say.
 fn read_input(wakes: Sender<Wake>, mut resizes: UnixStream, input: Arc<Mutex<()>>) {
     std::thread::spawn(move || {
+        let closing = Closing(wakes);
         let stdin = io::stdin();
         loop {
             let mut watched =
@@ -163,13 +175,11 @@ fn read_input(wakes: Sender<Wake>, mut resizes: UnixStream, input: Arc<Mutex<()>
             let _reading = input.lock().unwrap_or_else(PoisonError::into_inner);
             while let Ok(true) = crossterm::event::poll(std::mem::take(&mut wait)) {
                 let Some(event) = crossterm::event::read().ok().and_then(event_of) else { continue };
-                if wakes.send(Wake::Event(event)).is_err() {
+                if closing.0.send(Wake::Event(event)).is_err() {
                     return;
                 }
             }
         }
-        // Whoever listened has ended already if this fails.
-        let _ = wakes.send(Wake::Closed);
     });
 }
 
@@ -292,6 +302,9 @@ impl Session {
             Wake::Signal(SIGCONT) => return self.screen.retake().map(|()| None),
             Wake::Signal(signal) => return Ok(Some(Ending::Signal(signal))),
         };
+        if let (Event::Changed(_), Some(background)) = (&event, &self.background) {
+            background.survey_taken();
+        }
         self.app.now_ms = now_ms();
         let effects = self.app.update(event);
         self.perform(effects)

@@ -137,6 +137,14 @@ pub fn give_back() {
     let _ = out.flush();
 }
 
+/// Has the terminal echo again and nothing more: for when whoever draws cannot be waited for.
+pub fn abandon() {
+    if TAKEN.load(Ordering::SeqCst) {
+        // A terminal that is gone needs it not.
+        let _ = disable_raw_mode();
+    }
+}
+
 /// The bytes that turn one screen into the other, as a synchronized update; none if they are equal.
 pub fn encode(shown: &Buffer, next: &Buffer, bytes: &mut Vec<u8>) {
     let mut style = (Color::Reset, Color::Reset, Modifier::empty());

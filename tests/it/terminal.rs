@@ -4,6 +4,8 @@
 
 use std::io::{Read, Write};
 use std::num::NonZero;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -22,7 +24,14 @@ pub(crate) struct Terminal {
     input: Box<dyn Write + Send>,
     master: Box<dyn MasterPty + Send>,
     child: Box<dyn Child + Send + Sync>,
+    /// Bytes a second that are read of what the program writes.
+    pace: Arc<AtomicU64>,
 }
+
+/// How a terminal usually reads.
+pub(crate) const FULL_SPEED: u64 = u64::MAX;
+/// What is read at a time at other paces.
+const SIP: usize = 256;
 
 impl Terminal {
     /// Starts `afterlog ARGS` in the project with the project's hermetic environment.
@@ -33,6 +42,24 @@ impl Terminal {
     /// Starts the interface with further variables in its environment.
     pub(crate) fn start_with(project: &TestProject, variables: &[(&str, &str)], columns: u16, rows: u16) -> Self {
         Self::start_in(project, &[], variables, (columns, rows))
+    }
+
+    /// Starts any program in the project.
+    pub(crate) fn start_program(
+        project: &TestProject,
+        program: &std::path::Path,
+        args: &[&str],
+        variables: &[(&str, &str)],
+        (columns, rows): (u16, u16),
+    ) -> Self {
+        let mut command = CommandBuilder::new(program);
+        command.args(args);
+        command.cwd(project.path());
+        command.env("TERM", "xterm-256color");
+        for (name, value) in variables {
+            command.env(name, value);
+        }
+        Self::spawn(command, columns, rows)
     }
 
     fn start_in(project: &TestProject, args: &[&str], variables: &[(&str, &str)], (columns, rows): (u16, u16)) -> Self {
@@ -61,9 +88,23 @@ impl Terminal {
         drop(pair.slave);
         let mut reader = pair.master.try_clone_reader().expect("a reader");
         let (sender, output) = channel();
+        let pace = Arc::new(AtomicU64::new(FULL_SPEED));
+        let set = Arc::clone(&pace);
         std::thread::spawn(move || {
             let mut buffer = [0; 65536];
-            while let Ok(n @ 1..) = reader.read(&mut buffer) {
+            loop {
+                let most = match set.load(Ordering::Relaxed) {
+                    FULL_SPEED => buffer.len(),
+                    0 => {
+                        std::thread::sleep(Duration::from_millis(10));
+                        continue;
+                    }
+                    pace => {
+                        std::thread::sleep(Duration::from_secs_f64(SIP as f64 / pace as f64));
+                        SIP
+                    }
+                };
+                let Ok(n @ 1..) = reader.read(&mut buffer[..most]) else { break };
                 if sender.send(buffer[..n].to_vec()).is_err() {
                     break;
                 }
@@ -72,7 +113,7 @@ impl Terminal {
         let input = pair.master.take_writer().expect("a writer");
         let [rows, columns] = [rows, columns].map(|n| NonZero::new(n).expect("a terminal with room"));
         let parser = vt100::Parser::new(rows, columns, 0);
-        Self { parser, bytes: Vec::new(), output, input, master: pair.master, child }
+        Self { parser, bytes: Vec::new(), output, input, master: pair.master, child, pace }
     }
 
     /// Types. Escape sequences may be part of the text.
@@ -85,6 +126,22 @@ impl Terminal {
         self.master.resize(PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 }).expect("resized");
         let [rows, columns] = [rows, columns].map(|n| NonZero::new(n).expect("a terminal with room"));
         self.parser.screen_mut().set_size(rows, columns);
+    }
+
+    /// From now on, so many bytes a second are read.
+    pub(crate) fn read_at(&self, pace: u64) {
+        self.pace.store(pace, Ordering::Relaxed);
+    }
+
+    /// Whether what is typed shows, as a shell wants it.
+    pub(crate) fn echoes(&self) -> bool {
+        const ECHO: u32 = 0o10;
+        self.master.get_termios().is_some_and(|settings| settings.local_flags.bits() & ECHO != 0)
+    }
+
+    /// Whether the program has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("its state").is_some()
     }
 
     /// Waits until the screen holds the text.
@@ -115,6 +172,16 @@ impl Terminal {
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return self.bytes.len() - before,
             }
         }
+    }
+
+    /// Types, and gives the time until the first of what that leads to has arrived.
+    pub(crate) fn time_to_answer(&mut self, keys: &str) -> Duration {
+        let start = Instant::now();
+        self.send(keys);
+        let bytes = self.output.recv_timeout(PATIENCE).expect("an answer");
+        let elapsed = start.elapsed();
+        self.take(&bytes);
+        elapsed
     }
 
     /// Waits for the program to end and gives its exit code.

@@ -7,7 +7,7 @@ use crate::env::TestProject;
 use crate::terminal::Terminal;
 
 #[track_caller]
-fn assert_given_back(terminal: &Terminal) {
+pub(crate) fn assert_given_back(terminal: &Terminal) {
     let screen = terminal.parser.screen();
     assert!(!screen.alternate_screen(), "the alternate screen was left");
     assert!(!screen.hide_cursor(), "the cursor shows again");

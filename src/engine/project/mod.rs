@@ -42,6 +42,8 @@ struct Inner {
     reader: Mutex<Option<Db>>,
     /// Whether the database could not be written for want of room.
     disk_is_full: AtomicBool,
+    /// Whether the database is of a newer version and left alone.
+    is_newer: AtomicBool,
 }
 
 impl Project {
@@ -71,7 +73,8 @@ impl Project {
 
     fn new(layout: Layout) -> Self {
         let (writer, reader) = (Mutex::new(None), Mutex::new(None));
-        Self { inner: Arc::new(Inner { layout, writer, reader, disk_is_full: AtomicBool::new(false) }) }
+        let [disk_is_full, is_newer] = [false, false].map(AtomicBool::new);
+        Self { inner: Arc::new(Inner { layout, writer, reader, disk_is_full, is_newer }) }
     }
 
     pub fn root(&self) -> &Path {
@@ -97,6 +100,12 @@ impl Project {
             }
             other => other,
         }
+    }
+
+    /// From now on, leaves the database alone and reads the journals, as far as this program knows them: for looking at a
+    /// store whose database is of a newer version.
+    pub fn read_journals_only(&self) {
+        self.inner.is_newer.store(true, Ordering::Relaxed);
     }
 
     /// Makes the database anew from the journals.
@@ -127,7 +136,8 @@ impl Project {
 
     /// Whether the database is this process's own, since the project's cannot be written.
     fn is_in_memory(&self) -> bool {
-        self.inner.disk_is_full.load(Ordering::Relaxed) || self.inner.layout.is_read_only()
+        let set = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+        set(&self.inner.disk_is_full) || set(&self.inner.is_newer) || self.inner.layout.is_read_only()
     }
 
     fn with<T>(&self, slot: &Mutex<Option<Db>>, work: impl FnOnce(&mut Db) -> Result<T, Error>) -> Result<T, Error> {

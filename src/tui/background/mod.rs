@@ -8,24 +8,28 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, SystemTime};
 
 use crate::analysis::compare::compare;
 use crate::base::files::write_atomic;
 use crate::base::ids::RunId;
+use crate::engine::Error;
 use crate::engine::export::{to_csv, to_json};
 use crate::engine::project::{GridQuery, Project};
 use crate::model::run::RunStatus;
 use crate::model::source::FileChange;
+use crate::store::db::DbError;
 use crate::store::layout::names;
 use crate::tui::ansi::painted_lines;
 use crate::tui::app::document::{Document, FileDiff, Sides};
+use crate::tui::app::metric::courses;
 use crate::tui::app::plot::curves::curves;
 use crate::tui::app::table;
 use crate::tui::event::{Answer, Ask, Detail, Event, Request, Slot, Survey};
 use crate::tui::highlight::{Highlighted, highlight};
+use crate::tui::panics;
 use crate::tui::text::output_lines;
 
 /// How much of a run's output the detail holds.
@@ -35,20 +39,36 @@ const ACTIVE: Duration = Duration::from_millis(250);
 const QUIET: Duration = Duration::from_secs(1);
 /// A run that was killed writes nothing more: while any is running, look closely once in so many times.
 const CLOSER_LOOK: u32 = 8;
+/// How often the watcher is started.
+const WATCHES: u32 = 3;
 
 /// The threads that work for the interface.
 pub struct Background {
     project: Project,
     events: Sender<Event>,
     slots: HashMap<Slot, (Sender<Ask>, Arc<AtomicU64>)>,
+    /// Whether what the watcher posted last has been taken: it posts nothing before, so that nothing piles up while the
+    /// terminal is slow.
+    taken: Arc<AtomicBool>,
 }
 
 impl Background {
     /// Starts watching; slots get their threads when first used.
     pub fn new(project: Project, events: Sender<Event>) -> Self {
-        let (watched, posted) = (project.clone(), events.clone());
-        std::thread::spawn(move || watch(&watched, &posted));
-        Self { project, events, slots: HashMap::new() }
+        let (watched, posted, taken) = (project.clone(), events.clone(), Arc::new(AtomicBool::new(true)));
+        let seen_by_user = Arc::clone(&taken);
+        std::thread::spawn(move || {
+            let mut watch = Watch::default();
+            // One that ends by a mistake of ours begins anew, but not for ever.
+            let mut once = || catch_unwind(AssertUnwindSafe(|| watch.run(&watched, &posted, &seen_by_user)));
+            (0..WATCHES).find(|_| once().is_ok());
+        });
+        Self { project, events, slots: HashMap::new(), taken }
+    }
+
+    /// Says that the last change that was posted is on its way to the screen.
+    pub fn survey_taken(&self) {
+        self.taken.store(true, Ordering::Relaxed);
     }
 
     /// Takes a request; its answer comes as an event.
@@ -77,8 +97,7 @@ fn serve(project: &Project, events: &Sender<Event>, slot: Slot, requests: &Recei
         let generation = ask.generation;
         let outdated = || newest.load(Ordering::Relaxed) != generation;
         let answer = catch_unwind(AssertUnwindSafe(|| perform(project, ask.request, &outdated)));
-        let result =
-            answer.unwrap_or_else(|_| Err("internal error in the background; the log above may say more".into()));
+        let result = answer.unwrap_or_else(|_| Err(panics::words()));
         if slot != Slot::Action && outdated() {
             continue;
         }
@@ -92,11 +111,17 @@ fn serve(project: &Project, events: &Sender<Event>, slot: Slot, requests: &Recei
 fn perform(project: &Project, request: Request, outdated: &(dyn Fn() -> bool + Sync)) -> Result<Answer, String> {
     match request {
         Request::Survey => {
+            let mut refreshed = project.refresh();
+            let mut notice = None;
+            if let Err(Error::Db(DbError::TooNew { .. })) = &refreshed {
+                notice = Some("this store is of a newer afterlog: what its journals say is shown".to_owned());
+                project.read_journals_only();
+                refreshed = project.refresh();
+            }
             // A store that cannot be written can still be read.
-            let refreshed = project.refresh();
             let survey = survey(project);
             refreshed.map_err(told)?;
-            Ok(Answer::Survey(Box::new(survey?)))
+            Ok(Answer::Survey(Box::new(Survey { notice, ..survey? })))
         }
         Request::Changes(pairs) => {
             let mut changes = Vec::with_capacity(pairs.len());
@@ -109,10 +134,16 @@ fn perform(project: &Project, request: Request, outdated: &(dyn Fn() -> bool + S
             }
             Ok(Answer::Changes(changes))
         }
+        Request::Courses { name, runs } => {
+            let query = GridQuery { names: vec![name.clone()], runs: Some(runs), ..GridQuery::default() };
+            let courses = courses(&project.grid(&query).map_err(told)?);
+            Ok(Answer::Courses { name, courses })
+        }
         Request::Detail(id) => {
             let run = project.run_detail(&id).map_err(told)?;
             let output = project.output(&id, OUTPUT_BYTES).map_err(told)?;
-            Ok(Answer::Detail(Box::new(Detail { run, output: painted_lines(&output) })))
+            let ranks = project.checkpoints_of_others(&id);
+            Ok(Answer::Detail(Box::new(Detail { run, ranks, output: painted_lines(&output) })))
         }
         Request::Diff { left, right } => Ok(Answer::Diff(Arc::new(document(project, left, right)?))),
         Request::Highlight { document, file } => {
@@ -138,7 +169,7 @@ fn perform(project: &Project, request: Request, outdated: &(dyn Fn() -> bool + S
             let curves = curves(&grid, order.as_ref(), &wanted, outdated);
             Ok(curves.map_or(Answer::Nothing, |curves| Answer::Curves(Arc::new(curves))))
         }
-        Request::Hunt { grid, order, hunt } => Ok(Answer::Found(table::hunt(&grid, order.as_ref(), &hunt))),
+        Request::Hunt { grid, order, hunt } => Ok(Answer::Found(table::hunt(&grid, order.as_ref(), &hunt, outdated))),
         Request::Compare { grid, runs, tolerance } => {
             let [a, b] = &runs;
             Ok(Answer::Compared(compare(&grid, [a, b], tolerance).map(Arc::new)))
@@ -166,7 +197,7 @@ fn perform(project: &Project, request: Request, outdated: &(dyn Fn() -> bool + S
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape of map_err")]
-fn told(error: crate::engine::Error) -> String {
+fn told(error: Error) -> String {
     match error.hint() {
         Some(hint) => format!("{error}: {hint}"),
         None => error.to_string(),
@@ -178,6 +209,7 @@ fn survey(project: &Project) -> Result<Survey, String> {
         runs: project.runs().map_err(told)?,
         names: project.all_names().map_err(told)?,
         jobs: project.jobs().map_err(told)?,
+        notice: None,
     })
 }
 
@@ -212,34 +244,44 @@ fn document(project: &Project, left: RunId, right: RunId) -> Result<Document, St
 }
 
 /// Looks at the store now and then, cheaply, and posts a survey when something changed.
-fn watch(project: &Project, events: &Sender<Event>) {
-    let mut seen = Vec::new();
-    let mut known = Survey::default();
-    let mut round = 0;
-    loop {
-        let active: Vec<&RunId> =
-            known.runs.iter().filter(|run| run.status == RunStatus::Running).map(|run| &run.id).collect();
-        let replaying = known.jobs.iter().any(|job| job.active);
-        let busy = !active.is_empty() || replaying;
-        std::thread::sleep(if busy { ACTIVE } else { QUIET });
-        round += 1;
-        let now = footprint(project, &active, replaying, &known);
-        let grown = now != seen;
-        if !(grown || busy && round % CLOSER_LOOK == 0) {
-            continue;
-        }
-        let printing = grown && !active.is_empty();
-        seen = now;
-        // Trouble is told when the user asks for something; the watcher only looks again.
-        if project.refresh().is_err() {
-            continue;
-        }
-        let Ok(survey) = survey(project) else { continue };
-        // What a run prints is no part of the survey, but of its detail.
-        if survey != known || printing {
-            known = survey.clone();
-            if events.send(Event::Changed(Box::new(survey))).is_err() {
-                return;
+#[derive(Default)]
+struct Watch {
+    seen: Vec<(u64, Option<SystemTime>)>,
+    known: Survey,
+    round: u32,
+}
+
+impl Watch {
+    fn run(&mut self, project: &Project, events: &Sender<Event>, taken: &AtomicBool) {
+        loop {
+            let active: Vec<&RunId> =
+                self.known.runs.iter().filter(|run| run.status == RunStatus::Running).map(|run| &run.id).collect();
+            let replaying = self.known.jobs.iter().any(|job| job.active);
+            let busy = !active.is_empty() || replaying;
+            std::thread::sleep(if busy { ACTIVE } else { QUIET });
+            if !taken.load(Ordering::Relaxed) {
+                continue;
+            }
+            self.round = self.round.wrapping_add(1);
+            let now = footprint(project, &active, replaying, &self.known);
+            let grown = now != self.seen;
+            if !(grown || busy && self.round % CLOSER_LOOK == 0) {
+                continue;
+            }
+            let printing = grown && !active.is_empty();
+            self.seen = now;
+            // Trouble is told when the user asks for something; the watcher only looks again.
+            if project.refresh().is_err() {
+                continue;
+            }
+            let Ok(survey) = survey(project) else { continue };
+            // What a run prints is no part of the survey, but of its detail.
+            if survey != self.known || printing {
+                self.known = survey.clone();
+                taken.store(false, Ordering::Relaxed);
+                if events.send(Event::Changed(Box::new(survey))).is_err() {
+                    return;
+                }
             }
         }
     }
