@@ -1,132 +1,54 @@
-//! The README's picture: the interface after a real session, drawn as SVG from what a terminal would show.
+//! The README's pictures: a real session in a pseudo-terminal, filmed from what a terminal would show.
 //!
-//! `AFTERLOG_PICTURE=1 cargo test picture` writes it to `assets/picture.svg`; without the variable the same session is
-//! run and drawn, and only looked at.
+//! `AFTERLOG_PICTURE=1 cargo test picture` writes them to `assets/picture.svg` and `assets/session.svg`; without the
+//! variable the same session is run and drawn, and only looked at.
 
-use std::fmt::Write;
+use std::time::Duration;
 
 use crate::env::TestProject;
+use crate::svg::{Film, picture};
 use crate::terminal::Terminal;
 
 const COLUMNS: u16 = 100;
 const ROWS: u16 = 28;
-/// Size of a character cell in the picture, in pixels, and the height of its baseline.
-const CELL: (f32, f32) = (8.4, 18.0);
-const BASELINE: f32 = 13.5;
-const MARGIN: f32 = 14.0;
-const BACKGROUND: &str = "#16181d";
-const FOREGROUND: &str = "#d7dae0";
+/// What a page of code may hold of it.
+const MOST_BYTES: usize = 400_000;
+/// Screens shown while the grid fills, at most.
+const FILLING: usize = 12;
 
-/// Draws the screen: a rectangle per run of background, a text element per run of equal style.
-fn svg(screen: &vt100::Screen) -> String {
-    let (rows, columns) = screen.size();
-    let (rows, columns) = (rows.get(), columns.get());
-    let (width, height) = (f32::from(columns) * CELL.0 + 2.0 * MARGIN, f32::from(rows) * CELL.1 + 2.0 * MARGIN);
-    let mut out = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" \
-         font-family=\"ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace\" font-size=\"14\">\n\
-         <rect width=\"100%\" height=\"100%\" rx=\"8\" fill=\"{BACKGROUND}\"/>\n"
-    );
-    for row in 0..rows {
-        draw_row(&mut out, screen, row, columns);
+/// A terminal and the film of it.
+struct Session {
+    terminal: Terminal,
+    film: Film,
+}
+
+impl Session {
+    /// Types, waits for a text and shows the screen for so long.
+    #[track_caller]
+    fn press(&mut self, keys: &str, awaited: &str, ms: u32, key: &str, what: &str) {
+        self.terminal.send(keys);
+        self.terminal.wait_for(awaited);
+        self.show(ms, key, what);
     }
-    out.push_str("</svg>\n");
-    out
-}
 
-#[derive(PartialEq, Clone)]
-struct Style {
-    foreground: String,
-    background: String,
-    bold: bool,
-    underline: bool,
-    dim: bool,
-}
+    /// Shows the screen once nothing more comes.
+    fn show(&mut self, ms: u32, key: &str, what: &str) {
+        while self.terminal.listen(Duration::from_millis(250)) > 0 {}
+        self.film.take(self.terminal.parser.screen(), ms, key, what);
+    }
 
-fn draw_row(out: &mut String, screen: &vt100::Screen, row: u16, columns: u16) {
-    let mut column = 0;
-    while column < columns {
-        let style = style_at(screen, row, column);
-        let start = column;
-        let mut text = String::new();
-        while column < columns && style_at(screen, row, column) == style {
-            if let Some(cell) = screen.cell(row, column).filter(|cell| !cell.is_wide_continuation()) {
-                text.push_str(if cell.has_contents() { cell.contents() } else { " " });
-            }
-            column += 1;
+    /// Types letter by letter.
+    fn type_text(&mut self, text: &str, what: &str) {
+        for letter in text.chars() {
+            self.terminal.send(letter.encode_utf8(&mut [0; 4]));
+            while self.terminal.listen(Duration::from_millis(60)) > 0 {}
+            self.film.take(self.terminal.parser.screen(), 110, "", what);
         }
-        draw_run(out, row, (start, column), &text, &style);
     }
 }
 
-fn draw_run(out: &mut String, row: u16, (start, end): (u16, u16), text: &str, style: &Style) {
-    let (x, y) = (f32::from(start) * CELL.0 + MARGIN, f32::from(row) * CELL.1 + MARGIN);
-    let width = f32::from(end - start) * CELL.0;
-    if style.background != BACKGROUND {
-        let _ = writeln!(
-            out,
-            "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{}\" fill=\"{}\"/>",
-            CELL.1, style.background
-        );
-    }
-    if text.trim().is_empty() {
-        return;
-    }
-    let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    let weight = if style.bold { " font-weight=\"bold\"" } else { "" };
-    let underline = if style.underline { " text-decoration=\"underline\"" } else { "" };
-    let opacity = if style.dim { " opacity=\"0.6\"" } else { "" };
-    let _ = writeln!(
-        out,
-        "<text x=\"{x:.1}\" y=\"{:.1}\" textLength=\"{width:.1}\" xml:space=\"preserve\" fill=\"{}\"{weight}{underline}{opacity}>{escaped}</text>",
-        y + BASELINE,
-        style.foreground
-    );
-}
-
-fn style_at(screen: &vt100::Screen, row: u16, column: u16) -> Style {
-    let Some(cell) = screen.cell(row, column) else {
-        return Style {
-            foreground: FOREGROUND.into(),
-            background: BACKGROUND.into(),
-            bold: false,
-            underline: false,
-            dim: false,
-        };
-    };
-    let mut colours = (colour(cell.fgcolor(), FOREGROUND), colour(cell.bgcolor(), BACKGROUND));
-    if cell.inverse() {
-        colours = (colours.1, colours.0);
-    }
-    Style {
-        foreground: colours.0,
-        background: colours.1,
-        bold: cell.bold(),
-        underline: cell.underline(),
-        dim: cell.dim(),
-    }
-}
-
-fn colour(colour: vt100::Color, default: &str) -> String {
-    const SIXTEEN: [&str; 16] = [
-        "#21252b", "#e06c75", "#98c379", "#e5c07b", "#61afef", "#c678dd", "#56b6c2", "#abb2bf", "#5c6370", "#ff7b86",
-        "#b5e890", "#ffd68a", "#7cc5ff", "#de8ff0", "#6fd3e0", "#ffffff",
-    ];
-    match colour {
-        vt100::Color::Default => default.into(),
-        vt100::Color::Rgb(r, g, b) => format!("#{r:02x}{g:02x}{b:02x}"),
-        vt100::Color::Idx(i @ 0..16) => SIXTEEN[usize::from(i)].into(),
-        vt100::Color::Idx(i @ 16..232) => {
-            let level = |n: u8| if n == 0 { 0 } else { 55 + 40 * n };
-            let i = i - 16;
-            format!("#{:02x}{:02x}{:02x}", level(i / 36), level(i / 6 % 6), level(i % 6))
-        }
-        vt100::Color::Idx(i) => format!("#{0:02x}{0:02x}{0:02x}", 8 + 10 * (i - 232)),
-    }
-}
-
-/// The story that the README tells, by keyboard alone: choose the statement, see where it lands, see the plan, run it,
-/// look at the values.
+/// The story that the README tells, by keyboard alone: what changed, a statement for a line, where it lands, the plan, the
+/// values as they come, their plot.
 #[test]
 fn from_an_added_log_statement_to_verified_values_by_keyboard() {
     let project = TestProject::plain();
@@ -134,36 +56,61 @@ fn from_an_added_log_statement_to_verified_values_by_keyboard() {
     let folder = folder.to_str().expect("a UTF-8 path");
     let mut terminal = Terminal::start(&project, &["demo", "--dir", folder], COLUMNS, ROWS);
     terminal.wait_for("4 runs");
-    terminal.send("r");
-    terminal.wait_for("[ ] grad_norm");
-    terminal.send("\r");
-    terminal.wait_for("optimizer → sgd");
-    terminal.send("\r");
-    terminal.wait_for("Enter start");
-    terminal.send("\r");
-    terminal.wait_for("segments done");
-    terminal.wait_until("the replay's end", |screen| screen.contains("over:"));
-    terminal.send("3");
-    terminal.wait_for("✓");
-    // Only what is logged once an iteration: without the step's loss, and without what is logged at the end.
-    terminal.send("C");
-    terminal.wait_for("Space shows or hides");
-    terminal.send("j ");
-    terminal.wait_for("[ ] best_acc");
-    terminal.send("j ");
-    terminal.wait_for("[ ] loss");
-    terminal.send("\x1b");
-    terminal.wait_for("40 rows");
-    terminal.wait_until("verified values and no column of steps", |screen| {
+    terminal.wait_for("train.py +");
+    let mut session = Session { terminal, film: Film::default() };
+    session.show(2500, "", "Four recorded runs, newest first: what changed, how it went.");
+    session.press("d", "»", 3000, "d", "What changed in the code since the run before.");
+    let writing = "Log a value that nobody logged: at a line, with names completed.";
+    session.press("/", "search:", 300, "/", writing);
+    session.type_text("best = max", writing);
+    session.press("\r", "best = max(best, accuracy)", 900, "/", writing);
+    session.press("a", "log statement after line", 900, "a", writing);
+    session.type_text("grad_sq", writing);
+    session.press("\r", "expression", 300, "", writing);
+    session.type_text("opt", writing);
+    session.press("\t", "optimizer", 500, "Tab", writing);
+    session.type_text(".grad_norm ** 2", writing);
+    session.press("", "everything it reads has a value here", 2200, "", "It is checked while you type.");
+    session.press("\r", "grad_sq in 4 runs", 3000, "Enter", "It lands in every version, adapted to its names.");
+    session.press("\r", "Enter start", 3000, "Enter", "The plan: what is executed, what is skipped, what it costs.");
+    session.terminal.send("\r");
+    session.terminal.wait_for("segments done");
+    session.terminal.send("3");
+    let filling = "The replays' values come into the grid, each checked against the record.";
+    session.terminal.wait_for("grad_sq");
+    for _ in 0..FILLING {
+        session.film.take(session.terminal.parser.screen(), 350, "3", filling);
+        session.terminal.listen(Duration::from_millis(300));
+        if session.terminal.screen().contains('✓') && !session.terminal.screen().contains('…') {
+            break;
+        }
+    }
+    session.terminal.wait_until("the replay's end", |screen| screen.contains('✓') && !screen.contains('…'));
+    session.press("C", "Space shows or hides", 700, "C", "Only what is logged once an epoch.");
+    // Without the step's loss, and without what is logged at the end.
+    session.terminal.send("j ");
+    session.terminal.wait_for("[ ] best_acc");
+    session.press("j ", "[ ] loss", 700, "Space", "Only what is logged once an epoch.");
+    session.terminal.send("\x1b");
+    session.terminal.wait_for("40 rows");
+    session.terminal.wait_until("verified values and no column of steps", |screen| {
         screen.contains('✓') && !screen.contains("step") && !screen.contains("│")
     });
-    let picture = svg(terminal.parser.screen());
-    assert!(picture.contains("grad_norm") && picture.contains("✓"));
+    session.show(3000, "Esc", "✓: replayed, and everything that the run had logged itself came out the same.");
+    let still = picture(session.terminal.parser.screen());
+    session.press(".", "crosshair", 1200, ".", "All runs under one crosshair.");
+    session.press(".", "logarithmic", 1500, ".", "All runs under one crosshair, on a logarithmic scale.");
+    session.press("llll", "epoch=4", 3500, "l", "All runs under one crosshair, on a logarithmic scale.");
+    assert!(still.contains("grad_sq") && still.contains('✓'));
+    let film = session.film.svg();
+    assert!(film.len() < MOST_BYTES, "{} bytes", film.len());
     if std::env::var_os("AFTERLOG_PICTURE").is_some() {
-        project.write(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/picture.svg"), &picture);
+        project.write(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/picture.svg"), &still);
+        project.write(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/session.svg"), &film);
     }
-    // Back to the first panel, and out of it.
-    terminal.send("q");
+    // Out of the plot, back to the first panel, and out of it.
+    let mut terminal = session.terminal;
+    terminal.send("qq");
     terminal.wait_for("4 runs");
     terminal.send("q");
     assert_eq!(terminal.wait_for_exit(), 0);
