@@ -33,7 +33,11 @@ pub const SETTINGS: [Setting; 11] = [
              Without it, half of the disk space that would be free without them.",
         )
     },
-    setting("theme", "\"auto\"", "\"dark\", \"light\", \"auto\" (by the background), or the path of a theme file."),
+    setting(
+        "theme",
+        "\"auto\"",
+        "\"dark\", \"light\", \"contrast\", \"colour-blind\", \"auto\" (by the background), or a theme file's path.",
+    ),
     setting(
         "background",
         "\"auto\"",

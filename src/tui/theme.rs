@@ -12,6 +12,14 @@ use serde::{Deserialize, Deserializer};
 const DARK: &str = include_str!("../../assets/themes/dark.toml");
 const LIGHT: &str = include_str!("../../assets/themes/light.toml");
 
+/// The bundled themes by name.
+pub const THEMES: [(&str, &str); 4] = [
+    ("dark", DARK),
+    ("light", LIGHT),
+    ("contrast", include_str!("../../assets/themes/contrast.toml")),
+    ("colour-blind", include_str!("../../assets/themes/colour-blind.toml")),
+];
+
 /// What a piece of text is; the theme decides how that looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -319,7 +327,7 @@ mod tests {
 
     #[test]
     fn every_bundled_theme_parses_and_gives_every_role_a_look() {
-        for text in [DARK, LIGHT] {
+        for (_, text) in THEMES {
             let looks: Looks = toml::from_str(text).expect("a theme");
             assert_eq!(looks.len(), 33, "one entry a role");
         }

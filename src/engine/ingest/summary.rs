@@ -101,8 +101,8 @@ pub(super) fn logged(
     };
     match &mut summary.last_metric {
         Some((metric, last)) if metric == name => *last = value.clone(),
-        // A count is shown only until something is measured.
-        Some((_, Value::Int(_))) if matches!(value, Value::Float(_)) => {
+        // What says less of how a run goes is shown only until something says more.
+        Some((metric, last)) if telling(name, value) > telling(metric, last) => {
             summary.last_metric = Some((name.to_owned(), value.clone()));
             *spark = Spark::default();
         }
@@ -110,6 +110,17 @@ pub(super) fn logged(
         None => summary.last_metric = Some((name.to_owned(), value.clone())),
     }
     spark.push(number);
+}
+
+/// How much a value says of how a run goes: counts least, what was measured on data held back most.
+fn telling(name: &str, value: &Value) -> u8 {
+    const HELD_BACK: [&str; 6] = ["val", "valid", "validation", "eval", "test", "dev"];
+    let mut words = name.split(|c: char| !c.is_ascii_alphanumeric());
+    match value {
+        Value::Float(_) if words.any(|word| HELD_BACK.contains(&word.to_ascii_lowercase().as_str())) => 2,
+        Value::Float(_) => 1,
+        _ => 0,
+    }
 }
 
 /// Adds a note, once.

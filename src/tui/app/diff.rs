@@ -228,6 +228,7 @@ impl App {
             Command::PreviousStatement => self.diff.jump(true, is_statement),
             Command::NextFile | Command::PreviousFile => return self.next_file(command == Command::PreviousFile),
             Command::Open => return self.open_row(),
+            Command::Edit => return self.edit_line(),
             Command::Diff => return self.open_diff(),
             Command::ToggleSplit => {
                 self.diff.split = Some(!self.is_split());
@@ -280,6 +281,15 @@ impl App {
         }
         let step = if backwards { files - 1 } else { 1 };
         self.show_file((self.diff.file + step) % files)
+    }
+
+    /// Opens the working tree's file where the line under the cursor is in the newer version.
+    fn edit_line(&mut self) -> Vec<Effect> {
+        let Some(file) = self.diff.current() else { return Vec::new() };
+        let row = self.diff.rows.get(self.diff.cursor.selected).copied();
+        let line = row.and_then(|row| file.line_on(row)).map_or(0, |(line, _)| line);
+        let line = u32::try_from(line + 1).unwrap_or(1);
+        vec![Effect::Edit { path: file.path.clone().into(), line }]
     }
 
     /// Unfolds, or explains a statement's placement.

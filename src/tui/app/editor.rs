@@ -230,6 +230,7 @@ impl App {
                 editor.before = !editor.before;
                 return self.try_draft(editor);
             }
+            KeyCode::Char('t') if control => return self.begin_replay(),
             _ => {
                 if edit(editor.input(), key) {
                     editor.offer = 0;

@@ -38,7 +38,7 @@ pub(crate) fn run(number: u32, status: RunStatus) -> RunSummary {
     RunSummary {
         id: id(number),
         name: (number == 2).then(|| "wider\x1b[31m".to_owned()),
-        started_ms: NOW - 3_600_000 * i64::from(9 - number),
+        started_ms: NOW - 3_600_000 * (9 - i64::from(number)),
         duration_ms: 61_000,
         status,
         exit_code: None,
@@ -62,6 +62,7 @@ pub(crate) fn survey() -> Survey {
         runs: (1..).zip(status).map(|(number, status)| run(number, status)).collect(),
         names: vec!["loss".into(), "norm".into()],
         jobs: Vec::new(),
+        notice: None,
     }
 }
 
@@ -180,7 +181,7 @@ pub(crate) fn detail(number: u32, output: &str) -> Detail {
         digests: BTreeMap::new(),
     };
     let run = RunDetail { summary, meta, timings, checkpoints: (0..2).map(checkpoint).collect() };
-    Detail { run, output: painted_lines(output) }
+    Detail { run, ranks: Vec::new(), output: painted_lines(output) }
 }
 
 /// The app on the newest run in detail.
@@ -265,7 +266,7 @@ pub(crate) fn nested() -> Grid {
                     (1, 3) => Cell::Value { value: Value::Float(f64::NAN), verdict: Verdict::Verified },
                     (1, 5) => Cell::Value { value: Value::Float(f64::INFINITY), verdict: Verdict::Verified },
                     (1, 6) => Cell::Value { value, verdict: Verdict::Unverified },
-                    (1, 7) => Cell::Differs { recorded: Value::Float(0.2), replayed: Value::Float(0.4) },
+                    (1, 7) => Cell::differs(Value::Float(0.2), Value::Float(0.4)),
                     (1, _) => Cell::Value { value, verdict: Verdict::Verified },
                     _ => Cell::Value { value, verdict: Verdict::Recorded },
                 });

@@ -12,6 +12,9 @@ pub const SPLIT: u16 = 130;
 /// Columns that a detail beside a list has at least.
 const NARROWEST_DETAIL: u16 = 42;
 
+/// Columns of a plan's rows with their titles.
+const WIDEST_ROW: u16 = 75;
+
 /// The areas of the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Areas {
@@ -48,7 +51,7 @@ pub fn areas(size: (u16, u16), share: Share) -> Option<Areas> {
         Share::Beside(_) | Share::BesideOrBelow if width >= WIDE => {
             let left = match share {
                 Share::Beside(wanted) => wanted.clamp(width * 9 / 20, width - (width * 3 / 10).max(NARROWEST_DETAIL)),
-                Share::Alone | Share::BesideOrBelow => width * 11 / 20,
+                Share::Alone | Share::BesideOrBelow => (width * 11 / 20).max(WIDEST_ROW).min(width - NARROWEST_DETAIL),
             };
             (Rect { width: left, ..body }, Some(Rect { x: left + 1, width: width - left - 1, ..body }))
         }

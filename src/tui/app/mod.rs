@@ -2,6 +2,7 @@
 //!
 //! One file a panel; what is shared (overlays, surveys, navigation between panels) stands here.
 
+pub mod about;
 pub mod beside;
 pub mod columns;
 pub mod diff;
@@ -11,6 +12,8 @@ pub mod filter;
 pub mod hints;
 pub mod layout;
 pub mod list;
+pub mod metric;
+pub mod mouse;
 pub mod overlay;
 pub mod placement;
 pub mod plot;
@@ -20,7 +23,7 @@ pub mod run;
 pub mod table;
 pub mod timeline;
 
-use crossterm::event::{KeyEvent, KeyEventKind, MouseEvent, MouseEventKind};
+use crossterm::event::{KeyEvent, KeyEventKind};
 
 use crate::tui::app::columns::COLUMNS;
 use crate::tui::app::diff::Diff;
@@ -32,6 +35,8 @@ use crate::tui::app::timeline::Timeline;
 use crate::tui::event::{Answer, Ask, Effect, Event, Request, SLOTS, Slot, Survey};
 use crate::tui::keymap::Keymap;
 use crate::tui::keys::{Command, Context};
+
+pub use mouse::tab_columns;
 
 /// The four panels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -224,7 +229,7 @@ impl App {
             Command::ShowReplay => self.show(Panel::Replay),
             Command::NextPanel => self.show(self.panel.beside(1)),
             Command::PreviousPanel => self.show(self.panel.beside(3)),
-            Command::Help => self.open(Overlay::Help { offset: 0 }),
+            Command::Help => self.open(Overlay::Help { offset: 0, over: None }),
             Command::Palette => self.open(Overlay::palette()),
             Command::Jobs => self.open_jobs(),
             Command::Redraw => vec![Effect::Redraw],
@@ -299,65 +304,6 @@ impl App {
         }
     }
 
-    fn mouse(&mut self, mouse: MouseEvent) -> Vec<Effect> {
-        match mouse.kind {
-            MouseEventKind::ScrollDown | MouseEventKind::ScrollUp => {
-                let command = if mouse.kind == MouseEventKind::ScrollDown { Command::Down } else { Command::Up };
-                // An overlay keeps its own keys; the wheel moves what lies under the pointer, three rows a notch.
-                if self.overlay.is_some() {
-                    return Vec::new();
-                }
-                (0..3).flat_map(|_| self.command(command)).collect()
-            }
-            MouseEventKind::Down(_) if self.overlay.is_none() => self.click(mouse.column, mouse.row),
-            _ => Vec::new(),
-        }
-    }
-
-    fn click(&mut self, column: u16, row: u16) -> Vec<Effect> {
-        let Some(areas) = self.areas() else { return Vec::new() };
-        if row == areas.tabs.y {
-            return tab_at(column).map_or_else(Vec::new, |panel| self.show(panel));
-        }
-        let titles = usize::from(areas.main.height).saturating_sub(self.list_height());
-        let first = usize::from(areas.main.y) + titles;
-        let inside = usize::from(row) >= first && column < areas.main.right() && row < areas.main.bottom();
-        if inside && self.context() == Context::Plot {
-            self.click_plot(column);
-            return Vec::new();
-        }
-        if inside { self.click_row(usize::from(row) - first) } else { Vec::new() }
-    }
-
-    fn click_row(&mut self, row: usize) -> Vec<Effect> {
-        let height = self.list_height();
-        match self.panel {
-            Panel::Timeline if self.zoom => {
-                let length = self.run_lines().len();
-                let cursor = &mut self.timeline.view.cursor;
-                cursor.go(cursor.offset + row, length, height);
-                Vec::new()
-            }
-            Panel::Timeline => {
-                let cursor = &mut self.timeline.cursor;
-                cursor.go(cursor.offset + row, self.timeline.rows.len(), height);
-                self.ask_detail()
-            }
-            Panel::Diff => {
-                let cursor = &mut self.diff.cursor;
-                cursor.go(cursor.offset + row, self.diff.rows.len(), height);
-                Vec::new()
-            }
-            Panel::Results => {
-                let shown = self.results.shown();
-                let cursor = &mut self.results.cursor;
-                cursor.go(cursor.offset + row, shown, height);
-                Vec::new()
-            }
-            Panel::Replay => self.click_replay(row),
-        }
-    }
-
     fn paste(&mut self, text: &str) -> Vec<Effect> {
         if let Some(Overlay::Editor(_)) = self.overlay {
             return self.editor_paste(text);
@@ -380,6 +326,10 @@ impl App {
             Answer::Survey(survey) => self.take_survey(*survey),
             Answer::Changes(changes) => {
                 self.timeline.take_changes(changes);
+                Vec::new()
+            }
+            Answer::Courses { name, courses } => {
+                self.take_courses(&name, courses);
                 Vec::new()
             }
             Answer::Detail(detail) => {
@@ -448,7 +398,10 @@ impl App {
     fn take_survey(&mut self, survey: Survey) -> Vec<Effect> {
         self.surveyed = true;
         self.trouble = None;
-        let Survey { runs, names, jobs } = survey;
+        let Survey { runs, names, jobs, notice } = survey;
+        if let Some(notice) = notice {
+            self.complain(notice);
+        }
         self.timeline.take_runs(runs);
         let mut effects = self.ask_changes();
         // What was asked for last is looked at first.
@@ -476,22 +429,9 @@ impl App {
     }
 }
 
-/// The tab under a column of the first line; [`tab_columns`] says where each stands.
-fn tab_at(column: u16) -> Option<Panel> {
-    tab_columns().find(|(_, start, width)| column >= *start && column < start + width).map(|(panel, ..)| panel)
-}
-
-/// Each panel's tab: first column and width of `1 Timeline`.
-pub fn tab_columns() -> impl Iterator<Item = (Panel, u16, u16)> {
-    Panel::ALL.into_iter().scan(1_u16, |start, panel| {
-        let width = u16::try_from(panel.title().len()).unwrap_or(0) + 2;
-        let at = *start;
-        *start += width + 2;
-        Some((panel, at, width))
-    })
-}
-
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+mod scale;
 #[cfg(test)]
 mod tests;

@@ -23,6 +23,8 @@ use crate::tui::keys::{self, Binding, Command, Context};
 pub enum Overlay {
     Help {
         offset: usize,
+        /// What it explains, if that is not the panel; it is there again afterwards.
+        over: Option<Box<Overlay>>,
     },
     Palette {
         input: LineEdit,
@@ -48,6 +50,11 @@ pub enum Overlay {
         cursor: Cursor,
     },
     Columns {
+        cursor: Cursor,
+    },
+    /// Which value the list of runs shows.
+    Metrics {
+        names: Vec<String>,
         cursor: Cursor,
     },
     Jobs {
@@ -90,6 +97,14 @@ impl Overlay {
 
     pub(super) fn prompt(purpose: Purpose, text: &str) -> Self {
         Self::Prompt { purpose, input: LineEdit::with(text) }
+    }
+
+    /// What is there again when it closes.
+    fn under(self) -> Option<Self> {
+        match self {
+            Self::Help { over, .. } => over.map(|over| *over),
+            _ => None,
+        }
     }
 
     pub(super) fn paste(&mut self, text: &str) {
@@ -145,7 +160,12 @@ impl App {
     pub(super) fn overlay_key(&mut self, overlay: Overlay, key: KeyEvent) -> Vec<Effect> {
         let control_c = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
         if control_c || key.code == KeyCode::Esc {
+            self.overlay = overlay.under();
             return Vec::new();
+        }
+        let asks = key.code == KeyCode::F(1) || key.code == KeyCode::Char('?') && !overlay.takes_text();
+        if asks && !matches!(overlay, Overlay::Help { .. }) {
+            return self.open(Overlay::Help { offset: 0, over: Some(Box::new(overlay)) });
         }
         match overlay {
             Overlay::Prompt { purpose, input } => self.prompt_key(purpose, input, key),
@@ -260,8 +280,15 @@ impl App {
         let command = self.keys.command(self.context(), key);
         let height = self.overlay_height();
         match (&mut overlay, command) {
-            (_, Some(Command::Leave)) => return Vec::new(),
-            (Overlay::Help { .. }, Some(Command::Help)) => return Vec::new(),
+            (_, Some(Command::Leave)) | (Overlay::Help { .. }, Some(Command::Help)) => {
+                self.overlay = overlay.under();
+                return Vec::new();
+            }
+            (Overlay::Metrics { names, cursor }, Some(Command::Open)) => {
+                let name = names.get(cursor.selected).cloned();
+                return self.show_metric(name);
+            }
+            (Overlay::Metrics { names, cursor }, Some(command)) => cursor.act(command, names.len(), height),
             (Overlay::Columns { cursor }, _) if key.code == KeyCode::Char(' ') || command == Some(Command::Open) => {
                 let name = self.results.all_names.get(cursor.selected).cloned();
                 let effects = name.map_or_else(Vec::new, |name| self.toggle_column(&name));
@@ -284,7 +311,7 @@ impl App {
             (Overlay::Columns { cursor }, Some(command)) => cursor.act(command, self.results.all_names.len(), height),
             (Overlay::Jobs { cursor }, Some(command)) => cursor.act(command, self.replay.jobs.len(), height),
             (
-                Overlay::Help { offset } | Overlay::Cell { offset } | Overlay::Statistics { offset, .. },
+                Overlay::Help { offset, .. } | Overlay::Cell { offset } | Overlay::Statistics { offset, .. },
                 Some(command),
             ) => list::scroll(offset, command, 200, height),
             _ => {}

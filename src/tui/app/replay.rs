@@ -44,6 +44,8 @@ pub struct Replay {
     /// As `--where` on the command line; empty for none.
     pub condition: String,
     pub workers: usize,
+    /// Only the marked runs are replayed, rather than all.
+    pub only_marked: bool,
     /// What the plan that is there was asked for, or the last one that is being made.
     planned: Option<PlanRequest>,
     asked: Option<PlanRequest>,
@@ -69,6 +71,7 @@ impl Replay {
             iterations: Vec::new(),
             condition: String::new(),
             workers,
+            only_marked: false,
             planned: None,
             asked: None,
             requests: HashMap::new(),
@@ -208,8 +211,19 @@ impl App {
         names
     }
 
-    pub(super) fn marked_runs(&self) -> Option<Vec<RunId>> {
-        (!self.timeline.marked.is_empty()).then(|| self.timeline.marked.clone())
+    fn marked_runs(&self) -> Option<Vec<RunId>> {
+        let marked = &self.timeline.marked;
+        (self.replay.only_marked && !marked.is_empty()).then(|| marked.clone())
+    }
+
+    /// All runs, or those that are marked: marks serve other ends, too.
+    fn toggle_only_marked(&mut self) -> Vec<Effect> {
+        if self.timeline.marked.is_empty() {
+            self.say("no run is marked: Space in the timeline marks one");
+            return Vec::new();
+        }
+        self.replay.only_marked = !self.replay.only_marked;
+        if self.replay.stage == Stage::Plan { self.ask_plan() } else { self.ask_preview() }
     }
 
     fn ask_plan(&mut self) -> Vec<Effect> {
@@ -269,6 +283,7 @@ impl App {
             Command::NextStatement | Command::PreviousStatement if stage == Stage::Preview => {
                 self.next_doubtful(command == Command::PreviousStatement);
             }
+            Command::OnlyMarked if matches!(stage, Stage::Preview | Stage::Plan) => return self.toggle_only_marked(),
             Command::Retry if stage == Stage::Job => return self.plan_again(),
             Command::MoreWorkers | Command::FewerWorkers => {
                 let workers = self.replay.workers;

@@ -176,6 +176,12 @@ impl App {
 
     pub(super) fn take_grid(&mut self, grid: Arc<Grid>) -> Vec<Effect> {
         self.results.waiting = false;
+        // A condition knows what runs were like when it was read: their states go on.
+        if let Some(filter @ RowFilter::Condition(_)) = &self.results.arrangement.filter
+            && let Ok(Some(again)) = RowFilter::parse(filter.text(), &grid, &self.timeline.runs)
+        {
+            self.results.arrangement.filter = Some(again);
+        }
         self.results.incoming = Some(grid);
         self.ask_arranged()
     }

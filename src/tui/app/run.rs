@@ -203,14 +203,28 @@ fn timing(detail: &Detail) -> Vec<Line<'_>> {
 }
 
 fn checkpoints(detail: &Detail) -> Vec<Line<'_>> {
-    let (run, kept) = (&detail.run.summary, &detail.run.checkpoints);
+    let first = detail.run.checkpoints.as_slice();
+    let others = detail.ranks.iter().map(|(rank, kept)| (*rank, kept.as_slice()));
+    let ranks: Vec<(u64, &[Checkpoint])> = std::iter::once((0, first)).chain(others).collect();
+    let largest = ranks.iter().flat_map(|(_, kept)| *kept).map(|checkpoint| checkpoint.stored_bytes).max().unwrap_or(0);
+    let mut lines = Vec::new();
+    for (rank, kept) in &ranks {
+        if ranks.len() > 1 {
+            lines.push(coloured("", format!("rank {rank}"), Role::Title));
+        }
+        lines.extend(checkpoints_of(kept, detail.run.summary.iterations, largest));
+    }
+    lines
+}
+
+/// What a process kept, and each of it as a bar beside the `largest` of all processes.
+fn checkpoints_of(kept: &[Checkpoint], iterations: u64, largest: u64) -> Vec<Line<'_>> {
     let stored: u64 = kept.iter().map(|checkpoint| checkpoint.stored_bytes).sum();
     let held: u64 = kept.iter().map(|checkpoint| checkpoint.bytes).sum();
     let total = format!("{}, {} on disk for {} of state", kept.len(), bytes(stored), bytes(held));
     let mut lines = vec![said("kept", total)];
-    let largest = kept.iter().map(|checkpoint| checkpoint.stored_bytes).max().unwrap_or(0);
     lines.extend(kept.iter().map(|checkpoint| {
-        let kind = moment(checkpoint, run.iterations);
+        let kind = moment(checkpoint, iterations);
         let stall = duration_ns(checkpoint.stall_ns);
         let (size, stored) = (bytes(checkpoint.bytes), bytes(checkpoint.stored_bytes));
         let text = format!("{stored:>7} of {size:>7}, waited {stall:>7}  {kind}");
@@ -417,6 +431,11 @@ mod tests {
         assert!(holds(&app, "train") && holds(&app, "3 × 1.8 s") && holds(&app, "not finished"));
         press(&mut app, "]");
         assert!(holds(&app, "epoch=1") && holds(&app, "3.0 MB on disk"));
+        assert!(!holds(&app, "rank 1"));
+        let mut of_two = detail(5, OUTPUT);
+        of_two.ranks = vec![(1, of_two.run.checkpoints.clone())];
+        app.timeline.detail = Some(of_two);
+        assert!(holds(&app, "rank 0") && holds(&app, "rank 1"));
         press(&mut app, "]");
         assert!(holds(&app, "a generator cannot be copied (2 checkpoints)"));
         let Effect::Copy(line) = &press(&mut app, "y")[0] else { panic!("no copy") };

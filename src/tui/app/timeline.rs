@@ -9,6 +9,7 @@ use crate::model::source::{ChangedFile, VersionId};
 use crate::tui::app::columns::{Column, Order, ranked};
 use crate::tui::app::filter::{Field, Filter};
 use crate::tui::app::list::Cursor;
+use crate::tui::app::metric::Metric;
 use crate::tui::app::overlay::{Overlay, Purpose};
 use crate::tui::app::run::RunView;
 use crate::tui::app::{App, Panel};
@@ -45,6 +46,8 @@ pub struct Timeline {
     pub columns: Vec<Column>,
     /// The name whose last values all runs show, if it is one: then it stands in the title alone.
     pub common: Option<String>,
+    /// The value that rows show; `None`: what each run's summary names.
+    pub metric: Option<Metric>,
     /// Columns that the texts seen so far take: of what changed, of the last value.
     pub widest: (usize, usize),
 }
@@ -79,9 +82,7 @@ impl Timeline {
     pub fn take_runs(&mut self, runs: Vec<RunSummary>) {
         let selected = self.selected().map(|run| run.id.clone());
         self.runs = runs;
-        let mut metrics = self.runs.iter().filter_map(|run| run.last_metric.as_ref()).map(|(name, _)| name);
-        let first = metrics.next().cloned();
-        self.common = first.filter(|first| metrics.all(|name| name == first));
+        self.find_common();
         let there = |id: &RunId| position(&self.runs, id).is_some();
         self.marked.retain(there);
         self.baseline = self.baseline.take().filter(there);
@@ -89,12 +90,26 @@ impl Timeline {
         self.refilter(selected);
     }
 
+    fn find_common(&mut self) {
+        let mut metrics = self.runs.iter().filter_map(|run| self.value(run)).map(|(name, _)| name);
+        let first = metrics.next();
+        self.common = first.filter(|first| metrics.all(|name| name == *first)).map(str::to_owned);
+    }
+
+    /// Shows another value in every row.
+    pub fn set_metric(&mut self, metric: Option<Metric>) {
+        let selected = self.selected().map(|run| run.id.clone());
+        self.metric = metric;
+        self.widest.1 = 0;
+        self.find_common();
+        self.refilter(selected);
+    }
+
     /// Computes the rows shown, keeping a run selected if it is still among them.
     fn refilter(&mut self, keep: Option<RunId>) {
         let passes = |run: &RunSummary| self.filter.as_ref().is_none_or(|filter| passes(filter, run));
         let mut rows: Vec<usize> = (0..self.runs.len()).rev().filter(|i| passes(&self.runs[*i])).collect();
-        let value =
-            |i: usize| self.runs[i].last_metric.as_ref().and_then(|(_, value)| value.as_f64()).filter(|x| !x.is_nan());
+        let value = |i: usize| self.value(&self.runs[i]).and_then(|(_, value)| value.as_f64()).filter(|x| !x.is_nan());
         match self.order {
             Order::Newest => {}
             // Runs without a value come last either way.
@@ -207,7 +222,7 @@ impl Timeline {
         let mut widest = self.widest;
         for index in self.rows.iter().skip(self.cursor.offset).take(height) {
             widest.0 = widest.0.max(text::width(&text::clean(&self.changed(*index, "…", "−"))));
-            if let Some((name, value)) = &self.runs[*index].last_metric {
+            if let Some((name, value)) = self.value(&self.runs[*index]) {
                 let name = if self.common.is_some() { 0 } else { text::width(&text::clean(name)) + 1 };
                 widest.1 = widest.1.max(name + text::width(&short(value)));
             }
@@ -299,6 +314,7 @@ impl App {
                 self.say(self.timeline.order.words());
                 return self.ask_changes();
             }
+            Command::Metric => return self.choose_metric(),
             Command::Pin => return self.pin(self.timeline.selected().map(|run| run.id.clone())),
             Command::MarkRange => {
                 self.timeline.toggle_range();
@@ -391,7 +407,9 @@ impl App {
         let height = self.list_height();
         let timeline = &self.timeline;
         let window = timeline.rows.iter().skip(timeline.cursor.offset.saturating_sub(height)).take(3 * height);
+        let window: Vec<usize> = window.copied().collect();
         let pairs: Vec<(RunId, RunId)> = window
+            .iter()
             .filter_map(|row| {
                 let run = &timeline.runs[*row];
                 let previous = timeline.previous(*row)?;
@@ -400,6 +418,10 @@ impl App {
                 wanted.then(|| (previous.id.clone(), run.id.clone()))
             })
             .collect();
-        if pairs.is_empty() { Vec::new() } else { vec![self.ask(Request::Changes(pairs))] }
+        let mut effects: Vec<Effect> = self.ask_courses(&window).into_iter().collect();
+        if !pairs.is_empty() {
+            effects.insert(0, self.ask(Request::Changes(pairs)));
+        }
+        effects
     }
 }

@@ -37,7 +37,8 @@ pub struct Settings {
 enum Choice {
     /// By the background.
     Auto,
-    Bundled(Background),
+    /// One of ours, by its text.
+    Bundled(&'static str),
     /// Read from a file.
     Own(Looks),
 }
@@ -120,10 +121,10 @@ impl Settings {
     pub fn theme(&self, variable: impl Fn(&str) -> Option<String>) -> Theme {
         let depth = self.depth.unwrap_or_else(|| depth_of(&variable));
         let background = self.background.unwrap_or_else(|| background_of(&variable));
-        let of = |background| toml::from_str(bundled(background)).unwrap_or_default();
+        let of = |text| toml::from_str(text).unwrap_or_default();
         let mut looks: Looks = match &self.theme {
-            Choice::Auto => of(background),
-            Choice::Bundled(background) => of(*background),
+            Choice::Auto => of(bundled(background)),
+            Choice::Bundled(text) => of(text),
             Choice::Own(looks) => looks.clone(),
         };
         looks.extend(self.roles.clone());

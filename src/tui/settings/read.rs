@@ -18,7 +18,7 @@ use crate::tui::app::columns::Column;
 use crate::tui::keymap::{Keymap, is_key};
 use crate::tui::keys::{BINDINGS, Command, Context};
 use crate::tui::settings::{Choice, Problem, Settings};
-use crate::tui::theme::{Background, Depth, Looks, RoleLook};
+use crate::tui::theme::{Background, Depth, Looks, RoleLook, THEMES};
 
 /// Frames further apart than this feel broken, and closer ones are of no use.
 const FRAME_MS: Range<i64> = 4..1001;
@@ -102,15 +102,19 @@ impl<'a> Reader<'a> {
         let Some(name) = self.string(value) else { return };
         settings.theme = match name {
             "auto" => Choice::Auto,
-            "dark" => Choice::Bundled(Background::Dark),
-            "light" => Choice::Bundled(Background::Light),
+            _ if THEMES.iter().any(|(known, _)| *known == name) => {
+                let text = THEMES.iter().find(|(known, _)| *known == name).map_or("", |(_, text)| text);
+                Choice::Bundled(text)
+            }
             _ => {
                 let home = name.strip_prefix("~/").zip(std::env::home_dir());
                 let path = home.map_or_else(|| self.path.with_file_name(name), |(rest, home)| home.join(rest));
                 let text = match read_text(&path) {
                     Ok(text) => text,
                     Err(error) => {
-                        return self.note(value.span(), format!("is neither auto, dark, light nor a file: {error}"));
+                        let names = THEMES.map(|(name, _)| name);
+                        return self
+                            .note(value.span(), format!("is neither auto, {} nor a file: {error}", names.join(", ")));
                     }
                 };
                 let mut theirs = Reader { text: &text, path: &path, problems: self.problems };

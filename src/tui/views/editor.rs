@@ -11,10 +11,6 @@ use crate::tui::views::Pen;
 use crate::tui::views::overlay::{Lines, frame, line_edit};
 use crate::tui::views::replay::placement_lines;
 
-/// Its keys, with a word each.
-pub(super) const HINTS: [(&str, &str); 5] =
-    [("Enter", "add"), ("Tab", "complete/next"), ("↓ ↑", "choose"), ("Ctrl-b", "before/after"), ("Esc", "close")];
-
 /// Columns of the fields' names.
 const LABEL: u16 = 12;
 

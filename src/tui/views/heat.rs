@@ -90,19 +90,20 @@ fn rgb(color: Color) -> Option<[u8; 3]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tui::theme::{Background, Depth};
+    use crate::tui::theme::{Background, Depth, THEMES};
 
     #[test]
     fn text_is_readable_on_every_shade_of_every_theme() {
-        for background in [Background::Dark, Background::Light] {
+        for (name, text) in THEMES {
             for depth in [Depth::True, Depth::Indexed] {
-                let heat = Heat::of(&Theme::bundled(background, depth)).expect("shades");
+                let theme = Theme::new(&toml::from_str(text).expect("a theme"), depth);
+                let heat = Heat::of(&theme).expect("shades");
                 for style in &heat.shades {
                     let (Some(fg), Some(bg)) = (style.fg, style.bg) else { panic!("{style:?}") };
-                    assert!(contrast(fg, bg) >= 4.5, "{background:?} {depth:?} {style:?}");
+                    assert!(contrast(fg, bg) >= 4.5, "{name} {depth:?} {style:?}");
                 }
                 let different: std::collections::HashSet<_> = heat.shades.iter().map(|s| s.bg).collect();
-                assert!(different.len() >= 8, "{background:?} {depth:?}: {} shades", different.len());
+                assert!(different.len() >= 8, "{name} {depth:?}: {} shades", different.len());
             }
         }
     }

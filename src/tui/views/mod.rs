@@ -226,7 +226,11 @@ fn footer(app: &App, pen: &mut Pen<'_>, line: Rect) {
         return;
     }
     if let Some(overlay) = &app.overlay {
-        hints(pen, line, overlay::hints(overlay).iter().copied());
+        let (_, own, _) = overlay.about();
+        let help = if overlay.takes_text() { "F1" } else { "?" };
+        let help = (!matches!(overlay, Overlay::Help { .. })).then_some((help, "help"));
+        let (others, close): (Vec<_>, Vec<_>) = own.iter().copied().partition(|(key, _)| *key != "Esc");
+        offer(pen, line, others, help.into_iter().chain(close).collect());
         return;
     }
     let own = keys::bindings(app.context()).filter(|binding| app.offers(binding.command));
@@ -238,13 +242,22 @@ fn footer(app: &App, pen: &mut Pen<'_>, line: Rect) {
     // Help and the way out are always there; the rest as far as there is room.
     let (always, others): (Vec<_>, Vec<_>) =
         own.filter_map(hint).partition(|(command, _)| matches!(command, Command::Help | Command::Leave));
-    let kept: u16 = always.iter().map(|(_, (key, what))| columns(key, what)).sum();
+    let others = others.into_iter().map(|(_, hint)| hint).collect();
+    offer(pen, line, others, always.into_iter().map(|(_, hint)| hint).collect());
+}
+
+/// A key with a word.
+type Hint<'h> = (&'h str, &'h str);
+
+/// As many hints as there is room for, those at the end always.
+fn offer(pen: &mut Pen<'_>, line: Rect, others: Vec<Hint<'_>>, always: Vec<Hint<'_>>) {
+    let kept: u16 = always.iter().map(|(key, what)| columns(key, what)).sum();
     let room = line.width.saturating_sub(kept + 1);
-    let fitting = others.into_iter().scan(0, |end, (_, hint)| {
+    let fitting = others.into_iter().scan(0, |end, hint| {
         *end += columns(hint.0, hint.1);
         (*end <= room).then_some(hint)
     });
-    hints(pen, line, fitting.collect::<Vec<_>>().into_iter().chain(always.into_iter().map(|(_, hint)| hint)));
+    hints(pen, line, fitting.collect::<Vec<_>>().into_iter().chain(always));
 }
 
 /// Columns that a key and its word take, with the space after them.

@@ -27,7 +27,14 @@ pub(super) fn draw(app: &App, overlay: &Overlay, pen: &mut Pen<'_>) {
     match overlay {
         // Drawn in the footer, so that the list stays visible.
         Overlay::Prompt { .. } => {}
-        Overlay::Help { offset } => {
+        Overlay::Help { offset, over: Some(over) } => {
+            let (title, own, more) = over.about();
+            let key = |(keys, what): &(&str, &str)| (format!("{keys:<16} {what}"), Role::Text);
+            let general = [("? F1", "this help"), ("Esc", "close")];
+            let rest = own.iter().filter(|(keys, _)| *keys != "Esc" && !more.iter().any(|(k, _)| k == keys));
+            lines(app, pen, &format!("keys in {title}"), rest.chain(more).chain(&general).map(key).collect(), *offset);
+        }
+        Overlay::Help { offset, over: None } => {
             let own = keys::bindings(app.context()).map(|b| (key_line(&app.keys, b), Role::Text));
             let place = if app.context() == Context::Run { "a run" } else { app.panel.title() };
             lines(app, pen, &format!("keys in {place}"), own.collect(), *offset);
@@ -60,6 +67,13 @@ pub(super) fn draw(app: &App, overlay: &Overlay, pen: &mut Pen<'_>) {
                 let sign = if chosen && !app.results.hidden.contains(name) { "[x] " } else { "[ ] " };
                 let role = if position == cursor.selected { Role::Selected } else { Role::Text };
                 pen.pieces(area.x, y, area.width, &[(sign, Role::Key), (name, role)]);
+            }
+        }
+        Overlay::Metrics { names, cursor } => {
+            let area = frame(app, pen, "value in the list: Enter shows it", names.len());
+            for (y, (position, name)) in (area.y..area.bottom()).zip(names.iter().enumerate().skip(cursor.offset)) {
+                let role = if position == cursor.selected { Role::Selected } else { Role::Text };
+                pen.put(area.x, y, area.width, name, role);
             }
         }
         Overlay::Jobs { cursor } => {
@@ -112,24 +126,6 @@ fn partings(app: &App, pen: &mut Pen<'_>, comparison: &Comparison, cursor: Curso
     }
 }
 
-/// The keys of an overlay, with a word each.
-pub(super) fn hints(overlay: &Overlay) -> &'static [(&'static str, &'static str)] {
-    match overlay {
-        Overlay::Editor(_) => &editor::HINTS,
-        Overlay::Placement(_) => {
-            &[("J K", "move"), ("1-9", "other place"), ("x", "exclude"), ("u", "as found"), ("Esc", "close")]
-        }
-        Overlay::Columns { .. } => &[("Space", "show or hide"), ("Esc", "close")],
-        Overlay::Jobs { .. } => &[("Enter", "show"), ("Esc", "close")],
-        Overlay::Palette { .. } => &[("Enter", "do it"), ("↓ ↑", "choose"), ("Esc", "close")],
-        Overlay::Partings { .. } => &[("Enter", "side by side"), ("t", "tolerance"), ("Esc", "close")],
-        Overlay::ConfirmCancel { .. } => &[("y", "cancel the replay"), ("Esc", "let it go on")],
-        Overlay::Help { .. } | Overlay::Prompt { .. } | Overlay::Cell { .. } | Overlay::Statistics { .. } => {
-            &[("j k", "scroll"), ("Esc", "close")]
-        }
-    }
-}
-
 fn key_line(keymap: &Keymap, binding: &Binding) -> String {
     format!("{:<16} {}", keymap.keys(binding).join(" "), binding.what)
 }
@@ -178,10 +174,10 @@ fn cell_lines(app: &App) -> Lines {
         Column::Run | Column::Loop(_) => None,
     };
     match cell {
-        Some(Cell::Differs { recorded, replayed }) => {
+        Some(Cell::Differs(difference)) => {
             lines.push(("diverged: the replay gave another value than the run recorded".into(), Role::Bad));
-            lines.push((format!("recorded {recorded}"), Role::Text));
-            lines.push((format!("replayed {replayed}"), Role::Text));
+            lines.push((format!("recorded {}", difference.recorded), Role::Text));
+            lines.push((format!("replayed {}", difference.replayed), Role::Text));
         }
         Some(Cell::Value { value, verdict }) => {
             lines.push((format!("{}, {}", verdict.word(), value.type_name()), Role::Dim));

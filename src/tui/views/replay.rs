@@ -29,7 +29,7 @@ pub(super) fn draw(app: &App, pen: &mut Pen<'_>, areas: Areas) {
                 area.x + 1,
                 area.y,
                 area.width - 1,
-                "  run         placement        where and what was adapted",
+                "  run         placement        where, and what was adapted or why there",
                 Role::Dim,
             );
         }
@@ -76,7 +76,7 @@ fn header(app: &App, pen: &mut Pen<'_>, line: Rect) {
         Stage::Preview => {
             let versions = replay.preview.len();
             let doubtful = replay.preview.iter().filter(|(_, p)| is_doubtful(&p.placements)).count();
-            let marked = if app.timeline.marked.is_empty() { "" } else { "marked " };
+            let marked = if app.replay.only_marked { "marked " } else { "" };
             let all = format!("{} in {}", names(), counted(versions as u64, &format!("{marked}run")));
             if doubtful == 0 { all } else { format!("{all}, {doubtful} to look at") }
         }
@@ -177,7 +177,8 @@ fn plan_titles(app: &App, pen: &mut Pen<'_>, area: Rect) {
         "" => String::new(),
         condition => format!(", only where {condition}"),
     };
-    pen.put(area.x + 1, area.y + 1, area.width - 1, &format!("{wanted}{condition}"), Role::Dim);
+    let marked = if app.replay.only_marked { ", only the marked runs" } else { "" };
+    pen.put(area.x + 1, area.y + 1, area.width - 1, &format!("{wanted}{condition}{marked}"), Role::Dim);
     let titles = "  run         placement        iterations   executed  skipped  estimate";
     pen.put(area.x + 1, area.y + 2, area.width - 1, titles, Role::Dim);
 }
@@ -329,7 +330,9 @@ fn detail(app: &App, pen: &mut Pen<'_>, area: Rect) {
         Stage::Preview => {
             if let Some((_, propagation)) = replay.preview.get(replay.cursor.selected) {
                 lines.extend(propagation.placements.iter().flat_map(placement_head));
-                lines.extend(snippet(&propagation.text, &propagation.inserted, pen.glyphs()));
+                let columns = usize::from(area.width.saturating_sub(2));
+                let around = usize::from(area.height / 6).clamp(2, 6);
+                lines.extend(snippet(&propagation.text, &propagation.inserted, (around, columns), pen.glyphs()));
                 lines.extend(propagation.placements.iter().flat_map(placement_rest));
                 lines.extend(propagation.problems.iter().map(|p| (p.clone(), Role::Warning)));
             }
@@ -371,16 +374,23 @@ fn placement_rest(placement: &Placement) -> impl Iterator<Item = (String, Role)>
     changes.chain(others.map(|(n, a)| (format!("  {n}  or after line {}: {}", a.after_line, a.reason), Role::Dim)))
 }
 
-/// The inserted lines with two lines around them.
-fn snippet(source: &str, inserted: &[(u32, u32)], glyphs: &Glyphs) -> Vec<(String, Role)> {
+/// The inserted lines with some lines around them, each cut to the columns that there are.
+fn snippet(
+    source: &str,
+    inserted: &[(u32, u32)],
+    (around, columns): (usize, usize),
+    glyphs: &Glyphs,
+) -> Vec<(String, Role)> {
     let lines: Vec<&str> = source.lines().collect();
     let mut shown = Vec::new();
     for (first, last) in inserted {
         let (first, last) = (usize::try_from(*first).unwrap_or(1), usize::try_from(*last).unwrap_or(1));
-        for number in first.saturating_sub(2).max(1)..=(last + 2).min(lines.len()) {
+        for number in first.saturating_sub(around).max(1)..=(last + around).min(lines.len()) {
             let is_new = (first..=last).contains(&number);
             let (sign, role) = if is_new { (glyphs.statement, Role::Statement) } else { (" ", Role::Text) };
-            shown.push((format!("{number:>4} {sign} {}", lines[number - 1]), role));
+            let line = text::clean(lines[number - 1]);
+            let line = text::fit(&line, columns.saturating_sub(7), glyphs.ellipsis);
+            shown.push((format!("{number:>4} {sign} {line}"), role));
         }
     }
     shown

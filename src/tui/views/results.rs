@@ -82,7 +82,7 @@ fn describe(results: &Results) -> String {
         Some(Cell::Pending) => "being replayed".into(),
         Some(Cell::Failed) => "its replay failed".into(),
         Some(Cell::Value { value, verdict }) => format!("{value}  {}", verdict.word()),
-        Some(Cell::Differs { recorded, replayed }) => format!("recorded {recorded}, replayed {replayed}"),
+        Some(Cell::Differs(both)) => format!("recorded {}, replayed {}", both.recorded, both.replayed),
     }
 }
 
@@ -263,10 +263,8 @@ fn warmth(results: &Results, name: usize, row: usize) -> Option<f64> {
 fn cell_text(results: &Results, column: Column, row: usize) -> String {
     match column {
         Column::Name(i) if results.cells != CellStyle::Full => {
-            match results.grid.names.get(i).and_then(|n| n.cells.get(row)) {
-                Some(Cell::Value { value, .. } | Cell::Differs { replayed: value, .. }) => timeline::short(value),
-                _ => String::new(),
-            }
+            let cell = results.grid.names.get(i).and_then(|n| n.cells.get(row));
+            cell.and_then(Cell::shown).map_or_else(String::new, timeline::short)
         }
         _ => table::text(&results.grid, column, row),
     }
@@ -279,7 +277,7 @@ fn mark(grid: &Grid, column: Column, row: usize, glyphs: &Glyphs) -> (&'static s
         None | Some(Cell::Empty) => (glyphs.empty, Role::Dim),
         Some(Cell::Pending) => (glyphs.pending, Role::Running),
         Some(Cell::Failed) => (glyphs.failed, Role::Bad),
-        Some(Cell::Differs { .. }) => (glyphs.diverged, Role::Bad),
+        Some(Cell::Differs(_)) => (glyphs.diverged, Role::Bad),
         Some(Cell::Value { verdict, .. }) => match verdict {
             Verdict::Recorded => ("", Role::Text),
             Verdict::Verified => (glyphs.verified, Role::Good),

@@ -38,6 +38,9 @@ pub(super) fn draw(app: &App, pen: &mut Pen<'_>, area: Rect) {
         (false, _) => 0,
     };
     let labels = label_width(&lines);
+    if !app.zoom && view.section != Section::Output {
+        return draw_wrapped(pen, area, &lines, labels);
+    }
     for (y, (number, line)) in (area.y..area.bottom()).zip(lines.iter().enumerate().skip(from)) {
         if app.zoom && number == view.cursor.selected {
             pen.cursor(y, area.x);
@@ -46,6 +49,32 @@ pub(super) fn draw(app: &App, pen: &mut Pen<'_>, area: Rect) {
         draw_line(pen, place, line, labels, if app.zoom { view.skipped } else { 0 });
         if app.zoom {
             mark_match(pen, place, line, &view.search, view.skipped);
+        }
+    }
+}
+
+/// Beside the list there is no scrolling sideways: what is long goes on in the next line.
+fn draw_wrapped(pen: &mut Pen<'_>, area: Rect, lines: &[Line<'_>], labels: u16) {
+    let mut y = area.y;
+    for line in lines {
+        let place = Rect { x: area.x + 1, y, width: area.width.saturating_sub(1), height: 1 };
+        if y >= area.bottom() {
+            return;
+        }
+        if let Line::Said { label, text, role } = line
+            && !label.is_empty()
+        {
+            pen.put(place.x, y, LABEL.min(place.width), label, Role::Dim);
+            let room = place.width.saturating_sub(LABEL);
+            for part in text::wrap(&text::clean(text), usize::from(room)) {
+                if y < area.bottom() {
+                    pen.put(place.x + LABEL, y, room, &part, *role);
+                }
+                y += 1;
+            }
+        } else {
+            draw_line(pen, place, line, labels, 0);
+            y += 1;
         }
     }
 }

@@ -172,10 +172,11 @@ fn plain_screens_hold_nothing_but_ascii() {
 fn a_replay_in_a_scratch_copy_says_so_and_what_it_was_refused() {
     let isolation = Isolation::Scratch { reason: "no namespaces".into(), kernel: true };
     let text = |app: &App| serialised(&screen(app, &look(Depth::Mono, ASCII)));
-    let mut planned = with_replay(120, 40, 3);
+    let mut planned = with_replay(200, 60, 3);
+    planned.zoom = true;
     planned.replay.plan = Some(Arc::new(ReplayPlan { isolation: isolation.clone(), ..plan() }));
     assert!(text(&planned).contains("scratch copy") && text(&planned).contains("(no namespaces)"));
-    assert!(!text(&with_replay(120, 40, 3)).contains("scratch copy"));
+    assert!(!text(&with_replay(200, 60, 3)).contains("scratch copy"));
     let mut going_on = with_replay(120, 40, 4);
     let segment = &mut going_on.replay.jobs[0].segments[0];
     segment.isolation = isolation;

@@ -155,7 +155,7 @@ fn cell(app: &App, pen: &mut Pen<'_>, column: Column, area: Rect, index: usize) 
             pen.put(x, y, width, &text, role);
         }
         Column::Value => {
-            let Some((name, value)) = &run.last_metric else { return };
+            let Some((name, value)) = timeline.value(run) else { return };
             let number = short(value);
             if timeline.common.is_none() {
                 let left = width.saturating_sub(u16::try_from(text::width(&number)).unwrap_or(0) + 1);
@@ -163,7 +163,9 @@ fn cell(app: &App, pen: &mut Pen<'_>, column: Column, area: Rect, index: usize) 
             }
             pen.right(x, y, width, &number, Role::Text);
         }
-        Column::Course => drop(pen.put(x, y, width, &spark(&run.spark, usize::from(width), &glyphs), Role::Accent)),
+        Column::Course => {
+            pen.put(x, y, width, &spark(timeline.course(run), usize::from(width), &glyphs), Role::Accent);
+        }
         Column::Checkpoints => pen.right(x, y, width, &format!("{}/{}", run.checkpoints, run.iterations), Role::Dim),
     }
 }

@@ -171,7 +171,7 @@ fn verdict(grid: &Grid, column: Column, row: usize) -> Verdict {
     let Column::Name(name) = column else { return Verdict::Recorded };
     match &grid.names[name].cells[row] {
         Cell::Value { verdict, .. } => *verdict,
-        Cell::Differs { .. } => Verdict::Diverged,
+        Cell::Differs(_) => Verdict::Diverged,
         Cell::Empty | Cell::Pending | Cell::Failed => Verdict::Recorded,
     }
 }

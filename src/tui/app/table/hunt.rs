@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::model::grid::Grid;
-use crate::tui::app::table::{Column, row_at, rows_shown, text, value_of};
+use crate::model::grid::{Cell, Grid};
+use crate::tui::app::table::{Column, row_at, rows_shown, text};
 
 /// What to look for from a row on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,8 +33,16 @@ pub struct Found {
     pub wrapped: bool,
 }
 
-/// Looks for a cell from a row on, past the end too.
-pub fn hunt(grid: &Grid, order: Option<&Arc<Vec<u32>>>, hunt: &Hunt) -> Option<Found> {
+/// Rows between two looks at whether anybody still waits.
+const STRIDE: usize = 4096;
+
+/// Looks for a cell from a row on, past the end too; nowhere when nobody waits for it any more.
+pub fn hunt(
+    grid: &Grid,
+    order: Option<&Arc<Vec<u32>>>,
+    hunt: &Hunt,
+    outdated: &(dyn Fn() -> bool + Sync),
+) -> Option<Found> {
     let rows = rows_shown(grid, order);
     let start = *hunt.columns.first()?;
     let origin = row_at(order, hunt.from);
@@ -42,7 +50,8 @@ pub fn hunt(grid: &Grid, order: Option<&Arc<Vec<u32>>>, hunt: &Hunt) -> Option<F
         Target::Text(text) => text.to_lowercase(),
         Target::OtherValue => String::new(),
     };
-    (1..=rows).find_map(|distance| {
+    let waited_for = |distance: &usize| distance % STRIDE != 0 || !outdated();
+    (1..=rows).take_while(waited_for).find_map(|distance| {
         let (row, wrapped) = if hunt.backwards {
             ((hunt.from + rows - distance) % rows, distance > hunt.from)
         } else {
@@ -65,7 +74,7 @@ fn other(grid: &Grid, column: Column, origin: usize, row: usize) -> bool {
     match column {
         Column::Name(i) => {
             let cells = &grid.names[i].cells;
-            match (cells.get(row).and_then(value_of), cells.get(origin).and_then(value_of)) {
+            match (cells.get(row).and_then(Cell::shown), cells.get(origin).and_then(Cell::shown)) {
                 (Some(value), Some(original)) => !value.same_bits(original),
                 (value, original) => value.is_some() && original.is_none(),
             }

@@ -61,10 +61,10 @@ pub fn text(grid: &Grid, column: Column, row: usize) -> String {
             Some(index @ 0..) => index.to_string(),
             _ => String::new(),
         },
-        Column::Name(i) => match grid.names.get(i).and_then(|n| n.cells.get(row)) {
-            Some(Cell::Value { value, .. } | Cell::Differs { replayed: value, .. }) => value.to_string(),
-            Some(Cell::Empty | Cell::Pending | Cell::Failed) | None => String::new(),
-        },
+        Column::Name(i) => {
+            let cell = grid.names.get(i).and_then(|n| n.cells.get(row));
+            cell.and_then(Cell::shown).map_or_else(String::new, Value::to_string)
+        }
     }
 }
 
@@ -80,10 +80,7 @@ pub fn number(grid: &Grid, column: Column, row: usize) -> Option<f64> {
         Column::Run => None,
         #[expect(clippy::cast_precision_loss, reason = "for comparisons and plots only")]
         Column::Loop(i) => grid.loops.get(i)?.index.get(row).filter(|index| **index >= 0).map(|index| *index as f64),
-        Column::Name(i) => match grid.names.get(i)?.cells.get(row)? {
-            Cell::Value { value, .. } | Cell::Differs { replayed: value, .. } => value.as_f64(),
-            Cell::Empty | Cell::Pending | Cell::Failed => None,
-        },
+        Column::Name(i) => grid.names.get(i)?.cells.get(row)?.shown()?.as_f64(),
     }
 }
 
@@ -98,13 +95,6 @@ pub fn all_columns(grid: &Grid) -> Vec<Column> {
     let loops = (0..grid.loops.len()).map(Column::Loop);
     let names = (0..grid.names.len()).map(Column::Name);
     std::iter::once(Column::Run).chain(loops).chain(names).collect()
-}
-
-fn value_of(cell: &Cell) -> Option<&Value> {
-    match cell {
-        Cell::Value { value, .. } | Cell::Differs { replayed: value, .. } => Some(value),
-        Cell::Empty | Cell::Pending | Cell::Failed => None,
-    }
 }
 
 /// The rows and columns shown as a grid of their own: what an export writes.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::model::grid::Cell;
 use crate::model::value::Value;
-use crate::tui::app::table::{row_at, value_of};
+use crate::tui::app::table::row_at;
 
 /// Values looked at for type and scale: their quantiles do not get better from more.
 const SAMPLED: usize = 8192;
@@ -61,7 +61,7 @@ impl Scale {
 pub(super) fn profile(cells: &[Cell], order: Option<&Arc<Vec<u32>>>) -> Profile {
     let rows = order.map_or(cells.len(), |order| order.len());
     let step = (rows / SAMPLED).max(1);
-    let sampled = || (0..rows).step_by(step).filter_map(|at| cells.get(row_at(order, at)).and_then(value_of));
+    let sampled = || (0..rows).step_by(step).filter_map(|at| cells.get(row_at(order, at)).and_then(Cell::shown));
     let mut numbers: Vec<f64> = sampled().filter_map(Value::as_f64).filter(|x| x.is_finite()).collect();
     numbers.sort_by(f64::total_cmp);
     let number = |value: &Value| matches!(value, Value::Int(_) | Value::BigInt(_) | Value::Float(_));
@@ -70,10 +70,10 @@ pub(super) fn profile(cells: &[Cell], order: Option<&Arc<Vec<u32>>>) -> Profile 
 }
 
 fn is_unchanged(cells: &[Cell]) -> bool {
-    let mut values = cells.iter().filter_map(value_of);
+    let mut values = cells.iter().filter_map(Cell::shown);
     let Some(first) = values.next() else { return true };
     // A column that differs from its record is never uninteresting.
-    values.all(|value| value.same_bits(first)) && !cells.iter().any(|cell| matches!(cell, Cell::Differs { .. }))
+    values.all(|value| value.same_bits(first)) && !cells.iter().any(|cell| matches!(cell, Cell::Differs(_)))
 }
 
 #[cfg(test)]

@@ -61,7 +61,7 @@ pub fn statistics(
                 Cell::Empty => empty += 1,
                 Cell::Pending => pending += 1,
                 Cell::Failed => failed += 1,
-                Cell::Differs { .. } => differing += 1,
+                Cell::Differs(_) => differing += 1,
                 Cell::Value { .. } => {}
             }
         }
@@ -100,10 +100,7 @@ pub fn statistics(
 
 fn distinct(grid: &Grid, column: Column, row: usize, number: Option<f64>) -> Option<Distinct> {
     let float = match column {
-        Column::Name(i) => matches!(
-            grid.names[i].cells[row],
-            Cell::Value { value: Value::Float(_), .. } | Cell::Differs { replayed: Value::Float(_), .. }
-        ),
+        Column::Name(i) => matches!(grid.names[i].cells[row].shown(), Some(Value::Float(_))),
         Column::Run | Column::Loop(_) => false,
     };
     match number {

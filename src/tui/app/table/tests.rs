@@ -25,7 +25,7 @@ pub(crate) fn small() -> Grid {
                 cells: vec![
                     value(1.5, Verdict::Verified),
                     value(2.25, Verdict::Unverified),
-                    Cell::Differs { recorded: Value::Float(3.0), replayed: Value::Float(3.5) },
+                    Cell::differs(Value::Float(3.0), Value::Float(3.5)),
                     Cell::Pending,
                     Cell::Failed,
                     Cell::Empty,
@@ -84,7 +84,7 @@ fn hunting_finds_text_past_the_end_and_other_values_only_ahead() {
     let grid = small();
     let hunt_for = |from, backwards, target| {
         let columns = vec![Column::Name(0)];
-        hunt(&grid, None, &Hunt { from, backwards, target, columns }).map(|found| (found.row, found.wrapped))
+        hunt(&grid, None, &Hunt { from, backwards, target, columns }, &|| false).map(|found| (found.row, found.wrapped))
     };
     assert_eq!(hunt_for(3, false, Target::Text("0.5".into())), Some((5, false)));
     assert_eq!(hunt_for(5, false, Target::Text("0.9".into())), Some((0, true)));
@@ -108,7 +108,7 @@ fn statistics_count_every_kind_of_cell() {
 #[test]
 fn a_column_that_differs_from_its_record_counts_as_changing() {
     let mut grid = small();
-    grid.names[1].cells = vec![Cell::Differs { recorded: Value::Int(1), replayed: Value::Int(2) }; 6];
+    grid.names[1].cells = vec![Cell::differs(Value::Int(1), Value::Int(2)); 6];
     let arranged = arrange(&grid, &Arrangement::default(), &|| false).expect("arranged");
     assert_eq!(arranged.profiles.iter().map(|p| p.unchanged).collect::<Vec<_>>(), [false, false]);
 }
