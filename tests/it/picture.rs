@@ -47,8 +47,8 @@ impl Session {
     }
 }
 
-/// The story that the README tells, by keyboard alone: what changed, a statement for a line, where it lands, the plan, the
-/// values as they come, their plot.
+/// The story that the README tells, by keyboard alone: what was logged, what changed, a statement for a line, where it
+/// lands, the plan, the values as they come, their plot.
 #[test]
 fn from_an_added_log_statement_to_verified_values_by_keyboard() {
     let project = TestProject::plain();
@@ -59,6 +59,17 @@ fn from_an_added_log_statement_to_verified_values_by_keyboard() {
     terminal.wait_for("train.py +");
     let mut session = Session { terminal, film: Film::default() };
     session.show(2500, "", "Four recorded runs, newest first: what changed, how it went.");
+    let once = "What was logged, once an epoch.";
+    session.press("3", "val_acc", 900, "3", once);
+    // Without what is logged at the end, and without the step's loss.
+    session.press("C", "Space shows or hides", 600, "C", once);
+    session.press(" ", "[ ] best_acc", 300, "Space", once);
+    session.press("j ", "[ ] loss", 600, "Space", once);
+    session.terminal.send("\x1b");
+    session.terminal.wait_for("40 rows");
+    session.terminal.wait_until("no column of steps", |screen| !screen.contains("step") && !screen.contains("│"));
+    session.show(1500, "Esc", once);
+    session.press("1", "4 runs", 600, "1", "Four recorded runs, newest first: what changed, how it went.");
     session.press("d", "»", 3000, "d", "What changed in the code since the run before.");
     let writing = "Log a value that nobody logged: at a line, with names completed.";
     session.press("/", "search:", 300, "/", writing);
@@ -77,7 +88,9 @@ fn from_an_added_log_statement_to_verified_values_by_keyboard() {
     session.terminal.wait_for("segments done");
     session.terminal.send("3");
     let filling = "The replays' values come into the grid, each checked against the record.";
-    session.terminal.wait_for("grad_sq");
+    session
+        .terminal
+        .wait_until("a place for every value", |screen| screen.contains("train_loss") && screen.contains("grad_sq"));
     for _ in 0..FILLING {
         session.film.take(session.terminal.parser.screen(), 350, "3", filling);
         session.terminal.listen(Duration::from_millis(300));
@@ -86,17 +99,8 @@ fn from_an_added_log_statement_to_verified_values_by_keyboard() {
         }
     }
     session.terminal.wait_until("the replay's end", |screen| screen.contains('✓') && !screen.contains('…'));
-    session.press("C", "Space shows or hides", 700, "C", "Only what is logged once an epoch.");
-    // Without the step's loss, and without what is logged at the end.
-    session.terminal.send("j ");
-    session.terminal.wait_for("[ ] best_acc");
-    session.press("j ", "[ ] loss", 700, "Space", "Only what is logged once an epoch.");
-    session.terminal.send("\x1b");
-    session.terminal.wait_for("40 rows");
-    session.terminal.wait_until("verified values and no column of steps", |screen| {
-        screen.contains('✓') && !screen.contains("step") && !screen.contains("│")
-    });
-    session.show(3000, "Esc", "✓: replayed, and everything that the run had logged itself came out the same.");
+    let checked = "✓: replayed, and everything that the run had logged itself came out the same.";
+    session.press("h", "verified", 3000, "", checked);
     let still = picture(session.terminal.parser.screen());
     session.press(".", "crosshair", 1200, ".", "All runs under one crosshair.");
     session.press(".", "logarithmic", 1500, ".", "All runs under one crosshair, on a logarithmic scale.");

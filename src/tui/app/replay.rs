@@ -434,6 +434,7 @@ impl App {
             }
             Answer::Started(job) => {
                 if let Some(request) = self.replay.planned.take() {
+                    self.show_columns(&request.names);
                     self.replay.requests.insert(job.clone(), request);
                 }
                 self.replay.job = Some(job);

@@ -393,6 +393,16 @@ impl App {
         if self.panel == Panel::Results { self.ask_grid() } else { Vec::new() }
     }
 
+    /// What is being replayed is a column, whatever was chosen before.
+    pub(super) fn show_columns(&mut self, names: &[String]) {
+        for name in names {
+            self.results.hidden.remove(name);
+            if let Some(chosen) = self.results.chosen.as_mut().filter(|chosen| !chosen.contains(name)) {
+                chosen.insert(0, name.clone());
+            }
+        }
+    }
+
     pub(super) fn settle_results(&mut self, height: usize) {
         let shown = self.results.shown();
         self.results.cursor.settle(shown, height);

@@ -45,6 +45,9 @@ pub(super) fn draw(app: &App, pen: &mut Pen<'_>, areas: Areas) {
 
 fn header(app: &App, pen: &mut Pen<'_>, line: Rect) {
     let results = &app.results;
+    if results.waiting && results.grid.is_empty() {
+        return;
+    }
     let mut said = format!("{} rows", results.shown());
     if let Some([a, b]) = results.beside() {
         said.push_str(&format!("   A {a}  B {b} (Esc all runs)"));
