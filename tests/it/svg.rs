@@ -47,7 +47,7 @@ impl Film {
         let after = MARGIN + (key.chars().count() as f32 + 2.0) * CELL.0;
         let _ = write!(caption, "<tspan x=\"{MARGIN}\" fill=\"{KEY}\" font-weight=\"bold\">{}</tspan>", escaped(key));
         let x = if key.is_empty() { MARGIN } else { after };
-        let _ = write!(caption, "<tspan x=\"{x:.1}\" fill=\"{CAPTION}\">{}</tspan></text>\n", escaped(what));
+        let _ = writeln!(caption, "<tspan x=\"{x:.1}\" fill=\"{CAPTION}\">{}</tspan></text>", escaped(what));
         rows.push(caption);
         self.frames.push(Frame { rows, ms });
     }

@@ -69,7 +69,7 @@ impl Overlay {
                 ],
             ),
             Self::Columns { .. } => ("columns", &[("Space", "show or hide"), ("Esc", "close")], READING),
-            Self::Metrics { .. } => ("the value in the list", &[("Enter", "show it"), ("Esc", "close")], READING),
+            Self::Metrics { .. } => ("the choice of a value", &[("Enter", "show it"), ("Esc", "close")], READING),
             Self::Jobs { .. } => ("replays", &[("Enter", "show"), ("Esc", "close")], READING),
             Self::ConfirmCancel { .. } => ("cancelling", &[("y", "cancel the replay"), ("Esc", "let it go on")], &[]),
         }

@@ -95,5 +95,5 @@ fn a_hundred_thousand_changed_lines_and_a_line_of_a_megabyte_are_shown() {
         assert!(screen(&app).contains("0.125, 0.125"));
     }
     // Nobody waits for colours of such a line.
-    assert!(highlight("train.py", &[long], &|| false).iter().all(|line| line.len() < 10_000));
+    assert!(highlight("train.py", &[long], || false).iter().all(|line| line.len() < 10_000));
 }

@@ -265,7 +265,7 @@ impl Watch {
             self.round = self.round.wrapping_add(1);
             let now = footprint(project, &active, replaying, &self.known);
             let grown = now != self.seen;
-            if !(grown || busy && self.round % CLOSER_LOOK == 0) {
+            if !(grown || busy && self.round.is_multiple_of(CLOSER_LOOK)) {
                 continue;
             }
             let printing = grown && !active.is_empty();

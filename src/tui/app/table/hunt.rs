@@ -50,7 +50,7 @@ pub fn hunt(
         Target::Text(text) => text.to_lowercase(),
         Target::OtherValue => String::new(),
     };
-    let waited_for = |distance: &usize| distance % STRIDE != 0 || !outdated();
+    let waited_for = |distance: &usize| !distance.is_multiple_of(STRIDE) || !outdated();
     (1..=rows).take_while(waited_for).find_map(|distance| {
         let (row, wrapped) = if hunt.backwards {
             ((hunt.from + rows - distance) % rows, distance > hunt.from)
