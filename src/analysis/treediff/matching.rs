@@ -16,7 +16,7 @@ use crate::analysis::treediff::twins::Rival;
 /// Containers less alike than this do not correspond.
 const ALIKE_CONTAINERS: f64 = 0.42;
 /// Statements less alike than this do not correspond.
-const ALIKE_STATEMENTS: f64 = 0.5;
+pub(super) const ALIKE_STATEMENTS: f64 = 0.5;
 /// Branches whose conditions are less alike than this ask something else.
 const ALIKE_CONDITIONS: f64 = 0.5;
 /// `with torch.no_grad()` says little: blocks less alike than this are different ones.
@@ -77,6 +77,7 @@ pub fn match_trees(source: &Tree, target: &Tree, ignored: &dyn Fn(NodeId) -> boo
         matcher.moved_blocks();
         matcher.equal_subtrees(3);
         matcher.equal_but_for_self();
+        matcher.align_unwrapped();
         if round == 0 {
             // What is matched tells names; under their new names more statements are alike.
             matcher.bags.0 = Bags::of(source, &matcher.names());
@@ -365,7 +366,7 @@ impl Matcher<'_> {
     }
 
     /// How much two statements of one block are alike; 0 where they cannot correspond.
-    fn statement_score(&self, x: NodeId, y: NodeId) -> f64 {
+    pub(super) fn statement_score(&self, x: NodeId, y: NodeId) -> f64 {
         if self.found.forward[x] == Some(y) {
             return 2.0;
         }

@@ -3,6 +3,7 @@
 mod align;
 mod attributes;
 mod features;
+mod flat;
 mod matching;
 mod roles;
 mod tree;
