@@ -102,7 +102,7 @@ struct PreviewArgs {
     format: Format,
 }
 
-/// Move a statement to another place in one version.
+/// Move a statement to another place in one version, or have it log something else there.
 ///
 /// Versions with the same script, or with the same code around the place, take it over. What the statement reads must
 /// have a value there.
@@ -110,7 +110,9 @@ struct PreviewArgs {
 #[command(after_help = "Examples:
   afterlog probe move grad_norm 6xk2 --after 40        after line 40 of that version, as far in as it is
   afterlog probe move grad_norm 6xk2 --after 40:9      the same, beginning at column 9
-  afterlog probe move grad_norm 6xk2 --to 1            to the first other place of the preview")]
+  afterlog probe move grad_norm 6xk2 --to 1            to the first other place of the preview
+  afterlog probe move grad_norm 6xk2 --expr 'total_norm(net)'
+                                                       where it stands, with what that version calls it")]
 struct MoveArgs {
     /// The probe.
     #[arg(value_name = "NAME")]
@@ -120,13 +122,16 @@ struct MoveArgs {
     run: String,
     #[command(flatten)]
     place: PlaceArgs,
+    /// What it is to log there instead, as a Python expression; without another place, where it stands.
+    #[arg(long, value_name = "EXPR")]
+    expr: Option<String>,
     /// Which statement, where several log the name, from 1.
     #[arg(long, value_name = "N")]
     statement: Option<usize>,
 }
 
 #[derive(Debug, clap::Args)]
-#[group(required = true, multiple = false)]
+#[group(multiple = false)]
 struct PlaceArgs {
     /// After a line of the version; with the column at which it is to begin, where several blocks end there.
     #[arg(long, value_name = "LINE[:COLUMN]", value_parser = line_and_column)]
@@ -301,6 +306,10 @@ fn show(project: &Project, name: &str, output: &mut Output) -> Result<ExitCode, 
             Choice::Moved(spot) => format!("moved after line {}, column {}", spot.after_line, spot.column),
             Choice::AsFound => "as found".to_owned(),
         };
+        let choice = match &one.expression {
+            Some(expression) => format!("{choice}, logs {expression}"),
+            None => choice,
+        };
         let which = if which > 1 { format!(" (statement {which})") } else { String::new() };
         output.line(&format!("{run}  {choice}{which}"))?;
     }
@@ -430,9 +439,17 @@ fn move_one(project: &Project, args: &MoveArgs, output: &mut Output) -> Result<E
     let to = match (args.place.after, args.place.before, args.place.to) {
         (Some((line, column)), ..) => Move::To(Wish::After(line, column)),
         (None, Some(line), _) => Move::To(Wish::Before(line)),
-        (None, None, number) => Move::Alternative(number.unwrap_or_default()),
+        (None, None, Some(number)) => Move::Alternative(number),
+        (None, None, None) if args.expr.is_some() => Move::Here,
+        (None, None, None) => {
+            let what = "say where to: --after LINE, --before LINE or --to N; or what it is to log: --expr EXPR";
+            return Err(Error::Usage(what.into()));
+        }
     };
-    let moved = project.move_probe(&args.name, &run, args.statement, to)?;
+    let moved = match &args.expr {
+        Some(expression) => project.rewrite_probe(&args.name, &run, args.statement, to, expression)?,
+        None => project.move_probe(&args.name, &run, args.statement, to)?,
+    };
     diff_of(project, &moved, output)?;
     also(project, &args.name, &[run], output)?;
     Ok(ExitCode::SUCCESS)

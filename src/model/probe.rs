@@ -167,6 +167,9 @@ pub struct Correction {
     /// Which of the script's statements that log the name, from 0.
     pub statement: usize,
     pub choice: Choice,
+    /// What is logged there instead of what the statement logs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expression: Option<String>,
     /// The code around the place: where another version has the same, the decision holds there too.
     pub around: Option<Around>,
 }

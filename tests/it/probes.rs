@@ -196,6 +196,41 @@ fn a_place_without_what_the_statement_reads_is_refused_and_nothing_is_kept() {
 }
 
 #[test]
+fn what_a_statement_logs_in_one_version_is_written_there_checked_kept_and_replayed() {
+    let (project, runs) = recorded();
+    project.afterlog(&["probe", "add", "twice"]).ok();
+    let before = preview(&project, 0);
+    let write = |run: usize, rest: &[&str]| {
+        project.afterlog(&[&["probe", "move", "twice", &runs[run], "--expr"][..], rest].concat())
+    };
+    // It is checked like one that is placed.
+    fails(&write(0, &["weight * 3"]), 1, &["`weight` has no value there", &runs[0]]);
+    fails(&write(0, &["w * "]), 1, &[&runs[0]]);
+    fails(&write(0, &["w", "--before", "2"]), 1, &["`w` has no value there"]);
+    assert_eq!(preview(&project, 0), before);
+
+    let written = write(2, &["weight * 3 + lr"]);
+    assert_eq!(written.code, Some(0), "{written:?}");
+    assert!(written.stdout.contains("as you wrote it in"), "{written:?}");
+    let placements = preview(&project, 0);
+    let texts: Vec<&str> = placements.iter().map(|one| one["text"].as_str().unwrap_or_default().trim()).collect();
+    // The loop around it is the same in the version after it; those before take nothing from it.
+    let (theirs, own) = ("afterlog.log('twice', w * 2)", "afterlog.log(\"twice\", weight * 3 + lr)");
+    assert_eq!(texts, [theirs, theirs, own, own], "{placements:?}");
+    assert_eq!(lines(&placements), lines(&before));
+    assert!(project.afterlog(&["probe", "show", "twice"]).ok().contains("logs weight * 3 + lr"));
+
+    project.afterlog(&["replay", "twice", "--runs", &runs[2], "--yes"]).ok();
+    let first = values(&project, &runs[2]).into_iter().next().unwrap_or_default();
+    assert!(first.starts_with("0,0,0.1,"), "{first}");
+    // Moved on, it goes on to log what was written; taken back, it logs what it did.
+    project.afterlog(&["probe", "move", "twice", &runs[2], "--after", "8:9"]).ok();
+    assert_eq!(preview(&project, 0)[2]["text"], format!("        {own}\n"));
+    project.afterlog(&["probe", "reset", "twice"]).ok();
+    assert_eq!(preview(&project, 0), before);
+}
+
+#[test]
 fn an_excluded_version_is_not_replayed_and_its_values_are_not_shown() {
     let (project, runs) = recorded();
     project.afterlog(&["replay", "twice", "--yes"]).ok();

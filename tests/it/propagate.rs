@@ -223,6 +223,43 @@ fn a_statement_that_the_target_has_under_a_condition_is_told() {
 }
 
 #[test]
+fn a_condition_that_asks_something_else_is_told() {
+    let source = "import afterlog\nfor step in range(900):\n    v = step * 2\n    if step % 100 == 0:\n        print(v)\n        afterlog.log('v', v)\n";
+    let bare = source.replace("        afterlog.log('v', v)\n", "");
+    for (target, status, told) in [
+        (bare.clone(), PlacementStatus::Exact, ""),
+        (bare.replace("step", "n"), PlacementStatus::Exact, ""),
+        (bare.replace("100", "50"), PlacementStatus::Adapted, "the condition at line 4 is `step % 50 == 0`"),
+        (bare.replace("== 0", "== 0 and v > 9"), PlacementStatus::Adapted, "and v > 9"),
+        (bare.replace("==", "!="), PlacementStatus::Uncertain, "line 4 asks the opposite"),
+    ] {
+        let found = propagate_names(source, &["v".to_owned()], &target);
+        let placement = &found.placements[0];
+        let words = format!("{} {}", placement.changes.join("; "), placement.reasons.join("; "));
+        assert_eq!(placement.status, status, "{target}: {words}");
+        assert!(words.contains(told), "{words}");
+    }
+}
+
+#[test]
+fn a_refusal_says_on_which_path_a_name_has_no_value() {
+    let source = "import afterlog\nfor n in range(9):\n    v = next(n)\n    print(n)\n    afterlog.log('v', v)\n";
+    let guarded = "import afterlog\nfor n in range(9):\n    if n > 3:\n        v = next(n)\n    print(n)\n";
+    let elsewhere =
+        "import afterlog\ndef f(k):\n    v = [k, k]\n    return v\nfor n in range(9):\n    print(n)\n    f(n)\n";
+    for (target, told) in [
+        (guarded, "line 4 gives it one only where the condition at line 3 holds"),
+        (elsewhere, "it is one of function `f`, line 3"),
+    ] {
+        let found = propagate_names(source, &["v".to_owned()], target);
+        let placement = &found.placements[0];
+        let reasons = placement.reasons.join("; ");
+        assert!(!matches!(placement.status, PlacementStatus::Exact | PlacementStatus::Adapted), "{reasons}");
+        assert!(reasons.contains(told), "{reasons}");
+    }
+}
+
+#[test]
 fn the_command_writes_the_result_and_tells_what_applies() {
     let project = TestProject::plain();
     project.write("new.py", "import flor\nfor x in range(3):\n    y = x * 2\n    flor.log('y', y)\n    z = y\n");

@@ -7,7 +7,7 @@ use std::ops::Range;
 use crate::analysis::propagate::anchor::Point;
 use crate::analysis::propagate::bring;
 use crate::analysis::propagate::insert::{self, Edit, Unit};
-use crate::analysis::propagate::reach::{reaching, with_members};
+use crate::analysis::propagate::reach::reaching;
 use crate::analysis::propagate::scope::{Bound, Visible, owner};
 use crate::analysis::propagate::unit::Whole;
 use crate::analysis::propagate::{Provided, Session};
@@ -36,7 +36,9 @@ impl Adapted {
     pub(super) fn doubt(&self) -> f64 {
         let doubt = if self.doubts.is_empty() && self.context.is_empty() { 0.0 } else { 1.5 };
         // Any place with the right value is better.
-        if self.others.is_empty() { doubt } else { doubt + 10.0 }
+        #[expect(clippy::cast_precision_loss, reason = "a handful of reasons")]
+        let others = self.others.len() as f64;
+        if self.others.is_empty() { doubt } else { doubt + 9.0 + others }
     }
 }
 
@@ -121,15 +123,15 @@ impl Session<'_> {
         if !is_definition {
             work.check_repetition();
         }
-        if !is_definition && depth == 0 {
+        if !is_definition && depth == 0 && !whole.further {
             work.check_context();
             work.check_order();
             let call = self.costly_beside(whole);
             work.adapted.doubts.extend(call.map(|name| bring::called_once_more(&name)));
         }
-        let unit =
-            Unit { guards: whole.guards.clone(), statement: whole.statement, replaced: &work.replaced, text: None };
-        let edit = insert::edit(self.source, self.target, &unit, point.block, point.index)
+        let unit = Unit { keyword: whole.keyword, ..Unit::of(whole.guards.clone(), whole.statement, &work.replaced) };
+        let index = point.index + usize::from(whole.further);
+        let edit = insert::edit(self.source, self.target, &unit, point.block, index)
             .map_err(|reason| Unbound { name: String::new(), reason })?;
         let mut adapted = work.adapted;
         if adapted.edits.iter().any(|other| self.is_out_of_order(other, &edit)) {
@@ -387,6 +389,13 @@ impl Work<'_, '_> {
             self.check_value(path, path, id);
             return Ok(());
         }
+        if let Some(to) = self.by_convention(&base) {
+            self.check_paths(&base, &to, id);
+            self.check_value(path, &format!("{to}{}", &path[base.len()..]), id);
+            self.is_captured(&base, &to)?;
+            self.replace(id, path, &base, &to);
+            return Ok(());
+        }
         if let Some((prefix, to)) = self.other_side_of_self(path) {
             if prefix.contains('.') && base != "self" {
                 self.adapted.doubts.push(format!("`{prefix}` taken for `{to}`"));
@@ -396,6 +405,17 @@ impl Work<'_, '_> {
             return Ok(());
         }
         let node = base_node(self.source(), id);
+        if self.is_brought(node, &base, &base) {
+            return Ok(());
+        }
+        if let Some(to) = self.by_its_words(&base) {
+            self.adapted.doubts.push(format!("`{base}` taken for `{to}`"));
+            self.check_paths(&base, &to, id);
+            self.check_value(path, &format!("{to}{}", &path[base.len()..]), id);
+            self.is_captured(&base, &to)?;
+            self.replace(id, path, &base, &to);
+            return Ok(());
+        }
         self.bring(node, &base, wanted.as_deref().unwrap_or(&base))
     }
 
@@ -433,7 +453,7 @@ impl Work<'_, '_> {
         Ok(())
     }
 
-    fn is_visible(&self, path: &str) -> bool {
+    pub(super) fn is_visible(&self, path: &str) -> bool {
         let base = path.split('.').next().unwrap_or(path);
         self.visible.get(base) != Bound::No || self.provided.names.contains(base)
     }
@@ -451,30 +471,6 @@ impl Work<'_, '_> {
         if !self.adapted.changes.contains(&change) {
             self.adapted.changes.push(change);
         }
-    }
-
-    /// `self.model` where there is no `self` but a `model`, and the other way round.
-    fn other_side_of_self(&self, path: &str) -> Option<(String, String)> {
-        let plain = path.strip_prefix("self.").unwrap_or(path).split('.').next().unwrap_or(path);
-        // Where the source has both, they are two variables.
-        let (ours, both) = (self.source(), format!("self.{plain}"));
-        let has = |name: &str, wanted: &str| {
-            ours.uses(name).iter().any(|id| with_members(ours, *id).any(|at| ours.path(at).as_deref() == Some(wanted)))
-        };
-        if has("self", &both) && ours.binders(plain).iter().any(|id| ours.scope(*id) == ours.scope(self.unit)) {
-            return None;
-        }
-        if let Some((owner, rest)) = path.split_once('.') {
-            let name = rest.split('.').next().unwrap_or(rest);
-            if self.is_visible(name) && self.visible.owns(name) {
-                return Some((format!("{owner}.{name}"), name.to_owned()));
-            }
-        }
-        let base = path.split('.').next().unwrap_or(path);
-        let tree = &self.session.target.tree;
-        let class = tree.ancestors(self.point.block).find(|id| tree.node(*id).kind == Kind::Class)?;
-        let member = |id: NodeId| tree.path(id).is_some_and(|p| p.strip_prefix("self.") == Some(base));
-        (self.is_visible("self") && tree.subtree(class).any(member)).then(|| (base.to_owned(), format!("self.{base}")))
     }
 }
 

@@ -46,6 +46,7 @@ impl Session<'_> {
             }
         }
         self.agree(&mut points);
+        self.beside_users_of_gradients(&mut points, node, order[1], home);
         self.beside_twin(&mut points, node);
         if let Some(home) = home {
             let last = index + 1 >= siblings.len();
@@ -80,6 +81,27 @@ impl Session<'_> {
             new
         });
         points
+    }
+
+    /// What reads gradients belongs with what uses them: where that has gone under a condition (every fourth batch), the
+    /// gradients are whole there only.
+    fn beside_users_of_gradients(
+        &self,
+        points: &mut [Point],
+        node: NodeId,
+        next: Option<NodeId>,
+        home: Option<NodeId>,
+    ) {
+        let (ours, theirs) = (&self.source.tree, &self.target.tree);
+        let Some((block, index)) = next.and_then(|next| theirs.place(next)) else { return };
+        let within = |home: NodeId| {
+            let mut owners = theirs.ancestors(block).take_while(|id| *id != home);
+            home != block && theirs.contains(home, block) && owners.all(|id| theirs.node(id).kind != Kind::Loop)
+        };
+        if home.is_some_and(within) && ours.subtree(node).any(|id| ours.node(id).text.contains("grad")) {
+            let there = points.iter_mut().filter(|point| (point.block, point.index) == (block, index));
+            there.for_each(|point| point.score += 5.5);
+        }
     }
 
     /// Whether other statements come before and after one in its block, and it matters between which it stands.

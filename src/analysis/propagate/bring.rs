@@ -5,18 +5,24 @@ use crate::analysis::propagate::anchor::Point;
 use crate::analysis::propagate::insert::{self, Edit, Unit};
 use crate::analysis::propagate::scope::owner;
 use crate::analysis::propagate::unit::{Whole, feeds, has_no_effect, is_pure, only_logged, wholes};
+use crate::analysis::propagate::unsure::elsewhere;
 use crate::analysis::propagate::{Provided, Session, sort_key};
 use crate::analysis::treediff::{Kind, NodeId};
 
 /// How deep what is brought may need more to be brought.
 const MAX_DEPTH: usize = 6;
+/// Methods that write a message and leave what they are called on as it is.
+const MESSAGES: &[&str] = &["debug", "info", "warning", "warn", "error", "exception", "critical"];
 
 impl Work<'_, '_> {
     /// Brings what gives `name` its value in the source.
     pub(super) fn bring(&mut self, at: NodeId, name: &str, theirs: &str) -> Result<(), Unbound> {
         let line = self.session.target_line(self.point);
-        let missing =
-            || Unbound { name: theirs.to_owned(), reason: format!("`{theirs}` is not defined before line {line}") };
+        let (target, place) = (self.session.target, (self.point.block, self.point.index));
+        let missing = || {
+            let rest = elsewhere(target, theirs, place);
+            Unbound { name: theirs.to_owned(), reason: format!("`{theirs}` is not defined before line {line}{rest}") }
+        };
         if self.depth >= MAX_DEPTH || self.visible.owns(theirs) {
             return Err(missing());
         }
@@ -38,6 +44,12 @@ impl Work<'_, '_> {
         }
         statements.dedup();
         let brought = &self.provided.brought;
+        // Of a guard nothing but its header comes along.
+        let stays =
+            |id: NodeId| tree.contains(self.unit, id) && id < self.statement && !tree.contains(id, self.statement);
+        if statements.iter().any(|id| stays(*id)) {
+            return Err(missing());
+        }
         statements.retain(|statement| !tree.contains(self.unit, *statement) && !brought.contains(statement));
         for statement in statements {
             if self.session.counterpart(statement).is_some() || statement == scope {
@@ -140,9 +152,20 @@ impl Work<'_, '_> {
             }
             at.is_some_and(|at| tree.node(at).name == name && !tree.node(at).access.binds())
         };
-        let simple = |id: &NodeId| tree.node(*id).kind == Kind::Simple && tree.scope(*id) == scope;
+        let simple =
+            |id: &NodeId| tree.node(*id).kind == Kind::Simple && tree.scope(*id) == scope && !self.only_says(*id);
         let own = |id: &NodeId| binders.contains(id) || tree.contains(self.unit, *id);
         tree.subtree(scope).filter(simple).filter(|id| !own(id) && starts(*id)).collect()
+    }
+
+    /// Whether a statement does nothing but write a message: `logger.info("…")`.
+    fn only_says(&self, statement: NodeId) -> bool {
+        let tree = &self.session.source.tree;
+        let [call] = tree.node(statement).children.as_slice() else { return false };
+        let callee = tree.node(*call).children.first().filter(|_| tree.node(*call).kind == Kind::Call);
+        callee.is_some_and(|callee| {
+            tree.node(*callee).kind == Kind::Member && MESSAGES.contains(&tree.node(*callee).text.as_str())
+        })
     }
 
     /// The outermost statement around a binding that does not hold the reader and has no counterpart: a loop that
@@ -247,7 +270,7 @@ impl Work<'_, '_> {
         let last = self.import_index(top);
         let beside = self.session.points(import).into_iter().find(|point| point.block == top && point.index <= last);
         let index = beside.map_or(last, |point| point.index);
-        let unit = Unit { guards: Vec::new(), statement: import, replaced: &[], text: Some(text.clone()) };
+        let unit = Unit::text(import, text.clone());
         let edit = insert::edit(self.session.source, self.session.target, &unit, top, index)
             .map_err(|reason| Unbound { name: String::new(), reason })?;
         self.adapted.edits.push(edit);

@@ -7,6 +7,7 @@ use crate::analysis::propagate::made::is_nothing;
 use crate::analysis::propagate::reach::{Definitions, Place, carrier, is_stored, reaching};
 use crate::analysis::propagate::scope::{Bound, Visible, owner};
 use crate::analysis::propagate::unit::PURE;
+use crate::analysis::propagate::unsure::on_which_path;
 use crate::analysis::propagate::values::{Difference, Reading};
 use crate::analysis::python::Source;
 use crate::analysis::treediff::{Access, Kind, NodeId, Tree};
@@ -15,6 +16,7 @@ impl Work<'_, '_> {
     /// Notes a variable that has a value, but another one than the statement reads in the source.
     pub(super) fn check_value(&mut self, path: &str, theirs: &str, id: NodeId) {
         self.check_callee(path, theirs, id);
+        self.check_index(path, theirs, id);
         self.check_constant(path, theirs, id);
         let tree = self.source();
         if tree.scope(id) != tree.scope(self.unit) {
@@ -25,6 +27,7 @@ impl Work<'_, '_> {
         self.check_sum(path, theirs, place);
         self.check_calls(path, theirs, id);
         self.check_made(path, theirs, id);
+        self.check_replaced(path, theirs);
         let theirs = Reading { path: theirs, place: (self.point.block, self.point.index) };
         match self.session.another_value(Reading { path, place }, theirs) {
             Some(Difference::Certain(reason)) => self.adapted.others.push(reason),
@@ -159,7 +162,8 @@ impl Work<'_, '_> {
         let same = here.is_some_and(|(block, index)| Visible::at(tree, block, index).get(ours) == Bound::Maybe);
         if !same {
             let line = self.session.target_line(self.point);
-            self.adapted.others.push(format!("`{theirs}` may have no value before line {line}"));
+            let path = on_which_path(self.session.target, theirs, (self.point.block, self.point.index));
+            self.adapted.others.push(format!("`{theirs}` may have no value before line {line}{path}"));
         }
     }
 
@@ -190,9 +194,15 @@ impl Work<'_, '_> {
             self.replaced.last().filter(|(range, _)| range.start == node.range.start && range.end <= node.range.end);
         let renamed = renamed.and_then(|(range, _)| self.session.source.text.get(range.clone()));
         for attribute in path.split('.').skip(renamed.map_or(1, |text| text.split('.').count())) {
-            let known = theirs.nodes.iter().any(|n| {
+            let of_another = |at: NodeId| {
+                theirs.node(at).kind == Kind::Member && theirs.path(at).is_none_or(|path| !is_own(&path, attribute))
+            };
+            let known = (0..theirs.nodes.len()).any(|at| {
+                let n = theirs.node(at);
                 n.text == attribute
                     && matches!(n.kind, Kind::Member | Kind::Function | Kind::Class | Kind::Name | Kind::Import)
+                    // What another object has, `self` has not.
+                    && !(renamed.is_none() && is_own(path, attribute) && of_another(at))
             });
             let used_elsewhere = || {
                 ours.nodes.iter().enumerate().any(|(at, n)| {
@@ -210,7 +220,7 @@ impl Work<'_, '_> {
             let given = || {
                 let own = |at: NodeId| ours.path(at).is_some_and(|path| path == format!("self.{attribute}"));
                 renamed.is_none()
-                    && path.strip_prefix("self.").is_some_and(|rest| rest.split('.').next() == Some(attribute))
+                    && is_own(path, attribute)
                     && ours
                         .uses("self")
                         .iter()
@@ -289,6 +299,11 @@ impl Work<'_, '_> {
             }
         }
     }
+}
+
+/// Whether a path starts with an attribute of `self`.
+fn is_own(path: &str, attribute: &str) -> bool {
+    path.strip_prefix("self.").is_some_and(|rest| rest.split('.').next() == Some(attribute))
 }
 
 /// A simple assignment of a literal: the statement, and the value.

@@ -3,6 +3,7 @@
 
 use crate::analysis::propagate::adapt::Refusal;
 use crate::analysis::propagate::anchor::{Point, SURE, is_reached};
+use crate::analysis::propagate::draft::{Put, written};
 use crate::analysis::propagate::insert::{Edit, first_index, own_indentation};
 use crate::analysis::propagate::{Outcome, Provided, Session, line_of, refused};
 use crate::analysis::python::Source;
@@ -16,6 +17,8 @@ pub struct Chosen {
     pub name: String,
     pub statement: usize,
     pub spot: Spot,
+    /// What it is to log there, where that is not what it logs in the source.
+    pub expression: Option<String>,
     /// Who wants it there, as a reason.
     pub said: String,
 }
@@ -193,6 +196,9 @@ impl Session<'_> {
             Ok(point) => point,
             Err(reason) => return self.not_there(node, chosen, &reason),
         };
+        if let Some(expression) = &chosen.expression {
+            return self.place_as_written(node, chosen, expression, (point.block, point.index));
+        }
         let mut reason = None;
         for whole in self.wholes(node) {
             match self.adapt_at(&whole, point.clone(), 0, &mut Provided::default()) {
@@ -212,6 +218,22 @@ impl Session<'_> {
             }
         }
         self.not_there(node, chosen, &reason.unwrap_or_else(|| "it cannot be taken there".to_owned()))
+    }
+
+    /// Places a log statement of the user's own words.
+    fn place_as_written(&self, node: NodeId, chosen: &Chosen, expression: &str, at: (NodeId, usize)) -> Outcome {
+        let Put { edits, doubts, .. } = match written(self.target, &chosen.name, expression, at, node) {
+            Ok(written) => written,
+            Err(misfit) => return self.not_there(node, chosen, &misfit.what),
+        };
+        let mut placement = self.blank(node);
+        let sure = doubts.is_empty();
+        placement.status = if sure { PlacementStatus::Adapted } else { PlacementStatus::Uncertain };
+        placement.reasons = std::iter::once(chosen.said.clone()).chain(doubts).collect();
+        placement.changes = vec![format!("it logs `{}`", expression.trim())];
+        placement.after_line = edits.first().map(|edit| line_of(self.target, edit));
+        placement.text = edits.first().map(|edit| edit.text.clone()).unwrap_or_default();
+        Outcome { node, placement, edits }
     }
 
     fn not_there(&self, node: NodeId, chosen: &Chosen, reason: &str) -> Outcome {
@@ -303,7 +325,8 @@ print(w)
     }
 
     fn moved(source: &str, spot: Spot) -> Placement {
-        let chosen = Chosen { name: "n".into(), statement: 0, spot, said: "moved here".into() };
+        let (said, expression) = ("moved here".into(), None);
+        let chosen = Chosen { name: "n".into(), statement: 0, spot, expression, said };
         let found = propagate_chosen(source, &["n".to_owned()], TARGET, &[chosen]);
         found.placements.into_iter().next().expect("a placement")
     }

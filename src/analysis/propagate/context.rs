@@ -26,8 +26,11 @@ impl Work<'_, '_> {
         self.check_support(home);
         self.check_recomputed();
         self.check_live(home);
+        self.check_guards();
+        self.check_gradients();
         self.adapted.context.extend(self.session.loops_apart(self.unit, self.point));
         let (way, way_there) = (way(ours, home), way(theirs, self.point.block));
+        self.check_conditions(&way, &way_there);
         let added: Vec<NodeId> = (way_there.iter())
             .take_while(|b| matching.source(**b).is_none_or(|a| !way.contains(&a)))
             .filter_map(|b| controlling(theirs, *b))
@@ -51,9 +54,22 @@ impl Work<'_, '_> {
                 let word = kind_word(theirs, *innermost);
                 self.adapted.context.push(format!("the {word} at line {line} is not around it in the source"));
             }
-            if let Some(lost) = old.iter().find(|id| !is_loop && new.is_empty() && !went && asks_when(ours, **id)) {
-                let line = self.session.source.lines.line(ours.node(*lost).range.start);
+            if is_loop {
+                continue;
+            }
+            let line = |id: NodeId| self.session.source.lines.line(ours.node(id).range.start);
+            let decides = |id: &&NodeId| asks_when(ours, **id) || is_alternative(ours, **id);
+            if let Some(lost) = old.iter().find(decides).filter(|_| new.is_empty() && !went) {
+                let line = line(*lost);
                 self.adapted.context.push(format!("the condition at line {line} of the source is not around it here"));
+            } else if let Some(lost) = old.first().filter(|_| new.is_empty()) {
+                let line = line(*lost);
+                self.adapted.changes.push(format!("without the condition at line {line} of the source"));
+            } else if let (Some(was), Some(is)) = (old.first(), new.first()) {
+                self.check_other_condition(*was, *is);
+            } else if let Some(innermost) = new.first().filter(|_| went && new.len() > old.len()) {
+                let line = self.session.target.lines.line(theirs.node(*innermost).range.start);
+                self.adapted.changes.push(format!("under the condition at line {line}, as what stands beside it"));
             }
         }
         let function = theirs.scope(self.point.block);
@@ -95,6 +111,42 @@ impl Work<'_, '_> {
             let name = &ours.node(was).text;
             let reason = format!("little of function `{name}` at line {line} of the source is here");
             self.adapted.context.push(reason);
+        }
+    }
+
+    /// Notes gradients that are reset before the place, and computed after that in the source.
+    fn check_gradients(&mut self) {
+        let session = self.session;
+        let (ours, theirs) = (&session.source.tree, &session.target.tree);
+        if !ours.subtree(self.unit).any(|id| ours.node(id).text.contains("grad")) {
+            return;
+        }
+        let was = last_of_gradients(ours, ours.scope(self.unit), self.unit);
+        let is = last_of_gradients(theirs, theirs.scope(self.point.block), session.start_of(self.point));
+        if let (Some((_, false)), Some((reset, true))) = (was, is) {
+            let line = session.target.lines.line(theirs.node(reset).range.start);
+            self.adapted.others.push(format!("the gradients that it reads are reset at line {line}"));
+        }
+    }
+
+    /// Notes a branch that is written around the statement, though it is there for something that the target lacks.
+    fn check_guards(&mut self) {
+        let session = self.session;
+        let tree = &session.source.tree;
+        let around = tree.ancestors(self.statement).take_while(|id| *id >= self.unit);
+        let branches: Vec<NodeId> = around.filter(|id| tree.node(*id).kind == Kind::Branch).collect();
+        for branch in branches {
+            let mut inside = tree.blocks(branch).flat_map(|block| tree.node(block).children.iter().copied());
+            let leaves = |id: NodeId| matches!(tree.node(id).kind, Kind::Return | Kind::Raise | Kind::Break);
+            let stays = |id: &NodeId| !session.is_moving(*id) && !self.provided.brought.contains(id) && !leaves(*id);
+            if let Some(other) = inside.find(stays) {
+                let line = |id: NodeId| session.source.lines.line(tree.node(id).range.start);
+                let (at, other) = (line(branch), line(other));
+                let reason = format!(
+                    "the branch at line {at} of the source is there for line {other}, too, which the target lacks"
+                );
+                self.adapted.context.push(reason);
+            }
         }
     }
 
@@ -280,6 +332,24 @@ fn only_gradients(tree: &Tree, statement: NodeId) -> bool {
     node.kind == Kind::Simple
         && node.children.len() == 1
         && calls.all(|call| matches!(callee(call), Some("zero_grad" | "backward")))
+}
+
+/// The last call before a node of a scope that computes gradients or resets them, and whether it does the latter.
+fn last_of_gradients(tree: &Tree, scope: NodeId, before: NodeId) -> Option<(NodeId, bool)> {
+    tree.subtree(scope).take_while(|id| *id < before).filter(|id| tree.node(*id).kind == Kind::Call).fold(
+        None,
+        |last, call| match tree.node(call).children.first().map(|callee| tree.node(*callee).text.as_str()) {
+            Some("zero_grad") => Some((call, true)),
+            Some("backward" | "backwards" | "manual_backward") => Some((call, false)),
+            _ => last,
+        },
+    )
+}
+
+/// Whether what a condition decides is one of several things: it has an `else`, or is one.
+fn is_alternative(tree: &Tree, condition: NodeId) -> bool {
+    let arm = |id: &NodeId| tree.node(*id).kind == Kind::Arm;
+    arm(&condition) || tree.node(condition).children.iter().any(arm)
 }
 
 /// Whether a branch asks how far a loop around it is: every hundredth step, after the first epoch.

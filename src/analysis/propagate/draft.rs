@@ -48,27 +48,11 @@ impl Misfit {
 pub fn draft(text: &str, name: &str, expression: &str, spot: Spot) -> Result<Drafted, Misfit> {
     let target = Source::parse(text);
     let (block, index) = between(&target, spot).map_err(Misfit::of_place)?;
-    let quoted = quoted(name)?;
     if let Some((at, _)) = logging(&target).into_iter().find(|(_, logged)| logged == name) {
         let line = target.lines.line(target.tree.node(at).range.start);
         return Err(Misfit::of_place(format!("line {line} logs '{name}' already")));
     }
-    let typed = expression;
-    let expression = argument(typed).map_err(|NoExpression { at, what }| Misfit { what, at: Some(at) })?;
-    let visible = Visible::at(&target.tree, block, index);
-    let (spelled, import) = spelling(&target, &visible)?;
-    let statement = format!("{spelled}({quoted}, {expression})");
-    let ours = Source::parse(&statement);
-    let body = typed.trim();
-    let bracket = usize::from(expression.len() > body.len());
-    let shift = statement.len() - 1 - expression.len() + bracket;
-    let before = typed.len() - typed.trim_start().len();
-    let doubts = read_values(&ours, &visible, shift)
-        .map_err(|misfit| Misfit { at: misfit.at.map(|at| at + before), ..misfit })?;
-    let mut edits = vec![edit(&target, &ours, &statement, (block, index), 1)?];
-    if import {
-        edits.push(edit(&target, &ours, IMPORT, top(&target)?, 0)?);
-    }
+    let Put { mut edits, statement, doubts } = written(&target, name, expression, (block, index), 1)?;
     let wanted = edits[0].clone();
     sort(&mut edits);
     let result = applied(text, &edits);
@@ -78,6 +62,45 @@ pub fn draft(text: &str, name: &str, expression: &str, spot: Spot) -> Result<Dra
     let at = edits.iter().position(|edit| *edit == wanted).unwrap_or_default();
     let line = spans(text, &edits).get(at).map_or(1, |(first, _)| *first);
     Ok(Drafted { text: result, line, statement, doubts })
+}
+
+/// What puts a statement into a text.
+pub(super) struct Put {
+    /// Its own edit first, then those it needs.
+    pub(super) edits: Vec<Edit>,
+    statement: String,
+    /// What may go wrong with it.
+    pub(super) doubts: Vec<String>,
+}
+
+/// What puts a log statement into a text. Its edit has `order` among those at one place.
+///
+/// # Errors
+/// Why it cannot be there.
+pub(super) fn written(
+    target: &Source<'_>,
+    name: &str,
+    typed: &str,
+    (block, index): (NodeId, usize),
+    order: usize,
+) -> Result<Put, Misfit> {
+    let quoted = quoted(name)?;
+    let expression = argument(typed).map_err(|NoExpression { at, what }| Misfit { what, at: Some(at) })?;
+    let visible = Visible::at(&target.tree, block, index);
+    let (spelled, import) = spelling(target, &visible)?;
+    let statement = format!("{spelled}({quoted}, {expression})");
+    let ours = Source::parse(&statement);
+    let body = typed.trim();
+    let bracket = usize::from(expression.len() > body.len());
+    let shift = statement.len() - 1 - expression.len() + bracket;
+    let before = typed.len() - typed.trim_start().len();
+    let doubts = read_values(&ours, &visible, shift)
+        .map_err(|misfit| Misfit { at: misfit.at.map(|at| at + before), ..misfit })?;
+    let mut edits = vec![edit(target, &ours, &statement, (block, index), order)?];
+    if import {
+        edits.push(edit(target, &ours, IMPORT, top(target)?, 0)?);
+    }
+    Ok(Put { edits, statement, doubts })
 }
 
 /// What can be read at a place: variables, functions, and attributes that the text uses, nearest first.
@@ -177,7 +200,7 @@ fn edit(
     order: usize,
 ) -> Result<Edit, Misfit> {
     let Some(statement) = ours.tree.statements().next() else { return Err(Misfit::of_place("it is no statement")) };
-    let unit = Unit { guards: Vec::new(), statement, replaced: &[], text: Some(text.to_owned()) };
+    let unit = Unit::text(statement, text.to_owned());
     let edit = insert::edit(ours, target, &unit, block, index).map_err(Misfit::of_place)?;
     Ok(Edit { order, ..edit })
 }

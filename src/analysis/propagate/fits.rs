@@ -1,6 +1,7 @@
 //! Whether what a statement calls is the same function in the target: functions of one name may be different ones.
 
 use crate::analysis::propagate::adapt::Work;
+use crate::analysis::propagate::reach::{carrier, reaching, with_members};
 use crate::analysis::python::Source;
 use crate::analysis::treediff::{Kind, NodeId, Tree};
 
@@ -15,6 +16,40 @@ struct Signature {
 }
 
 impl Work<'_, '_> {
+    /// Notes an object that is read by an index, and that another class makes in the target, where nothing reads it so.
+    pub(super) fn check_index(&mut self, path: &str, theirs: &str, id: NodeId) {
+        let (ours, there) = (self.source(), &self.session.target.tree);
+        let indexed = |tree: &Tree, id: NodeId| {
+            let parent = tree.node(id).parent.map(|parent| tree.node(parent));
+            parent.is_some_and(|p| {
+                p.kind == Kind::Other && p.children.len() == 2 && p.text.is_empty() && p.children[0] == id
+            })
+        };
+        if !indexed(ours, id) {
+            return;
+        }
+        let maker = |tree: &Tree, id: NodeId| -> Option<String> {
+            let value =
+                tree.node(carrier(tree, id)).children.last().copied().filter(|_| tree.node(id).kind == Kind::Name)?;
+            let callee = tree.node(value).children.first().filter(|_| tree.node(value).kind == Kind::Call)?;
+            Some(tree.node(*callee).text.clone())
+        };
+        let read = self.session.definitions_at(path, ours.place(self.unit).unwrap_or_default());
+        let reached = reaching(there, theirs, (self.point.block, self.point.index), &|_| false);
+        let known = || {
+            let uses = there.uses(theirs.split('.').next().unwrap_or(theirs)).iter().copied();
+            uses.flat_map(|id| with_members(there, id)).any(|id| indexed(there, id))
+        };
+        let (Some(was), Some(is)) = (read.first(), reached.first()) else { return };
+        let (Some(made), Some(makes)) = (maker(ours, *was), maker(there, *is)) else { return };
+        if made != makes && !known() {
+            let line = self.session.target.lines.line(there.node(*is).range.start);
+            self.adapted
+                .doubts
+                .push(format!("`{theirs}` is made by `{makes}` at line {line}, not by `{made}`: it may have no items"));
+        }
+    }
+
     /// Notes a function that has the name in the target, but takes other arguments or does something else.
     pub(super) fn check_callee(&mut self, path: &str, theirs: &str, id: NodeId) {
         let tree = self.source();

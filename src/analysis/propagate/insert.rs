@@ -14,6 +14,19 @@ pub(super) struct Unit<'a> {
     pub(super) replaced: &'a [(Range<usize>, String)],
     /// The whole text, where it is not the source's.
     pub(super) text: Option<String>,
+    /// A header that the source has, but no node for: `else:`.
+    pub(super) keyword: Option<&'static str>,
+}
+
+impl<'a> Unit<'a> {
+    pub(super) fn of(guards: Vec<NodeId>, statement: NodeId, replaced: &'a [(Range<usize>, String)]) -> Self {
+        Self { guards, statement, replaced, text: None, keyword: None }
+    }
+
+    /// A statement of which the whole text is given.
+    pub(super) fn text(statement: NodeId, text: String) -> Self {
+        Self { text: Some(text), ..Self::of(Vec::new(), statement, &[]) }
+    }
 }
 
 /// How a file is written.
@@ -217,7 +230,7 @@ fn single_line(source: &Source<'_>, unit: &Unit<'_>, manner: &Manner) -> Option<
         return unit.text.clone();
     }
     // A simple statement breaks its lines only within brackets, strings or after a backslash.
-    let simple = unit.guards.is_empty() && !node.kind.is_compound();
+    let simple = unit.guards.is_empty() && unit.keyword.is_none() && !node.kind.is_compound();
     simple.then(|| block_text(source, node.range.clone(), unit.replaced, "", manner))
 }
 
@@ -246,6 +259,10 @@ fn written(source: &Source<'_>, unit: &Unit<'_>, indent: &str, manner: &Manner) 
     }
     let mut text = String::new();
     let mut level = indent.to_owned();
+    if let Some(keyword) = unit.keyword {
+        text.push_str(&format!("{level}{keyword}{}", manner.end_of_line));
+        level.push_str(&manner.unit);
+    }
     for guard in &unit.guards {
         text.push_str(&block_text(
             source,

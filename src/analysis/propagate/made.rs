@@ -46,6 +46,39 @@ impl Work<'_, '_> {
     }
 }
 
+impl Work<'_, '_> {
+    /// Notes a value that the target computes right after the place, where the source does something with it right before
+    /// the statement: the one may have become the other.
+    pub(super) fn check_replaced(&mut self, path: &str, theirs: &str) {
+        let session = self.session;
+        let (ours, there) = (&session.source.tree, &session.target.tree);
+        let Some((block, index)) = ours.place(self.unit) else { return };
+        let gap = ours.node(block).children[..index].iter().rev().filter(|id| !session.is_moving(**id));
+        let mut gap = gap.take_while(|id| session.counterpart(**id).is_none());
+        let touches = |id: NodeId| {
+            ours.node(id).kind == Kind::Simple && ours.subtree(id).any(|at| ours.path(at).as_deref() == Some(path))
+        };
+        let Some(touching) = gap.find(|id| touches(**id)) else { return };
+        let after = there.node(self.point.block).children.iter().skip(self.point.index);
+        let simple = |tree: &Tree, id: NodeId| tree.node(id).kind == Kind::Simple;
+        let makes = |id: NodeId| {
+            let defined = |at: NodeId| defines(there, at, theirs) && !is_begun(there, id);
+            let was = session.matching.source(id).filter(|was| simple(ours, *was));
+            let known = was.is_some_and(|was| ours.header(was).into_iter().any(|at| defines(ours, at, path)));
+            simple(there, id) && !known && there.header(id).into_iter().any(defined)
+        };
+        let mut after = after.take_while(|id| session.matching.source(**id).is_none() || makes(**id));
+        if let Some(maker) = after.find(|id| makes(**id)) {
+            let line = session.target.lines.line(there.node(*maker).range.start);
+            let was = session.source.lines.line(ours.node(*touching).range.start);
+            let reason =
+                format!("`{theirs}` gets a value at line {line}, after it: maybe that of line {was} of the source");
+            self.adapted.others.push(reason);
+            self.adapted.made_at.get_or_insert(*maker);
+        }
+    }
+}
+
 impl Session<'_> {
     /// The place right after what makes a value that another place lacks.
     pub(super) fn after_maker(&self, point: &Point, maker: NodeId) -> Option<Point> {

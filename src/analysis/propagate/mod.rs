@@ -4,11 +4,14 @@
 mod adapt;
 mod anchor;
 mod api;
+mod arms;
 mod bring;
 mod callers;
 mod checks;
 mod chosen;
+mod conditions;
 mod context;
+mod convention;
 mod costly;
 mod draft;
 mod fits;
@@ -24,6 +27,7 @@ mod rename;
 mod scope;
 mod sound;
 mod unit;
+mod unsure;
 mod values;
 
 use std::collections::{HashMap, HashSet};
@@ -272,7 +276,10 @@ impl<'a> Session<'a> {
         if let Some(one) = never.first() {
             return Err(format!("`{}` has no value there", one.name));
         }
-        let told = |one: Lacking| (with[one.edit].clone(), format!("`{}` may have no value there", one.name));
+        let told = |one: Lacking| {
+            let words = format!("`{}` may have no value there{}", one.name, one.path);
+            (with[one.edit].clone(), words)
+        };
         let perhaps = perhaps.into_iter().map(told).collect();
         Ok((with, perhaps))
     }
@@ -321,6 +328,9 @@ impl<'a> Session<'a> {
             if !found.is_empty() {
                 break;
             }
+        }
+        if found.is_empty() {
+            found.extend(self.as_further_arm(node));
         }
         let nearest = found.iter().max_by(|a, b| a.0.score.total_cmp(&b.0.score));
         let elsewhere = nearest.and_then(|(at, adapted)| {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use crate::analysis::propagate::insert::Edit;
 use crate::analysis::propagate::scope::{Bound, Visible, is_builtin};
+use crate::analysis::propagate::unsure::under_what;
 use crate::analysis::python::Source;
 use crate::analysis::treediff::{NodeId, Tree};
 
@@ -15,6 +16,8 @@ pub(super) struct Lacking {
     pub(super) name: String,
     /// It has a value on some paths.
     pub(super) perhaps: bool,
+    /// On which ones.
+    pub(super) path: String,
 }
 
 /// The names that edits read and that have no value for sure. `edits` stand in the order of their offsets. O(n) for each
@@ -36,7 +39,9 @@ pub(super) fn lacking(source: &Source<'_>, target: &Source<'_>, result: &Source<
             let new = bound != Bound::Yes && !found.iter().any(|one| one.edit == at && one.name == name);
             let is_told = || perhaps && (is_known(target, tree, id, name) || is_perhaps(source, edit.order, name));
             if new && !is_told() {
-                found.push(Lacking { edit: at, name: name.to_owned(), perhaps });
+                let place = tree.statement_of(id).and_then(|statement| tree.place(statement)).filter(|_| perhaps);
+                let path = place.map(|place| under_what(result, name, place)).unwrap_or_default();
+                found.push(Lacking { edit: at, name: name.to_owned(), perhaps, path });
             }
         }
     }

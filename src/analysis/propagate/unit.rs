@@ -123,6 +123,13 @@ pub(super) const PURE: &[&str] = &[
     "double",
     "half",
     "is_available",
+    "getLogger",
+    "device",
+    "getenv",
+    "deque",
+    "Counter",
+    "defaultdict",
+    "OrderedDict",
 ];
 
 /// Methods that give something to the object that they are called on, or make it empty.
@@ -133,11 +140,15 @@ pub(super) const FEEDS: &[&str] = &["append", "add", "update", "extend", "push",
 pub(super) struct Whole {
     pub(super) guards: Vec<NodeId>,
     pub(super) statement: NodeId,
+    /// Whether it becomes a further part of the statement that stands at the place.
+    pub(super) further: bool,
+    /// What is written around it then, where that is no condition: `else:`.
+    pub(super) keyword: Option<&'static str>,
 }
 
 impl Whole {
     pub(super) fn alone(statement: NodeId) -> Self {
-        Self { guards: Vec::new(), statement }
+        Self { guards: Vec::new(), statement, further: false, keyword: None }
     }
 
     /// What has a place among siblings in the source.

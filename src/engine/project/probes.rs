@@ -73,7 +73,22 @@ impl Project {
     /// # Errors
     /// As there.
     pub fn move_probe(&self, name: &str, run: &RunId, statement: Option<usize>, to: Move) -> Result<Preview, Error> {
-        propagate::move_to(self, name, run, statement, to)
+        propagate::move_to(self, name, run, statement, to, None)
+    }
+
+    /// As [`propagate::move_to`], with what the statement is to log there.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn rewrite_probe(
+        &self,
+        name: &str,
+        run: &RunId,
+        statement: Option<usize>,
+        to: Move,
+        expression: &str,
+    ) -> Result<Preview, Error> {
+        propagate::move_to(self, name, run, statement, to, Some(expression))
     }
 
     /// As [`propagate::exclude`].

@@ -24,6 +24,8 @@ pub enum Move {
     Down,
     /// To the one before.
     Up,
+    /// Where it stands.
+    Here,
 }
 
 /// The probe of a name as it is, or as it would be added now.
@@ -59,7 +61,8 @@ pub(super) fn now_ms() -> i64 {
     i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Moves a statement in the version of a run. Nothing is kept where it cannot stand there.
+/// Moves a statement in the version of a run, where it may log an `expression` of its own; without one it logs there what
+/// it did. Nothing is kept where it cannot stand there.
 ///
 /// # Errors
 /// If the place is none, or the store cannot be written.
@@ -69,6 +72,7 @@ pub fn move_to(
     run: &RunId,
     statement: Option<usize>,
     wanted: Move,
+    expression: Option<&str>,
 ) -> Result<Preview, Error> {
     let looked_at = look(project, name, run)?;
     let statement = the_statement(&looked_at, name, statement)?;
@@ -86,6 +90,11 @@ pub fn move_to(
             let other = other.ok_or_else(|| refused(format!("it has {} other places", known.len())))?;
             vec![Spot { after_line: other.after_line, column: other.column }]
         }
+        Move::Here => {
+            let here = placement.and_then(|placement| Some((placement.after_line?, placement.column?)));
+            let (after_line, column) = here.ok_or_else(|| refused("it stands nowhere yet".to_owned()))?;
+            vec![Spot { after_line, column }]
+        }
         Move::Down | Move::Up => {
             let here = placement.and_then(|placement| Some((placement.after_line?, placement.column?)));
             let (after_line, column) = here.ok_or_else(|| refused("it stands nowhere to be moved from".to_owned()))?;
@@ -95,9 +104,13 @@ pub fn move_to(
         }
     };
     // Where several will do, the first at which it can stand; if none, the nearest says why.
+    let expression = match expression {
+        Some(expression) => Some(expression.to_owned()),
+        None => known_expression(project, name, &looked_at.script, &text, statement)?,
+    };
     let mut why = None;
     for spot in spots {
-        match try_at(project, &looked_at, (name, statement), &text, spot)? {
+        match try_at(project, &looked_at, (name, statement), &text, (spot, expression.clone()))? {
             Ok((tried, made)) => {
                 keep(project, name, &[made])?;
                 return Ok(tried);
@@ -108,17 +121,32 @@ pub fn move_to(
     Err(refused(why.unwrap_or_else(|| "there is no further place".to_owned())))
 }
 
+/// What the user has a statement log in a version, if that was decided before.
+fn known_expression(
+    project: &Project,
+    name: &str,
+    script: &str,
+    text: &str,
+    statement: usize,
+) -> Result<Option<String>, Error> {
+    let (known, target) = (probes::named(project.layout(), name)?, history::hash(text));
+    let made = known.iter().flat_map(|probe| &probe.corrections).rev();
+    let mut same = made.filter(|one| (one.script.as_str(), &one.target, one.statement) == (script, &target, statement));
+    Ok(same.next().and_then(|one| one.expression.clone()))
+}
+
 /// What comes of a decision to put a statement at a place; or why it cannot stand there.
 fn try_at(
     project: &Project,
     looked_at: &Preview,
     (name, statement): (&str, usize),
     text: &str,
-    spot: Spot,
+    (spot, expression): (Spot, Option<String>),
 ) -> Result<Result<(Preview, Correction), String>, Error> {
     let run = &looked_at.run;
     let (script, target, around) = (looked_at.script.clone(), history::hash(text), around(text, spot));
-    let made = Correction { run: run.clone(), script, target, statement, choice: Choice::Moved(spot), around };
+    let choice = Choice::Moved(spot);
+    let made = Correction { run: run.clone(), script, target, statement, choice, expression, around };
     let mut probe = probe_of(project, name)?;
     take(&mut probe, &made);
     let tried = preview_with(project, &[name.to_owned()], std::slice::from_ref(run), &one(probe))?;
@@ -127,7 +155,7 @@ fn try_at(
         Some(placement) if placement.status.is_placed() => Ok(Ok((tried, made))),
         other => {
             let reason = other.and_then(|placement| placement.reasons.first().cloned()).unwrap_or_default();
-            let said = format!("where you moved it in {run}, but ");
+            let said = format!("{}, but ", history::said(&made));
             Ok(Err(reason.strip_prefix(&said).unwrap_or(&reason).to_owned()))
         }
     }
@@ -173,7 +201,15 @@ pub fn reset(project: &Project, name: &str, runs: Option<&[RunId]>) -> Result<us
         for ((_, statement), placement) in history::numbers(placements).into_iter().zip(placements) {
             let target = targets.iter().find(|(run, ..)| placement.decided_in.is_some() && *run == looked_at.run);
             let Some((run, script, target)) = target.cloned() else { continue };
-            inherited.push(Correction { run, script, target, statement, choice: Choice::AsFound, around: None });
+            inherited.push(Correction {
+                run,
+                script,
+                target,
+                statement,
+                choice: Choice::AsFound,
+                expression: None,
+                around: None,
+            });
         }
     }
     keep(project, name, &inherited)?;
@@ -197,7 +233,7 @@ fn decide(
             placement.and_then(|placement| Some(Spot { after_line: placement.after_line?, column: placement.column? }));
         let around = place.and_then(|place| around(&text, place));
         let (script, target) = (looked_at.script, history::hash(&text));
-        made.push(Correction { run: run.clone(), script, target, statement, choice, around });
+        made.push(Correction { run: run.clone(), script, target, statement, choice, expression: None, around });
     }
     keep(project, name, &made)
 }

@@ -35,6 +35,8 @@ struct Direct {
     propagation: Propagation,
     /// Names and numbers of the statements that are to stand where the user wants them.
     moved: Vec<(String, usize)>,
+    /// Those of them that log what the user wrote: another version takes nothing from that.
+    written: Vec<(String, usize)>,
 }
 
 /// The version that the next hop starts from, for one name.
@@ -105,8 +107,9 @@ impl Statements<'_> {
                     propagation.placements[at].reasons.push(why.clone());
                 }
             }
-            let moved = chosen.into_iter().map(|chosen| (chosen.name, chosen.statement)).collect();
-            return Direct { propagation, moved };
+            let number = |chosen: &Chosen| (chosen.name.clone(), chosen.statement);
+            let written = chosen.iter().filter(|chosen| chosen.expression.is_some()).map(number).collect();
+            return Direct { propagation, moved: chosen.iter().map(number).collect(), written };
         }
     }
 
@@ -119,19 +122,21 @@ impl Statements<'_> {
         }
         let decided = made.into_iter().filter_map(|((name, statement), made)| {
             let own = made.iter().rev().find(|one| one.target == hash);
-            let elsewhere = |one: &&Correction| {
+            let elsewhere = |one: &Correction| {
                 let around = one.around.as_ref().filter(|_| matches!(one.choice, Choice::Moved(_)))?;
-                Some((one.run.clone(), found_again(target, around)?))
+                found_again(target, around)
             };
-            let (run, spot) = match own {
-                Some(Correction { run, choice: Choice::Moved(spot), .. }) => (run.clone(), *spot),
-                Some(_) => return None,
-                None => made.iter().rev().find_map(elsewhere)?,
+            let (one, spot) = match own {
+                Some(one) => {
+                    let Choice::Moved(spot) = one.choice else { return None };
+                    (*one, spot)
+                }
+                None => made.iter().rev().find_map(|one| Some((*one, elsewhere(one)?)))?,
             };
             let same = if own.is_some() { "" } else { ", whose code around it is the same" };
-            let said = format!("where you moved it in {run}{same}");
-            let chosen = Chosen { name: name.to_owned(), statement, spot, said };
-            Some(Decided { chosen, run, own: own.is_some() })
+            let said = format!("{}{same}", said(one));
+            let chosen = Chosen { name: name.to_owned(), statement, spot, expression: one.expression.clone(), said };
+            Some(Decided { chosen, run: one.run.clone(), own: own.is_some() })
         });
         decided.collect()
     }
@@ -174,6 +179,12 @@ impl Statements<'_> {
         found_again(target, &around)?;
         Some((same.run.clone(), format!("by you in {}, whose code around it is the same", same.run)))
     }
+}
+
+/// How a decision is told.
+pub(super) fn said(one: &Correction) -> String {
+    let what = if one.expression.is_some() { "as you wrote it" } else { "where you moved it" };
+    format!("{what} in {}", one.run)
 }
 
 /// The text's hash by which corrections know versions.
@@ -233,7 +244,8 @@ impl Walk<'_> {
             }
             let there = placement.status == PlacementStatus::AlreadyThere;
             let placed = placement.status.is_placed();
-            if !(there || is_sure(placement.status) || placed && (moved || found_by_hop)) {
+            let leads = is_sure(placement.status) || placed && (moved || found_by_hop);
+            if !(there || leads && !direct.written.contains(number)) {
                 unsure.push(name);
             }
             placements.push(placement);

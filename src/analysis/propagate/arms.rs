@@ -1,0 +1,61 @@
+//! A statement that is alone in an `else`, `elif`, `case` or `finally` which the target has not: the arm is written with
+//! it, after the branch, loop or `try` that corresponds. What the target does stays the same.
+
+use crate::analysis::propagate::adapt::Adapted;
+use crate::analysis::propagate::anchor::{Point, SURE, kind_word};
+use crate::analysis::propagate::unit::Whole;
+use crate::analysis::propagate::{Provided, Session};
+use crate::analysis::treediff::{Kind, NodeId, Tree};
+
+impl Session<'_> {
+    /// A statement with an arm of its own, if it has one in the source and the target has room for one.
+    pub(super) fn as_further_arm(&self, node: NodeId) -> Option<(Point, Adapted)> {
+        let (ours, theirs) = (&self.source.tree, &self.target.tree);
+        let (block, _) = ours.place(node)?;
+        let holder = ours.node(block).parent.filter(|_| ours.node(block).children.len() == 1)?;
+        let is_arm = ours.node(holder).kind == Kind::Arm;
+        let owner = if is_arm { ours.node(holder).parent? } else { holder };
+        let there = self.counterpart(owner)?;
+        let keyword = match (ours.node(owner).kind, ours.node(block).text.as_str()) {
+            (Kind::Branch, _) if is_arm => {
+                let (before, after) = (arms(ours, owner).position(|arm| arm == holder)?, arms(theirs, there));
+                let last = after.clone().last();
+                // `else:` and `case _:` take all that is left.
+                let asks = |arm: NodeId| {
+                    let first = theirs.node(arm).children.first().map(|first| theirs.node(*first));
+                    first.is_some_and(|first| first.kind != Kind::Block && first.text != "_")
+                };
+                let open = last.is_none_or(asks);
+                let ends = arms(ours, owner).count() == before + 1 && after.count() == before && open;
+                let asked = ours.node(holder).children.len() > 1;
+                ends.then_some(if asked { None } else { Some("else:") })?
+            }
+            (Kind::Loop, "1") if !has_block(theirs, there, "1") => Some("else:"),
+            (Kind::Try, "1") if !has_block(theirs, there, "1") && !has_block(theirs, there, "2") => {
+                arms(theirs, there).next().map(|_| "else:").map(Some)?
+            }
+            (Kind::Try, "2") if !has_block(theirs, there, "2") => Some("finally:"),
+            _ => return None,
+        };
+        let guards = if keyword.is_none() { vec![holder] } else { Vec::new() };
+        let whole = Whole { guards, statement: node, further: true, keyword };
+        let (block, index) = theirs.place(there)?;
+        let line = self.target.lines.line(theirs.node(there).range.start);
+        let reason = format!("after the {} at line {line}, as a part of it", kind_word(theirs, there));
+        let point = Point { block, index, score: SURE, reason, anchor: owner };
+        let (point, mut adapted) = self.adapt_at(&whole, point, 0, &mut Provided::default()).ok()?;
+        let header =
+            keyword.unwrap_or(if theirs.node(there).kind == Kind::Branch { "a further condition" } else { "" });
+        adapted.changes.push(format!("`{}` added", header.trim_end_matches(':')));
+        adapted.changes.extend(self.asked_otherwise(owner, there));
+        Some((point, adapted))
+    }
+}
+
+fn arms(tree: &Tree, owner: NodeId) -> impl Iterator<Item = NodeId> + Clone + '_ {
+    tree.node(owner).children.iter().copied().filter(|child| tree.node(*child).kind == Kind::Arm)
+}
+
+fn has_block(tree: &Tree, owner: NodeId, slot: &str) -> bool {
+    tree.blocks(owner).any(|block| tree.node(block).text == slot)
+}
