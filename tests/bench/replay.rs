@@ -23,12 +23,12 @@ pub(crate) struct Size {
     pub(crate) rounds: usize,
 }
 
-/// `AFTERLOG_BENCH=long` asks for 20 epochs of about 3 s: minutes for each row, so once.
+/// `AFTERLOG_BENCH=long` asks for 20 epochs of about 3 s: minutes for each row, so once. `short` tries out that all works.
 pub(crate) fn size() -> Size {
-    if std::env::var("AFTERLOG_BENCH").is_ok_and(|size| size == "long") {
-        Size { versions: 2, epochs: 20, steps: 600, rounds: 1 }
-    } else {
-        Size { versions: 4, epochs: 12, steps: 100, rounds: 3 }
+    match std::env::var("AFTERLOG_BENCH").as_deref() {
+        Ok("long") => Size { versions: 2, epochs: 20, steps: 600, rounds: 1 },
+        Ok("short") => Size { versions: 2, epochs: 3, steps: 10, rounds: 1 },
+        _ => Size { versions: 4, epochs: 12, steps: 100, rounds: 3 },
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) fn flordb() -> Vec<Row> {
     let project = replay::recorded();
     let others: Vec<Other> =
         ["3.4.12", "4.0.1"].into_iter().map(|version| Other::recorded(version, versions)).collect();
-    let (mut ratios, mut equal) = (vec![Vec::new(); others.len()], vec![0; others.len()]);
+    let (mut ratios, mut equal) = (vec![Vec::new(); others.len()], vec![(0, 0); others.len()]);
     let (mut took, mut ours_equal) = (Vec::new(), usize::MAX);
     for round in 0..rounds {
         let name = format!("{NAME}{round}");
@@ -32,7 +32,8 @@ pub(crate) fn flordb() -> Vec<Row> {
         for (at, other) in others.iter().enumerate() {
             let theirs = other.replay(&format!("{NAME}{round}")).as_secs_f64();
             ratios[at].push((theirs / two, theirs / one));
-            equal[at] = among(&truth, other.values(&format!("{NAME}{round}")).iter().map(String::as_str));
+            let values = other.values(&format!("{NAME}{round}"));
+            equal[at] = (among(&truth, values.iter().map(String::as_str)), values.len());
         }
     }
     let over = format!("outer statement, {versions} versions × {epochs} epochs");
@@ -42,11 +43,11 @@ pub(crate) fn flordb() -> Vec<Row> {
         target: crate::target("all", ours_equal == truth.len()),
     };
     let mut rows = vec![ours];
-    for ((other, ratios), equal) in others.iter().zip(ratios).zip(equal) {
+    for ((other, ratios), (equal, given)) in others.iter().zip(ratios).zip(equal) {
         let (two, one): (Vec<f64>, Vec<f64>) = ratios.into_iter().unzip();
         rows.push(Row {
-            what: format!("  FlorDB {} ÷ ours on 2 workers, on 1; its true values", other.version),
-            figure: format!("{:.1}, {:.1}; {equal} of {}", median(two), median(one), truth.len()),
+            what: format!("  FlorDB {} ÷ ours on 2 workers, on 1; values that are true", other.version),
+            figure: format!("{:.1}, {:.1}; {equal} of {given}", median(two), median(one)),
             target: None,
         });
     }
