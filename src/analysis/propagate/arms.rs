@@ -1,4 +1,4 @@
-//! A statement that is alone in an `else`, `elif`, `case` or `finally` which the target has not: the arm is written with
+//! A statement that is alone in an `else`, `elif` or `finally` which the target has not: the arm is written with
 //! it, after the branch, loop or `try` that corresponds. What the target does stays the same.
 
 use crate::analysis::propagate::adapt::Adapted;
@@ -17,13 +17,14 @@ impl Session<'_> {
         let owner = if is_arm { ours.node(holder).parent? } else { holder };
         let there = self.counterpart(owner)?;
         let keyword = match (ours.node(owner).kind, ours.node(block).text.as_str()) {
-            (Kind::Branch, _) if is_arm => {
+            // A `case` stands further in than its `match`.
+            (Kind::Branch, _) if is_arm && ours.blocks(owner).next().is_some() => {
                 let (before, after) = (arms(ours, owner).position(|arm| arm == holder)?, arms(theirs, there));
                 let last = after.clone().last();
-                // `else:` and `case _:` take all that is left.
+                // `else:` takes all that is left.
                 let asks = |arm: NodeId| {
                     let first = theirs.node(arm).children.first().map(|first| theirs.node(*first));
-                    first.is_some_and(|first| first.kind != Kind::Block && first.text != "_")
+                    first.is_some_and(|first| first.kind != Kind::Block)
                 };
                 let open = last.is_none_or(asks);
                 let ends = arms(ours, owner).count() == before + 1 && after.count() == before && open;
@@ -44,10 +45,9 @@ impl Session<'_> {
         let reason = format!("after the {} at line {line}, as a part of it", kind_word(theirs, there));
         let point = Point { block, index, score: SURE, reason, anchor: owner };
         let (point, mut adapted) = self.adapt_at(&whole, point, 0, &mut Provided::default()).ok()?;
-        let header =
-            keyword.unwrap_or(if theirs.node(there).kind == Kind::Branch { "a further condition" } else { "" });
-        adapted.changes.push(format!("`{}` added", header.trim_end_matches(':')));
-        adapted.changes.extend(self.asked_otherwise(owner, there));
+        adapted.changes.push(format!("`{}` added", keyword.unwrap_or("elif").trim_end_matches(':')));
+        let before = std::iter::once((owner, there)).chain(arms(ours, owner).zip(arms(theirs, there)));
+        adapted.changes.extend(before.filter_map(|(a, b)| self.asked_otherwise(a, b)));
         Some((point, adapted))
     }
 }
