@@ -149,6 +149,8 @@ def surroundings():
                for stream in (sys.stdin, sys.stdout, sys.stderr)]
     handlers = [str(signal.getsignal(number)) for number in (2, 13, 15, 17)]
     parent = os.readlink('/proc/self/exe')
+    # A value that calls `getpid` is never borne out.
+    own = int(os.readlink('/proc/self'))
     words = open('/proc/self/cmdline').read().rstrip('\0').split('\0')
     return json.dumps([
         [status[name].strip() for name in kept if name in status], len(files), places, streams, handlers, parent,
@@ -156,7 +158,7 @@ def surroundings():
         [thread.name for thread in threading.enumerate()], gc.get_threshold(), sys.flags[:], sys.path, sys.meta_path.__len__(),
         [str(rule) for rule in warnings.filters], resource.getrlimit(resource.RLIMIT_NOFILE), sys.dont_write_bytecode,
         sys.argv, sys.executable, sys.getrecursionlimit(), os.path.exists('/proc/self/mem') and os.access('/proc/self/mem', 2),
-        hash('text'), os.stat.__module__, type(sys.argv).__name__, os.getsid(0) != os.getpid(), os.getpgrp() != os.getpid(),
+        hash('text'), os.stat.__module__, type(sys.argv).__name__, os.getsid(0) != own, os.getpgrp() != own,
         sorted(name for name in sys.modules if name in ('launch', 'serve', 'train')), len(os.listdir('/proc/self/task')),
     ])
 

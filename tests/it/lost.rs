@@ -20,7 +20,7 @@ for epoch in afterlog.loop('epoch', range(20)):
         for k in range(200):
             afterlog.log('text', 'x' * 100)
     afterlog.log('done', epoch)
-    time.sleep(0.06)
+    time.sleep(0.15)
 print('trained', flush=True)
 ";
 
@@ -68,7 +68,7 @@ $1 grid done --format csv
 #[test]
 fn a_journal_goes_on_when_there_is_room_again() {
     let project = TestProject::plain();
-    let script = SCRIPT.replace("    time.sleep(0.06)\n", "    time.sleep(0.06)\n    if epoch == 17:\n        open('full', 'w').close()\n        while not os.path.exists('room'):\n            time.sleep(0.05)\n        time.sleep(1.5)\n");
+    let script = SCRIPT.replace("    time.sleep(0.15)\n", "    time.sleep(0.15)\n    if epoch == 17:\n        open('full', 'w').close()\n        while not os.path.exists('room'):\n            time.sleep(0.05)\n        time.sleep(1.5)\n");
     project.write("train.py", format!("import os\n{script}"));
     let lines = "\
 mkdir -p .afterlog
