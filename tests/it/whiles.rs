@@ -182,3 +182,61 @@ fn a_loop_with_an_else_and_the_lines_of_a_traceback_are_as_without_us() {
     let told = |text: &str| text.lines().filter(|line| !line.starts_with("note:")).collect::<Vec<_>>().join("\n");
     assert_eq!(told(&recorded.stderr), told(&plain.stderr));
 }
+
+/// Loops that take turns with others of the same code: as generators, as coroutines, gone on with in another thread.
+const TAKING_TURNS: &str = "\
+import asyncio, itertools, threading
+import afterlog
+
+def batches(items, name):
+    items = list(items)
+    while items:
+        afterlog.log(name, items[0])
+        yield items.pop(0)
+    else:
+        yield 'end'
+
+async def worker(queue, name):
+    taken = 0
+    while not queue.empty():
+        afterlog.log(name, await queue.get())
+        taken += 1
+        await asyncio.sleep(0)
+    return taken
+
+async def workers():
+    queue = asyncio.Queue()
+    for number in range(5):
+        queue.put_nowait(number)
+    return await asyncio.gather(worker(queue, 'one'), worker(queue, 'two'))
+
+for epoch in range(2):
+    print(list(itertools.zip_longest(batches(range(2), 'a'), batches(range(4), 'b'))))
+    print(asyncio.run(workers()))
+    rest, found = batches(range(3), 'c'), []
+    next(rest)
+    thread = threading.Thread(target=lambda: found.extend(rest))
+    thread.start()
+    thread.join()
+    print(found)
+    for outer in range(3):
+        step = 0
+        while step < 2:
+            step += 1
+            afterlog.log('step', step)
+        else:
+            if outer == 1:
+                break
+            continue
+        print('never')
+    print(outer)
+";
+
+#[test]
+fn loops_that_take_turns_with_others_of_the_same_code_end_when_their_own_condition_does() {
+    let project = TestProject::git();
+    project.write("train.py", TAKING_TURNS);
+    let printed = project.afterlog(&["run", "--checkpoints", "all", "train.py"]).ok();
+    let epoch = "[(0, 0), (1, 1), ('end', 2), (None, 3), (None, 'end')]\n[3, 2]\n[1, 2, 'end']\n1\n";
+    assert_eq!(printed, epoch.repeat(2));
+}

@@ -101,9 +101,13 @@ def _compare_devices(environment):
     """The devices that the segment may see are its own, and libraries ask for theirs once."""
     visible = "CUDA_VISIBLE_DEVICES"
     torch = sys.modules.get("torch")
-    if torch is None or environment.get(visible) == os.environ.get(visible):
+    if torch is None:
         return
-    if getattr(torch.cuda, "_cached_device_count", None) is not None or torch.cuda.is_initialized():
+    # Whoever has asked the driver cannot fork: torch says so of itself in the child.
+    forked_badly = getattr(torch.cuda, "_is_in_bad_fork", None)
+    if torch.cuda.is_initialized() or forked_badly is not None and forked_badly():
+        raise Different("importing counts the GPUs, and the segment has its own")
+    if environment.get(visible) != os.environ.get(visible) and getattr(torch.cuda, "_cached_device_count", None) is not None:
         raise Different("importing counts the GPUs, and the segment has its own")
 
 

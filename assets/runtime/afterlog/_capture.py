@@ -48,6 +48,8 @@ class Capture:
         self._storages = {}
         self._constant = 0
         self._key, self._count, self._uses = None, 0, []
+        #: The variable's own value.
+        self._value = None
 
     def variable(self, key, value):
         """The tree of one variable and the buffers it uses, in the order of their places in it. Raises NotCapturable."""
@@ -57,6 +59,7 @@ class Capture:
             if isinstance(value, (types.ModuleType, type)):
                 # Named here because something of it may be changed, and that is no part of any variable.
                 raise NotCapturable("a %s" % type(value).__name__)
+            self._value = value
             tree = self._node(value)
             return tree, self._uses
         except RecursionError:
@@ -136,7 +139,8 @@ class Capture:
         if _kinds.is_sink(value):
             number, entry = self._number(value)
             if entry is not None:
-                position = _kinds.position_of(value)
+                # Of a variable only: what an object with tensors holds is compared, and how far it has written may differ.
+                position = _kinds.position_of(value) if value is self._value else None
                 return ("same", number) if position is None else ("file", number, position)
         if isinstance(value, _kinds.LIVE):
             raise NotCapturable("a %s cannot be captured" % type(value).__name__)

@@ -1,5 +1,5 @@
 """Tells the session of loops and blocks, by changes to the syntax tree: what a ``for`` iterates over is wrapped, a ``while``
-becomes a ``for`` over nothing, until its condition no longer holds, and a block becomes the body of
+becomes a ``for`` over nothing, for ever, that is left when the condition no longer holds, and a block becomes the body of
 an ``if``, which replay may leave out, with a call at its end.
 
 Lines and columns stay, and so do tracebacks, ``inspect.getsource`` and line-based tools. Compiled files on disk are neither
@@ -8,6 +8,7 @@ read nor written for what is changed here.
 import ast
 import builtins
 import importlib.machinery
+import itertools
 import os
 import sys
 
@@ -41,31 +42,31 @@ class Turns:
         self.plan, self.frame = plan, frame
         #: Called with the counter's value when the next iteration begins.
         self.begin = None
-        #: Whether the condition did not hold, and what is called then.
-        self.is_over, self.leave = False, None
+        #: Whether the condition did not hold, what is called then, and what ends the loop's position.
+        self.is_over, self.leave, self.close = False, None, None
 
     def __iter__(self):
-        while not self.is_over:
-            yield ()
+        return itertools.repeat(())
 
     def __getitem__(self, index):
         return ()
 
     def turn(self, holds):
         if holds:
-            if self.begin is not None:
-                counter = self.plan["wrap"]["counter"]
-                local, outer = _frames.read(self.frame, [("local", counter), ("global", counter)])
-                self.begin(outer if local is _frames.UNBOUND else local)
+            counter = self.plan["wrap"]["counter"]
+            local, outer = _frames.read(self.frame, [("local", counter), ("global", counter)])
+            self.begin(outer if local is _frames.UNBOUND else local)
         else:
             self.is_over = True
             if self.leave is not None:
                 self.leave()
+            # What an `else` does is no part of the last iteration.
+            self.close()
 
 
 class HandsFree:
     """Compiles the files that hold such loops and blocks. ``session.enter_wrapped(plan, frame, iterable)`` gives what is
-    iterated over instead, ``session.turn(plan, holds)`` is told of each turn of a ``while``; ``session.begin_block(plan,
+    iterated over instead, ``session.turn(plan, frame, holds)`` is told of each turn of a ``while``; ``session.begin_block(plan,
     frame)`` says whether a block is executed, unless ``session.leaves_blocks`` says that all are, and
     ``session.end_block(plan, frame)`` is told when ``session.block`` may have come to its end.
     """
@@ -96,7 +97,7 @@ class HandsFree:
 
         def turn(number, condition):
             holds = bool(condition)
-            session.turn(plans[number], holds)
+            session.turn(plans[number], frame_of(1), holds)
             return holds
 
         def begin(number):
@@ -171,15 +172,30 @@ class _Loops(ast.NodeTransformer):
         self.generic_visit(node)
         test = node.test
         number = self._spans.get(_span(test))
-        if number is None:
+        if number is None or _leaves(node.orelse):
             return node
-        # What is iterated over ends then, and an `else` is executed.
-        leave = ast.If(ast.UnaryOp(ast.Not(), _call(_TURN, number, test, test)), [ast.Continue()], [])
+        # Whatever the session makes of it, the condition alone ends the loop.
+        leave = ast.If(ast.UnaryOp(ast.Not(), _call(_TURN, number, test, test)), [*node.orelse, ast.Break()], [])
         nothing = ast.copy_location(ast.Constant(None), test)
-        each = ast.For(ast.Tuple([], ast.Store()), _call(_ENTER, number, test, nothing), [leave, *node.body], node.orelse, None)
-        for part in (leave, leave.test, leave.test.op, leave.body[0], each.target):
+        each = ast.For(ast.Tuple([], ast.Store()), _call(_ENTER, number, test, nothing), [leave, *node.body], [], None)
+        for part in (leave, leave.test, leave.test.op, leave.body[-1], each.target):
             ast.copy_location(part, test)
         return ast.copy_location(each, node)
+
+
+def _leaves(statements):
+    """Whether a `break` or `continue` among them is one of the loop around them."""
+    waiting = list(statements)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, (ast.Break, ast.Continue)):
+            return True
+        if isinstance(node, (ast.For, ast.AsyncFor, ast.While)):
+            # Its own are in its body.
+            waiting += node.orelse
+        elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            waiting += ast.iter_child_nodes(node)
+    return False
 
 
 class _Iterable(ast.NodeTransformer):

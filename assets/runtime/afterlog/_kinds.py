@@ -1,6 +1,7 @@
 """What kinds of objects there are, as capture and restore see them. torch and NumPy only if the script imported them."""
 import collections
 import enum
+import fcntl
 import io
 import os
 import random
@@ -70,10 +71,18 @@ def is_sink(value):
 
 
 def position_of(sink):
-    """Where the next byte goes that is written to a file; None of anything else, and of the process' own streams."""
+    """Where the next byte goes that is written to a plain file; None of anything else: the process' own streams, what
+    compresses, and what is written at the end wherever that is.
+    """
+    raw = sink
     try:
-        is_file = isinstance(sink, io.IOBase) and not sink.closed and sink.fileno() > 2 and sink.seekable()
-        return sink.tell() if is_file else None
+        if type(raw) is io.TextIOWrapper:
+            raw = raw.buffer
+        if type(raw) is io.BufferedWriter:
+            raw = raw.raw
+        if type(raw) is not io.FileIO or raw.closed or raw.fileno() <= 2 or not raw.seekable():
+            return None
+        return None if fcntl.fcntl(raw.fileno(), fcntl.F_GETFL) & os.O_APPEND else sink.tell()
     except (OSError, ValueError):
         return None
 

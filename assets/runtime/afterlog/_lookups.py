@@ -71,7 +71,7 @@ def is_program_of_script():
         frame = frame.f_back
     if frame is None or frame.f_locals.get("c2pread", -1) == -1:
         return False
-    while frame is not None and _module(frame) in ("subprocess", "os"):
+    while frame is not None and _module(frame).partition(".")[0] in ("subprocess", "os", "asyncio"):
         frame = frame.f_back
     return frame is not None and not frame.f_code.co_filename.startswith((_STANDARD, "<frozen ", *_INSTALLED))
 

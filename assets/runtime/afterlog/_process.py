@@ -158,10 +158,13 @@ def _filters():
 def _set_filters(wanted):
     # This says that they have changed.
     warnings.resetwarnings()
-    warnings.filters.extend(
-        (action, _compiled(message), _kinds.class_from(category), _compiled(module), line)
-        for action, message, category, module, line in wanted
-    )
+    for action, message, category, module, line in wanted:
+        try:
+            category = _kinds.class_from(category)
+        except (KeyError, AttributeError):
+            # Of a library that the replay has not imported yet: it adds its filters itself.
+            continue
+        warnings.filters.append((action, _compiled(message), category, _compiled(module), line))
 
 
 def _pattern(expression):

@@ -115,6 +115,9 @@ class Reads:
 
     def settle(self):
         """Tells of what was looked for in vain, unless the replay has made a folder there: that is what it asked for."""
+        if os.getpid() != self._pid:
+            # What it has to tell is told: nobody would hear it here.
+            return
         try:
             while True:
                 said = os.read(self._from_children, 1 << 16).decode("utf-8", "replace")

@@ -57,7 +57,7 @@ class Session:
         #: What watches statements that were added; in a record there are none.
         self.statements = None
         self._checkpoints = _checkpoints.Checkpoints(journal, snapshots, adaptive, root, self._note_once)
-        #: By thread, the `while` loops that are running, innermost last.
+        #: The `while` loops that are running, by their frame: generators and coroutines take turns with others.
         self._whiles = {}
         self._said = set()
 
@@ -173,8 +173,6 @@ class Session:
                     said = None if type(value) is int and value == index else _values.scalar(value)
                     journal.iterate(index, said)
                 yield value
-                if is_while and iterable.is_over:
-                    return
                 index += 1
         finally:
             self._leave_main(_how(iterable, how))
@@ -197,7 +195,7 @@ class Session:
         if turns is not None:
             iterable = turns
         if threading.get_ident() != self._thread or os.getpid() != self._pid:
-            return iterable if turns is None else self._while(turns, iter(turns))
+            return iterable
         name = plan["name"]
         if self._is_added(frame):
             generator = self._iterate(name, iterable, plan["key"] + _ADDED)
@@ -210,23 +208,22 @@ class Session:
         return _handsfree.Sized(generator, iterable) if turns is None else self._while(turns, generator)
 
     def _while(self, turns, generator):
-        running = self._whiles.setdefault(threading.get_ident(), [])
-        running.append(turns)
+        key = id(turns.frame), turns.plan["key"]
+        turns.close = generator.close
+        self._whiles[key] = turns
         try:
             yield from generator
         finally:
             generator.close()
-            running.remove(turns)
+            if self._whiles.get(key) is turns:
+                del self._whiles[key]
 
-    def turn(self, plan, holds):
+    def turn(self, plan, frame, holds):
         """Told when a `while` loop's condition has been evaluated."""
-        for turns in reversed(self._whiles.get(threading.get_ident(), ())):
-            if turns.plan is plan:
-                if os.getpid() == self._pid:
-                    turns.turn(holds)
-                else:
-                    turns.is_over = not holds
-                return
+        if threading.get_ident() == self._thread and os.getpid() == self._pid:
+            turns = self._whiles.get((id(frame), plan["key"]))
+            if turns is not None:
+                turns.turn(holds)
 
     def _is_added(self, frame):
         """Whether a statement that the run did not have leads to this frame. In a record there is none."""

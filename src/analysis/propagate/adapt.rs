@@ -389,12 +389,10 @@ impl Work<'_, '_> {
             self.check_value(path, path, id);
             return Ok(());
         }
-        if let Some(to) = self.by_convention(&base) {
-            self.check_paths(&base, &to, id);
-            self.check_value(path, &format!("{to}{}", &path[base.len()..]), id);
-            self.is_captured(&base, &to)?;
-            self.replace(id, path, &base, &to);
-            return Ok(());
+        let node = base_node(self.source(), id);
+        let alike = self.by_convention(&base);
+        if let Some(to) = alike.as_ref().filter(|to| self.is_made_alike(node, &base, to)) {
+            return self.take(id, path, &base, to);
         }
         if let Some((prefix, to)) = self.other_side_of_self(path) {
             if prefix.contains('.') && base != "self" {
@@ -404,19 +402,23 @@ impl Work<'_, '_> {
             self.replace(id, path, &prefix, &to);
             return Ok(());
         }
-        let node = base_node(self.source(), id);
         if self.is_brought(node, &base, &base) {
             return Ok(());
         }
-        if let Some(to) = self.by_its_words(&base) {
+        if let Some(to) = alike.or_else(|| self.by_its_words(&base)) {
             self.adapted.doubts.push(format!("`{base}` taken for `{to}`"));
-            self.check_paths(&base, &to, id);
-            self.check_value(path, &format!("{to}{}", &path[base.len()..]), id);
-            self.is_captured(&base, &to)?;
-            self.replace(id, path, &base, &to);
-            return Ok(());
+            return self.take(id, path, &base, &to);
         }
         self.bring(node, &base, wanted.as_deref().unwrap_or(&base))
+    }
+
+    /// Reads a variable of the target in place of one.
+    fn take(&mut self, id: NodeId, path: &str, base: &str, to: &str) -> Result<(), Unbound> {
+        self.check_paths(base, to, id);
+        self.check_value(path, &format!("{to}{}", &path[base.len()..]), id);
+        self.is_captured(base, to)?;
+        self.replace(id, path, base, to);
+        Ok(())
     }
 
     /// A value that the target computes in a function of its own is not here under any name.

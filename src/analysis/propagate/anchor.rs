@@ -98,7 +98,12 @@ impl Session<'_> {
             let mut owners = theirs.ancestors(block).take_while(|id| *id != home);
             home != block && theirs.contains(home, block) && owners.all(|id| theirs.node(id).kind != Kind::Loop)
         };
-        if home.is_some_and(within) && ours.subtree(node).any(|id| ours.node(id).text.contains("grad")) {
+        let uses =
+            |id: NodeId| reads_gradients(theirs, id) || ["step", "zero_grad"].contains(&theirs.node(id).text.as_str());
+        if theirs.subtree(block).any(uses)
+            && home.is_some_and(within)
+            && ours.subtree(node).any(|id| reads_gradients(ours, id))
+        {
             let there = points.iter_mut().filter(|point| (point.block, point.index) == (block, index));
             there.for_each(|point| point.score += 5.5);
         }
@@ -356,4 +361,12 @@ pub(super) fn kind_word(tree: &Tree, owner: NodeId) -> String {
         Kind::Module => "file".to_owned(),
         _ => "branch".to_owned(),
     }
+}
+
+/// Whether a name or an attribute is one of gradients; not what decides whether there are any.
+fn reads_gradients(tree: &Tree, id: NodeId) -> bool {
+    const DECIDE: [&str; 4] = ["no_grad", "enable_grad", "set_grad_enabled", "requires_grad"];
+    let node = tree.node(id);
+    let word = node.text.as_str();
+    matches!(node.kind, Kind::Name | Kind::Member) && word.contains("grad") && !DECIDE.contains(&word)
 }

@@ -48,7 +48,28 @@ impl Session<'_> {
         adapted.changes.push(format!("`{}` added", keyword.unwrap_or("elif").trim_end_matches(':')));
         let before = std::iter::once((owner, there)).chain(arms(ours, owner).zip(arms(theirs, there)));
         adapted.changes.extend(before.filter_map(|(a, b)| self.asked_otherwise(a, b)));
+        adapted.context.extend(self.runs_otherwise(owner, there));
         Some((point, adapted))
+    }
+
+    /// Why what the target has in place of a statement is executed at other times than that.
+    fn runs_otherwise(&self, owner: NodeId, there: NodeId) -> Option<String> {
+        let (ours, theirs) = (&self.source.tree, &self.target.tree);
+        let around = |tree: &Tree, id: NodeId| -> Vec<NodeId> {
+            let within = |at: &NodeId| !tree.node(*at).kind.is_scope();
+            tree.ancestors(id).take_while(within).filter(|at| tree.node(*at).kind == Kind::Loop).collect()
+        };
+        let (was, is) = (around(ours, owner), around(theirs, there));
+        let same = was.len() == is.len() && was.iter().zip(&is).all(|(a, b)| self.counterpart(*a) == Some(*b));
+        let (line, word) = (self.target.lines.line(theirs.node(there).range.start), kind_word(theirs, there));
+        let scope = ours.scope(owner);
+        match () {
+            () if !same => Some(format!("the {word} at line {line} is in other loops than in the source")),
+            () if scope != 0 && self.counterpart(scope) != Some(theirs.scope(there)) => {
+                Some(format!("the {word} at line {line} is in another function than in the source"))
+            }
+            () => None,
+        }
     }
 }
 

@@ -120,6 +120,23 @@ impl Work<'_, '_> {
         }
     }
 
+    /// Whether a variable of the target gets its value as one of the source does: equal but for names, or an object of
+    /// the same class.
+    pub(super) fn is_made_alike(&self, at: NodeId, name: &str, theirs: &str) -> bool {
+        let (ours, there) = (self.source(), &self.session.target.tree);
+        let scope = owner(there, there.scope(self.point.block), theirs);
+        let found = || there.binders(theirs).iter().copied().filter(|id| there.scope(*id) == scope);
+        let class = |tree: &Tree, id: NodeId| {
+            let value = assigned(tree, id).filter(|value| tree.node(*value).kind == Kind::Call)?;
+            let path = tree.path(*tree.node(value).children.first()?)?;
+            path.rsplit('.').next().is_some_and(|last| last.starts_with(char::is_uppercase)).then_some(path)
+        };
+        self.binders(at, name).into_iter().flat_map(|a| found().map(move |b| (a, b))).any(|(a, b)| {
+            let (a, b) = (carrier(ours, a), carrier(there, b));
+            is_same_value(ours, a, there, b) || class(ours, a).is_some_and(|path| class(there, b) == Some(path))
+        })
+    }
+
     /// Notes a variable of which nothing but the name is as in the source.
     pub(super) fn check_name(&mut self, name: &str, id: NodeId) {
         let (tree, place) = (self.source(), self.source().place(self.unit));
