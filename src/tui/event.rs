@@ -180,7 +180,8 @@ pub struct PlanRequest {
     pub iterations: Vec<String>,
     /// As `--where` on the command line; empty for none.
     pub condition: String,
-    pub workers: usize,
+    /// `None`: as many as the plan finds good.
+    pub workers: Option<usize>,
 }
 
 /// A decision about where a statement stands in one version.

@@ -231,12 +231,12 @@ impl Session {
         let look = Look { theme: settings.theme(|name| std::env::var(name).ok()), glyphs: settings.glyphs() };
         let place = project.as_ref().map_or(Place::Nothing, place_of);
         let root = project.as_ref().map(|project| project.root().to_owned()).unwrap_or_default();
-        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let size = crossterm::terminal::size().unwrap_or((80, 24));
         let background = project.map(|project| Background::new(project, forward(wakes.clone())));
         let remote = ["SSH_TTY", "SSH_CONNECTION"].iter().any(|name| std::env::var_os(name).is_some());
         let frame = if remote { settings.remote_frame } else { settings.frame };
-        let mut app = App::new(size, place, workers);
+        let mut app = App::new(size, place, cores);
         app.keys = settings.keys;
         app.timeline.columns = settings.columns;
         Self { app, look, screen, background, wakes, woken, input, frame, root }

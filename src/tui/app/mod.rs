@@ -10,6 +10,7 @@ pub mod document;
 pub mod editor;
 pub mod filter;
 pub mod hints;
+pub mod job;
 pub mod layout;
 pub mod list;
 pub mod metric;
@@ -118,8 +119,8 @@ pub struct App {
 }
 
 impl App {
-    /// The first state. `workers` is what replay starts with.
-    pub fn new(size: (u16, u16), place: Place, workers: usize) -> Self {
+    /// The first state, on a machine with so many cores.
+    pub fn new(size: (u16, u16), place: Place, cores: usize) -> Self {
         Self {
             size,
             place,
@@ -134,7 +135,7 @@ impl App {
             timeline: Timeline::new(COLUMNS.to_vec()),
             diff: Diff::default(),
             results: Results::default(),
-            replay: Replay::new(workers),
+            replay: Replay::new(cores),
             generations: [0; SLOTS],
         }
     }

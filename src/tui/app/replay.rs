@@ -1,10 +1,11 @@
 //! Panel 4: from log statements over their preview and the plan to a running job. Each stage follows from the one before.
+//! What jobs are like stands in [`super::job`].
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::base::ids::{JobId, RunId};
-use crate::model::job::{JobStatus, SegmentStatus};
+use crate::model::job::JobStatus;
 use crate::model::plan::ReplayPlan;
 use crate::model::probe::{LogStatement, Propagation};
 use crate::tui::app::list::{self, Cursor};
@@ -43,14 +44,17 @@ pub struct Replay {
     pub iterations: Vec<String>,
     /// As `--where` on the command line; empty for none.
     pub condition: String,
-    pub workers: usize,
-    /// Only the marked runs are replayed, rather than all.
-    pub only_marked: bool,
+    /// As many as the user wants; `None`: as many as the plan finds good.
+    pub(super) workers: Option<usize>,
+    /// What is counted from where there is no plan yet.
+    cores: usize,
+    /// The runs that are replayed; `None`: all.
+    pub runs: Option<Vec<RunId>>,
     /// What the plan that is there was asked for, or the last one that is being made.
     planned: Option<PlanRequest>,
-    asked: Option<PlanRequest>,
+    pub(super) asked: Option<PlanRequest>,
     /// What the jobs that were started here were asked for.
-    requests: HashMap<JobId, PlanRequest>,
+    pub(super) requests: HashMap<JobId, PlanRequest>,
     pub plan: Option<Arc<ReplayPlan>>,
     pub cursor: Cursor,
     pub jobs: Vec<JobStatus>,
@@ -61,7 +65,7 @@ pub struct Replay {
 }
 
 impl Replay {
-    pub(super) fn new(workers: usize) -> Self {
+    pub(super) fn new(cores: usize) -> Self {
         Self {
             stage: Stage::Choose,
             waiting: None,
@@ -70,8 +74,9 @@ impl Replay {
             preview: Vec::new(),
             iterations: Vec::new(),
             condition: String::new(),
-            workers,
-            only_marked: false,
+            workers: None,
+            cores,
+            runs: None,
             planned: None,
             asked: None,
             requests: HashMap::new(),
@@ -109,22 +114,6 @@ impl Replay {
         self.length() > 0
     }
 
-    /// The job shown.
-    pub fn current_job(&self) -> Option<&JobStatus> {
-        let id = self.job.as_ref()?;
-        self.jobs.iter().find(|job| job.id == *id)
-    }
-
-    /// The segment under the cursor.
-    pub fn selected_segment(&self) -> Option<&SegmentStatus> {
-        self.current_job().and_then(|job| job.segments.get(self.cursor.selected))
-    }
-
-    /// Whether any job is going on.
-    pub fn active(&self) -> usize {
-        self.jobs.iter().filter(|job| job.active).count()
-    }
-
     /// Goes back to what the last plan was made for.
     pub(super) fn plan_refused(&mut self) {
         self.waiting = None;
@@ -133,6 +122,10 @@ impl Replay {
             Some(planned) => {
                 (self.iterations, self.condition, self.workers) =
                     (planned.iterations, planned.condition, planned.workers);
+                // A preview shows the runs that it was asked for.
+                if self.stage == Stage::Plan {
+                    self.runs = planned.runs;
+                }
             }
             None => {
                 self.iterations.clear();
@@ -144,11 +137,12 @@ impl Replay {
     /// Forgets what the last plan was asked for.
     fn ask_afresh(&mut self) {
         (self.planned, self.asked) = (None, None);
+        (self.runs, self.workers) = (None, None);
         self.iterations.clear();
         self.condition.clear();
     }
 
-    fn enter(&mut self, stage: Stage) {
+    pub(super) fn enter(&mut self, stage: Stage) {
         self.stage = stage;
         self.cursor = Cursor::default();
         self.detail_offset = 0;
@@ -185,7 +179,7 @@ impl App {
             return Vec::new();
         }
         self.replay.waiting = Some("placing the statement into every version");
-        vec![self.ask(Request::Preview { names, runs: self.marked_runs() })]
+        vec![self.ask(Request::Preview { names, runs: self.replay.runs.clone() })]
     }
 
     pub(super) fn show_replay(&mut self) -> Vec<Effect> {
@@ -211,61 +205,45 @@ impl App {
         names
     }
 
-    fn marked_runs(&self) -> Option<Vec<RunId>> {
-        let marked = &self.timeline.marked;
-        (self.replay.only_marked && !marked.is_empty()).then(|| marked.clone())
+    /// Whether the runs that are replayed are those that are marked now.
+    pub fn replays_marked(&self) -> bool {
+        self.replay.runs.as_ref() == Some(&self.timeline.marked)
     }
 
     /// All runs, or those that are marked: marks serve other ends, too.
     fn toggle_only_marked(&mut self) -> Vec<Effect> {
-        if self.timeline.marked.is_empty() {
-            self.say("no run is marked: Space in the timeline marks one");
-            return Vec::new();
+        if self.replay.runs.take().is_none() {
+            if self.timeline.marked.is_empty() {
+                self.say("no run is marked: Space in the timeline marks one");
+                return Vec::new();
+            }
+            self.replay.runs = Some(self.timeline.marked.clone());
         }
-        self.replay.only_marked = !self.replay.only_marked;
         if self.replay.stage == Stage::Plan { self.ask_plan() } else { self.ask_preview() }
+    }
+
+    /// One worker more or less than are planned with.
+    fn change_workers(&mut self, more: bool) -> Vec<Effect> {
+        let replay = &mut self.replay;
+        // An older plan was made for something else.
+        let planned = replay.plan.as_ref().filter(|_| replay.planned.is_some()).map(|plan| plan.workers);
+        let now = replay.workers.or(planned).unwrap_or(replay.cores);
+        let wanted = if more { now + 1 } else { now.saturating_sub(1) };
+        replay.workers = Some(wanted.clamp(1, MOST_WORKERS));
+        self.ask_plan()
     }
 
     fn ask_plan(&mut self) -> Vec<Effect> {
         self.replay.waiting = Some("planning");
         let request = PlanRequest {
             names: self.names(),
-            runs: self.marked_runs(),
+            runs: self.replay.runs.clone(),
             iterations: self.replay.iterations.clone(),
             condition: self.replay.condition.clone(),
             workers: self.replay.workers,
         };
         self.replay.asked = Some(request.clone());
         vec![self.ask(Request::Plan(request))]
-    }
-
-    /// Plans what a job was asked for anew: what it has finished is known by then.
-    fn plan_again(&mut self) -> Vec<Effect> {
-        let Some(job) = self.replay.current_job() else { return Vec::new() };
-        // Of a job that was not started here, its names and runs are known.
-        let runs: BTreeSet<RunId> = job.segments.iter().map(|segment| segment.run.clone()).collect();
-        let names = job.names.clone();
-        let request = self.replay.requests.get(&job.id).cloned().unwrap_or_else(|| PlanRequest {
-            names,
-            runs: Some(runs.into_iter().collect()),
-            iterations: Vec::new(),
-            condition: String::new(),
-            workers: self.replay.workers,
-        });
-        self.replay.chosen = request.names.iter().cloned().collect();
-        self.replay.iterations.clone_from(&request.iterations);
-        self.replay.condition.clone_from(&request.condition);
-        self.replay.waiting = Some("planning");
-        self.replay.asked = Some(request.clone());
-        vec![self.ask(Request::Plan(request))]
-    }
-
-    /// Asks for the log of the segment under the cursor.
-    pub(super) fn ask_log(&mut self) -> Vec<Effect> {
-        let (Some(job), Some(segment)) = (self.replay.job.clone(), self.replay.selected_segment().map(|s| s.id)) else {
-            return Vec::new();
-        };
-        vec![self.ask(Request::SegmentLog(job, segment))]
     }
 
     pub(super) fn replay_command(&mut self, command: Command) -> Vec<Effect> {
@@ -286,10 +264,7 @@ impl App {
             Command::OnlyMarked if matches!(stage, Stage::Preview | Stage::Plan) => return self.toggle_only_marked(),
             Command::Retry if stage == Stage::Job => return self.plan_again(),
             Command::MoreWorkers | Command::FewerWorkers => {
-                let workers = self.replay.workers;
-                let workers = if command == Command::MoreWorkers { workers + 1 } else { workers.saturating_sub(1) };
-                self.replay.workers = workers.clamp(1, MOST_WORKERS);
-                return self.ask_plan();
+                return self.change_workers(command == Command::MoreWorkers);
             }
             Command::Iterations => {
                 return self.open(Overlay::prompt(Purpose::Iterations, &self.replay.iterations.join(" ")));
@@ -451,37 +426,6 @@ impl App {
             }
             _ => Vec::new(),
         }
-    }
-
-    /// New states of jobs. At the start, a job that is going on is shown again.
-    pub(super) fn replay_take_jobs(&mut self, jobs: Vec<JobStatus>) -> Vec<Effect> {
-        let was_active = self.replay.active();
-        self.replay.jobs = jobs;
-        if self.replay.job.is_none()
-            && let Some(active) = self.replay.jobs.iter().rev().find(|job| job.active)
-        {
-            self.replay.job = Some(active.id.clone());
-            self.replay.enter(Stage::Job);
-        }
-        if was_active > self.replay.active() {
-            self.say("a replay has ended: 3 shows the values");
-        }
-        if self.panel == Panel::Replay && self.replay.stage == Stage::Job { self.ask_log() } else { Vec::new() }
-    }
-
-    pub(super) fn open_jobs(&mut self) -> Vec<Effect> {
-        if self.replay.jobs.is_empty() {
-            self.say("nothing has been replayed yet: r chooses a log statement");
-            return Vec::new();
-        }
-        self.open(Overlay::Jobs { cursor: Cursor::default() })
-    }
-
-    /// Shows a job, from the list of jobs.
-    pub(super) fn open_job(&mut self, id: JobId) -> Vec<Effect> {
-        self.replay.job = Some(id);
-        self.replay.enter(Stage::Job);
-        self.show(Panel::Replay)
     }
 
     pub(super) fn click_replay(&mut self, row: usize) -> Vec<Effect> {

@@ -381,7 +381,7 @@ fn replay_goes_from_statement_to_job_and_nothing_starts_without_the_plan() {
     assert_eq!(app.replay.stage, Stage::Plan);
     let effects = press(&mut app, "+");
     let Request::Plan(request) = &asks(&effects)[0].request else { panic!("{effects:?}") };
-    assert_eq!(request.workers, 3);
+    assert_eq!(request.workers, Some(3));
     assert!(press(&mut app, "\n").is_empty(), "no start while the plan is being changed");
     let mut app = with_replay(80, 24, 4);
     assert_eq!((app.replay.stage, app.replay.active()), (Stage::Job, 1));

@@ -45,14 +45,11 @@ fn resolved(wanted: PlanRequest) -> Result<ReplayRequest, String> {
         [one] => Some(one.parse::<Iterations>().map_err(|error| error.to_string())?),
         _ => return Err("iterations of one loop only: epoch=0,4".into()),
     };
-    // As many as there are cores is what nobody chose.
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let workers = Some(wanted.workers).filter(|workers| *workers != cores);
     let condition = match wanted.condition.as_str() {
         "" => None,
         text => Some(Condition::parse(text).map_err(|error| error.to_string())?),
     };
-    let (names, runs) = (wanted.names, wanted.runs);
+    let (names, runs, workers) = (wanted.names, wanted.runs, wanted.workers);
     Ok(ReplayRequest { names, runs, iterations, condition, workers, ..ReplayRequest::default() })
 }
 

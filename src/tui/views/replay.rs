@@ -76,7 +76,7 @@ fn header(app: &App, pen: &mut Pen<'_>, line: Rect) {
         Stage::Preview => {
             let versions = replay.preview.len();
             let doubtful = replay.preview.iter().filter(|(_, p)| is_doubtful(&p.placements)).count();
-            let marked = if app.replay.only_marked { "marked " } else { "" };
+            let marked = if app.replays_marked() { "marked " } else { "" };
             let all = format!("{} in {}", names(), counted(versions as u64, &format!("{marked}run")));
             if doubtful == 0 { all } else { format!("{all}, {doubtful} to look at") }
         }
@@ -177,8 +177,12 @@ fn plan_titles(app: &App, pen: &mut Pen<'_>, area: Rect) {
         "" => String::new(),
         condition => format!(", only where {condition}"),
     };
-    let marked = if app.replay.only_marked { ", only the marked runs" } else { "" };
-    pen.put(area.x + 1, area.y + 1, area.width - 1, &format!("{wanted}{condition}{marked}"), Role::Dim);
+    let runs = match &app.replay.runs {
+        None => "",
+        Some(_) if app.replays_marked() => ", only the marked runs",
+        Some(_) => ", only these runs",
+    };
+    pen.put(area.x + 1, area.y + 1, area.width - 1, &format!("{wanted}{condition}{runs}"), Role::Dim);
     let titles = "  run         placement        iterations   executed  skipped  estimate";
     pen.put(area.x + 1, area.y + 2, area.width - 1, titles, Role::Dim);
 }
@@ -340,6 +344,9 @@ fn detail(app: &App, pen: &mut Pen<'_>, area: Rect) {
         Stage::Plan => {
             if let Some(run) = replay.plan.as_ref().and_then(|p| p.runs.get(replay.cursor.selected)) {
                 lines.extend(replay.plan.iter().filter_map(|p| p.isolation.notice()).map(|n| (n, Role::Warning)));
+                let fewer = replay.plan.iter().filter_map(|p| p.fewer_workers.as_ref());
+                // What the option does on the command line, keys do here.
+                lines.extend(fewer.map(|why| (why.replace("--jobs decides", "+ and - decide"), Role::Dim)));
                 lines.extend(run.notes.iter().map(|note| (note.clone(), Role::Warning)));
                 lines.extend(run.placements.iter().flat_map(placement_lines));
             }
