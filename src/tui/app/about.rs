@@ -85,9 +85,14 @@ impl Overlay {
 mod tests {
     use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-    use crate::tui::app::fixture::{press, with_editor, with_grid};
+    use std::sync::Arc;
+
+    use crate::model::probe::PlacementStatus;
+    use crate::tui::app::App;
+    use crate::tui::app::fixture::{answer, asks, draft, id, press, propagation, with_editor, with_grid, with_replay};
     use crate::tui::app::overlay::Overlay;
-    use crate::tui::event::Event;
+    use crate::tui::app::replay::Stage;
+    use crate::tui::event::{Answer, Event, Request};
 
     #[test]
     fn what_lies_over_a_panel_has_help_of_its_own_and_is_there_again_afterwards() {
@@ -111,5 +116,43 @@ mod tests {
         assert!(matches!(app.overlay, Some(Overlay::Help { .. })));
         press(&mut app, "q");
         assert!(matches!(app.overlay, Some(Overlay::Editor(_))), "nothing that was typed is lost");
+    }
+
+    fn ask_for_help(app: &mut App) {
+        app.update(Event::Key(KeyEvent::new(KeyCode::F(1), KeyModifiers::NONE)));
+        assert!(matches!(app.overlay, Some(Overlay::Help { over: Some(_), .. })));
+    }
+
+    #[test]
+    fn what_comes_of_a_statement_while_its_help_is_read_is_there_afterwards() {
+        let (mut app, _) = with_editor(80, 24);
+        let tried = press(&mut app, "n\nloss");
+        press(&mut app, "\n");
+        ask_for_help(&mut app);
+        let kept = answer(&mut app, &tried, Answer::Draft(Arc::new(draft(Ok(Vec::new())))));
+        assert!(matches!(asks(&kept)[0].request, Request::Keep(_)), "Enter was pressed before");
+        assert!(matches!(app.overlay, Some(Overlay::Help { .. })));
+        answer(&mut app, &kept, Answer::Kept("n".into()));
+        assert_eq!(app.overlay, None, "there is nothing left to explain");
+        let (mut app, _) = with_editor(80, 24);
+        ask_for_help(&mut app);
+        app.update(Event::Paste("norm".into()));
+        press(&mut app, "\x1b");
+        assert!(matches!(&app.overlay, Some(Overlay::Editor(editor)) if editor.name.text == "norm"));
+    }
+
+    #[test]
+    fn a_placement_that_is_moved_while_its_help_is_read_has_moved_afterwards() {
+        let mut app = with_replay(80, 24, 2);
+        assert_eq!(app.replay.stage, Stage::Preview);
+        let effects = press(&mut app, "mJ");
+        let Request::Correct(correction) = asks(&effects)[0].request.clone() else { panic!("{effects:?}") };
+        ask_for_help(&mut app);
+        assert_eq!(correction.run, id(1));
+        let moved = Box::new(propagation(2, PlacementStatus::Exact));
+        answer(&mut app, &effects, Answer::Corrected { correction, propagation: moved, others: 0 });
+        press(&mut app, "\x1b");
+        let Some(Overlay::Placement(open)) = &app.overlay else { panic!("{:?}", app.overlay) };
+        assert_eq!((open.placement.after_line, open.waiting), (Some(2), false));
     }
 }

@@ -201,14 +201,23 @@ impl App {
     fn try_draft(&mut self, mut editor: Editor) -> Vec<Effect> {
         (editor.is_tried, editor.wanted, editor.keeping) = (false, false, false);
         let request = Request::Draft { written: editor.written(), iterations: editor.iterations.text.clone() };
-        self.overlay = Some(Overlay::Editor(Box::new(editor)));
+        self.put_editor(editor);
         vec![self.ask(request)]
     }
 
+    /// Shows the editor as it is now, under its help where that is read.
+    fn put_editor(&mut self, editor: Editor) {
+        match self.editor_mut() {
+            Some(open) => *open = editor,
+            None => self.overlay = Some(Overlay::Editor(Box::new(editor))),
+        }
+    }
+
     pub(super) fn editor_paste(&mut self, text: &str) -> Vec<Effect> {
-        let Some(Overlay::Editor(mut editor)) = self.overlay.take() else { return Vec::new() };
+        let Some(editor) = self.editor_mut() else { return Vec::new() };
         editor.paste(text);
-        self.try_draft(*editor)
+        let editor = editor.clone();
+        self.try_draft(editor)
     }
 
     pub(super) fn editor_key(&mut self, mut editor: Editor, key: KeyEvent) -> Vec<Effect> {
@@ -245,36 +254,39 @@ impl App {
         if !editor.is_tried {
             // Whether it can be kept is known in a moment.
             editor.wanted = true;
-            return self.open(Overlay::Editor(Box::new(editor)));
+            self.put_editor(editor);
+            return Vec::new();
         }
         editor.wanted = false;
         if editor.keeping {
-            return self.open(Overlay::Editor(Box::new(editor)));
+            self.put_editor(editor);
+            return Vec::new();
         }
         if editor.problem().is_some() {
             if let Some(at) = editor.draft.as_ref().and_then(|d| d.result.as_ref().err()).and_then(|misfit| misfit.at) {
                 editor.field = Field::Expression;
                 editor.expression.at = editor.expression.text.floor_char_boundary(at);
             }
-            return self.open(Overlay::Editor(Box::new(editor)));
+            self.put_editor(editor);
+            return Vec::new();
         }
         editor.keeping = true;
         let request = Request::Keep(editor.written());
-        self.overlay = Some(Overlay::Editor(Box::new(editor)));
+        self.put_editor(editor);
         vec![self.ask(request)]
     }
 
     pub(super) fn take_draft(&mut self, draft: Arc<Draft>) -> Vec<Effect> {
-        let Some(Overlay::Editor(editor)) = &mut self.overlay else { return Vec::new() };
+        let Some(editor) = self.editor_mut() else { return Vec::new() };
         editor.draft = Some(draft);
         editor.is_tried = true;
         let editor = editor.clone();
-        if editor.wanted { self.keep_draft(*editor) } else { Vec::new() }
+        if editor.wanted { self.keep_draft(editor) } else { Vec::new() }
     }
 
     /// What was to be done was not: the editor stays open for another try.
     pub(super) fn keeping_refused(&mut self) {
-        if let Some(Overlay::Editor(editor)) = &mut self.overlay {
+        if let Some(editor) = self.editor_mut() {
             editor.keeping = false;
         }
     }
@@ -282,7 +294,7 @@ impl App {
     /// The statement is kept: it is shown in every version.
     pub(super) fn take_kept(&mut self, name: String) -> Vec<Effect> {
         let mut iterations = String::new();
-        if let Some(Overlay::Editor(editor)) = &self.overlay {
+        if let Some(editor) = self.editor_mut() {
             iterations.clone_from(&editor.iterations.text);
             self.overlay = None;
         }

@@ -306,7 +306,7 @@ impl App {
     }
 
     fn paste(&mut self, text: &str) -> Vec<Effect> {
-        if let Some(Overlay::Editor(_)) = self.overlay {
+        if self.editor_mut().is_some() {
             return self.editor_paste(text);
         }
         if let Some(overlay) = &mut self.overlay {

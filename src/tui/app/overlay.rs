@@ -107,8 +107,16 @@ impl Overlay {
         }
     }
 
+    /// What a help explains, else itself: where answers go that come while the help is read.
+    fn explained(&mut self) -> &mut Self {
+        match self {
+            Self::Help { over: Some(over), .. } => over,
+            _ => self,
+        }
+    }
+
     pub(super) fn paste(&mut self, text: &str) {
-        if let Self::Palette { input, .. } | Self::Prompt { input, .. } = self {
+        if let Self::Palette { input, .. } | Self::Prompt { input, .. } = self.explained() {
             input.insert(text.lines().next().unwrap_or(""));
         }
     }
@@ -151,6 +159,22 @@ pub(super) fn edit(input: &mut LineEdit, key: KeyEvent) -> bool {
 }
 
 impl App {
+    /// The editor, if it is open.
+    pub(super) fn editor_mut(&mut self) -> Option<&mut Editor> {
+        match self.overlay.as_mut().map(Overlay::explained) {
+            Some(Overlay::Editor(editor)) => Some(editor),
+            _ => None,
+        }
+    }
+
+    /// The placement that is explained, if one is.
+    pub(super) fn placement_mut(&mut self) -> Option<&mut Explained> {
+        match self.overlay.as_mut().map(Overlay::explained) {
+            Some(Overlay::Placement(explained)) => Some(explained),
+            _ => None,
+        }
+    }
+
     /// Rows of a list in an overlay.
     pub fn overlay_height(&self) -> usize {
         usize::from(self.size.1).saturating_sub(6).max(1)

@@ -170,12 +170,12 @@ impl App {
             String::new()
         };
         self.say(format!("{said}{too}"));
-        if let (Some(Overlay::Placement(open)), Some(now)) = (&mut self.overlay, now)
+        if let (Some(open), Some(now)) = (self.placement_mut(), now)
             && open.run == now.run
             && open.placement.name == now.placement.name
             && open.statement == now.statement
         {
-            **open = now;
+            *open = now;
         }
         match self.panel {
             Panel::Diff => self.ask_diff_again(),
@@ -186,7 +186,7 @@ impl App {
 
     /// A decision that was refused leaves everything as it was.
     pub(super) fn correction_refused(&mut self) {
-        if let Some(Overlay::Placement(explained)) = &mut self.overlay {
+        if let Some(explained) = self.placement_mut() {
             explained.waiting = false;
         }
     }
