@@ -22,6 +22,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -43,10 +44,15 @@ use crate::tui::views::Look;
 
 /// Within this time of a signal, crossterm has noticed it too.
 const A_RESIZE: Duration = Duration::from_millis(20);
+/// Within this time of its coming, a signal that was meant for the editor, too, has reached our thread.
+const AFTER_EDITING: Duration = Duration::from_millis(20);
 /// So long an ending by a signal may take: a terminal that nobody reads from blocks whoever writes to it.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How often a folder without a project is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Whether the user's editor has the terminal. What keys there send to the job is not meant to end the interface, which
+/// waits and cannot answer.
+static EDITING: AtomicBool = AtomicBool::new(false);
 
 /// How the interface is started.
 #[derive(Debug, Clone, Default)]
@@ -119,6 +125,14 @@ fn watch_signals(wakes: &Sender<Wake>, mut resized: UnixStream) -> io::Result<()
             if signal == SIGWINCH {
                 // If the other end is gone, so is the terminal.
                 let _ = resized.write_all(&[0]);
+            }
+            if EDITING.load(Ordering::SeqCst) && [SIGINT, SIGTSTP, SIGCONT].contains(&signal) {
+                if signal == SIGTSTP {
+                    // The editor has stopped: only if we do, too, does the shell take the terminal. Nothing is left to
+                    // do if that fails.
+                    let _ = kill(Pid::this(), Signal::SIGSTOP);
+                }
+                continue;
             }
             if wakes.send(Wake::Signal(signal)).is_err() {
                 return;
@@ -343,8 +357,11 @@ impl Session {
         }
         let input = Arc::clone(&self.input);
         let editing = input.lock().unwrap_or_else(PoisonError::into_inner);
+        EDITING.store(true, Ordering::SeqCst);
         give_back();
         let edited = spawn::editor(&path, line);
+        std::thread::sleep(AFTER_EDITING);
+        EDITING.store(false, Ordering::SeqCst);
         drop(editing);
         self.screen.retake()?;
         if let Err(error) = edited {
