@@ -287,7 +287,7 @@ impl App {
     fn edit_line(&mut self) -> Vec<Effect> {
         let Some(file) = self.diff.current() else { return Vec::new() };
         let row = self.diff.rows.get(self.diff.cursor.selected).copied();
-        let line = row.and_then(|row| file.line_on(row)).map_or(0, |(line, _)| line);
+        let line = row.and_then(|row| file.right_line(row)).unwrap_or(0);
         let line = u32::try_from(line + 1).unwrap_or(1);
         vec![Effect::Edit { path: file.path.clone().into(), line }]
     }
@@ -346,5 +346,37 @@ impl App {
         self.diff.unfolded.insert(first);
         self.relayout_diff();
         self.diff.rows.iter().position(|row| Some(*row) == wanted).unwrap_or(row)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::tui::app::document::{Document, FileDiff, Row, Sides};
+    use crate::tui::app::fixture::{answer, app, id, press};
+    use crate::tui::event::{Answer, Effect};
+
+    #[test]
+    fn the_editor_opens_at_a_line_of_the_newer_version_from_every_row() {
+        let same: String = (0..30).map(|line| format!("same {line}\n")).collect();
+        let (left, right) = (format!("a\n{same}removed\nend\n"), format!("a\nnew\nnewer\n{same}end\n"));
+        let sides = Sides { left: &left, right: &right, into_left: None, into_right: None };
+        let file = FileDiff::new("train.py".into(), None, sides);
+        let mut app = app(80, 40);
+        let effects = press(&mut app, "jd");
+        let document = Document { left: id(3), right: id(4), files: vec![file] };
+        answer(&mut app, &effects, Answer::Diff(document.into()));
+        let mut opened = |row: usize| {
+            app.diff.cursor.selected = row;
+            let Effect::Edit { line, .. } = press(&mut app, "e")[0] else { panic!("no editor") };
+            let text = right.lines().nth(usize::try_from(line).expect("small") - 1);
+            (app.diff.rows[row], text.expect("a line").to_owned())
+        };
+        assert_eq!(opened(1).1, "new");
+        let (row, line) = opened(6);
+        assert!(matches!(row, Row::Fold { .. }), "{row:?}");
+        assert_eq!(line, "same 3", "the first that is folded away");
+        let (row, line) = opened(10);
+        assert!(matches!(row, Row::Left(_)), "{row:?}");
+        assert_eq!(line, "same 29", "above what was removed");
     }
 }

@@ -292,6 +292,16 @@ impl FileDiff {
         })
     }
 
+    /// The line of the newer version that a row shows, from 0; the nearest above it where the row has none.
+    pub fn right_line(&self, row: Row) -> Option<usize> {
+        let (Row::Fold { first: at, .. } | Row::Both(at) | Row::Left(at) | Row::Right(at)) = row;
+        (0..=at).rev().find_map(|at| match &self.pairs[at] {
+            Pair::Same { right, .. } => Some(*right),
+            Pair::Changed { right, .. } => right.as_ref().map(|line| line.index),
+            Pair::Virtual { .. } => None,
+        })
+    }
+
     /// Every fold of the file, by its first pair.
     pub fn folds(&self) -> BTreeSet<usize> {
         let rows = self.rows(true, &BTreeSet::new());
