@@ -105,6 +105,7 @@ impl App {
 mod tests {
     use crate::model::value::Value;
     use crate::tui::app::fixture::{answer, app, asks, id, press, survey};
+    use crate::tui::app::overlay::Overlay;
     use crate::tui::app::table::tests::small;
     use crate::tui::event::{Answer, Event, Request};
 
@@ -135,6 +136,23 @@ mod tests {
         assert_eq!(shown(&app, 0).1, 2);
         press(&mut app, "mg\n");
         assert_eq!(shown(&app, 4), (Some("loss".into()), 20));
+    }
+
+    #[test]
+    fn the_chosen_value_is_seen_among_many_and_stays_so_in_a_smaller_window() {
+        let mut app = app(80, 24);
+        let mut survey = survey();
+        for number in 0..40 {
+            survey.runs[0].last_values.insert(format!("value_{number:02}"), Value::Float(0.5));
+        }
+        app.update(Event::Changed(Box::new(survey)));
+        press(&mut app, "mG\nm");
+        for size in [(80, 24), (80, 12)] {
+            app.update(Event::Resize(size.0, size.1));
+            let Some(Overlay::Metrics { names, cursor }) = &app.overlay else { panic!("{:?}", app.overlay) };
+            assert_eq!(names[cursor.selected], "value_39");
+            assert!(cursor.selected < cursor.offset + app.overlay_height(), "{cursor:?}");
+        }
     }
 
     #[test]

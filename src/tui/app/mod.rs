@@ -427,6 +427,7 @@ impl App {
             Panel::Results => self.settle_results(height),
             Panel::Replay => self.settle_replay(height),
         }
+        self.settle_overlay();
     }
 }
 

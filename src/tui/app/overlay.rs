@@ -180,6 +180,24 @@ impl App {
         usize::from(self.size.1).saturating_sub(6).max(1)
     }
 
+    /// Keeps the cursor of a list inside it and its box, whatever both are now.
+    pub(super) fn settle_overlay(&mut self) {
+        let (height, context) = (self.overlay_height(), self.context());
+        let (cursor, length) = match self.overlay.as_mut().map(Overlay::explained) {
+            Some(Overlay::Palette { input, cursor }) => (cursor, matching(context, &input.text).len()),
+            Some(Overlay::Partings { comparison, cursor }) => {
+                // One line is the header's.
+                cursor.settle(comparison.columns.len(), height.saturating_sub(1));
+                return;
+            }
+            Some(Overlay::Columns { cursor }) => (cursor, self.results.all_names.len()),
+            Some(Overlay::Metrics { names, cursor }) => (cursor, names.len()),
+            Some(Overlay::Jobs { cursor }) => (cursor, self.replay.jobs.len()),
+            _ => return,
+        };
+        cursor.settle(length, height);
+    }
+
     /// Gives a key to the overlay that was open; it stays open unless the key closes it.
     pub(super) fn overlay_key(&mut self, overlay: Overlay, key: KeyEvent) -> Vec<Effect> {
         let control_c = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
