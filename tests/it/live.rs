@@ -152,6 +152,37 @@ fn suspended_it_gives_the_terminal_back_and_continued_it_draws_everything_again(
 }
 
 #[test]
+fn signals_for_the_editor_do_not_end_the_interface_and_stop_it_with_the_editor() {
+    let project = recorded("print('done')\n");
+    let signals = "kill -INT $PPID\nkill -TSTP $PPID\nuntil [ -e go ]; do sleep 0.05; done\n";
+    project.write("editor.sh", format!("#!/bin/sh\n{signals}"));
+    project.run("chmod", &["+x", "editor.sh"]).ok();
+    let editor = project.path().join("editor.sh").display().to_string();
+    let mut terminal = Terminal::start_with(&project, &[("EDITOR", &editor)], 80, 24);
+    terminal.wait_for("train.py");
+    terminal.send("e");
+    let id = terminal.process_id();
+    let stopped = || {
+        let state = std::fs::read_to_string(format!("/proc/{id}/stat")).expect("its state");
+        state.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+    };
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    while !stopped() {
+        assert!(std::time::Instant::now() < deadline, "the shell does not see it stop:\n{}", terminal.screen());
+        terminal.listen(Duration::from_millis(20));
+    }
+    assert!(!terminal.parser.screen().alternate_screen());
+    kill(Pid::from_raw(i32::try_from(id).expect("a process id")), Signal::SIGCONT).expect("sent");
+    project.write("go", "");
+    while !terminal.parser.screen().alternate_screen() {
+        assert!(!terminal.has_ended() && std::time::Instant::now() < deadline, "{}", terminal.screen());
+        terminal.listen(Duration::from_millis(20));
+    }
+    terminal.send("q");
+    assert_eq!(terminal.wait_for_exit(), 0);
+}
+
+#[test]
 fn a_storm_of_sizes_ends_in_the_last_one_with_every_key_obeyed() {
     let project = recorded("print('done')\n");
     let mut terminal = Terminal::start(&project, &[], 80, 24);
