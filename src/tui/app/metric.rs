@@ -22,7 +22,19 @@ const POINTS: usize = 24;
 pub struct Metric {
     pub name: String,
     /// As far as they are known.
-    courses: HashMap<RunId, Vec<f64>>,
+    courses: HashMap<RunId, Course>,
+    /// The runs of the request under way that went on when it was made, if there is one.
+    asked: Option<Vec<RunId>>,
+    /// More is wanted than that request asks for.
+    again: bool,
+}
+
+/// How a value went in a run.
+#[derive(Debug, Clone, PartialEq)]
+struct Course {
+    points: Vec<f64>,
+    /// Nothing comes after it.
+    is_whole: bool,
 }
 
 impl Timeline {
@@ -37,7 +49,7 @@ impl Timeline {
     /// How that value went.
     pub fn course<'a>(&'a self, run: &'a RunSummary) -> &'a [f64] {
         match &self.metric {
-            Some(metric) => metric.courses.get(&run.id).map_or(&[], Vec::as_slice),
+            Some(metric) => metric.courses.get(&run.id).map_or(&[], |course| &course.points),
             None => &run.spark,
         }
     }
@@ -76,38 +88,59 @@ impl App {
     /// Shows this value in every row.
     pub(super) fn show_metric(&mut self, name: Option<String>) -> Vec<Effect> {
         let name = name.filter(|name| name != OWN);
-        self.timeline.set_metric(name.map(|name| Metric { name, courses: HashMap::new() }));
+        self.timeline.set_metric(name.map(|name| Metric { name, ..Metric::default() }));
         self.ask_changes()
     }
 
-    /// Asks for the courses of the rows in the window that are not known, or still grow.
+    /// Asks for the courses of the rows in the window that are not known, or not to their end; while others are under way,
+    /// after those: were they dropped for each change, slow ones would never come while a run goes on.
     pub(super) fn ask_courses(&mut self, window: &[usize]) -> Option<Effect> {
-        let metric = self.timeline.metric.as_ref()?;
-        let runs: Vec<RunId> = window
+        let metric = self.timeline.metric.as_mut()?;
+        let wanted: Vec<&RunSummary> = window
             .iter()
             .map(|row| &self.timeline.runs[*row])
             .filter(|run| run.last_values.contains_key(&metric.name))
-            .filter(|run| run.status == RunStatus::Running || !metric.courses.contains_key(&run.id))
-            .map(|run| run.id.clone())
+            .filter(|run| metric.courses.get(&run.id).is_none_or(|course| !course.is_whole))
             .collect();
-        let name = metric.name.clone();
-        (!runs.is_empty()).then(|| self.ask(Request::Courses { name, runs }))
+        metric.again = metric.asked.is_some() && !wanted.is_empty();
+        if metric.asked.is_some() || wanted.is_empty() {
+            return None;
+        }
+        let going_on = wanted.iter().filter(|run| run.status == RunStatus::Running);
+        metric.asked = Some(going_on.map(|run| run.id.clone()).collect());
+        let (name, runs) = (metric.name.clone(), wanted.iter().map(|run| run.id.clone()).collect());
+        Some(self.ask(Request::Courses { name, runs }))
     }
 
-    pub(super) fn take_courses(&mut self, name: &str, courses: Vec<(RunId, Vec<f64>)>) {
-        if let Some(metric) = self.timeline.metric.as_mut().filter(|metric| metric.name == name) {
-            metric.courses.extend(courses);
+    pub(super) fn take_courses(&mut self, name: &str, courses: Vec<(RunId, Vec<f64>)>) -> Vec<Effect> {
+        let Some(metric) = self.timeline.metric.as_mut().filter(|metric| metric.name == name) else {
+            return Vec::new();
+        };
+        let going_on = metric.asked.take().unwrap_or_default();
+        metric.courses.extend(courses.into_iter().map(|(run, points)| {
+            let is_whole = !going_on.contains(&run);
+            (run, Course { points, is_whole })
+        }));
+        if metric.again { self.ask_changes() } else { Vec::new() }
+    }
+
+    pub(super) fn courses_refused(&mut self) {
+        if let Some(metric) = &mut self.timeline.metric {
+            metric.asked = None;
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::base::ids::RunId;
+    use crate::model::run::RunStatus;
     use crate::model::value::Value;
+    use crate::tui::app::App;
     use crate::tui::app::fixture::{answer, app, asks, id, press, survey};
     use crate::tui::app::overlay::Overlay;
     use crate::tui::app::table::tests::small;
-    use crate::tui::event::{Answer, Event, Request};
+    use crate::tui::event::{Answer, Effect, Event, Request};
 
     #[test]
     fn another_value_is_shown_with_its_course_where_runs_logged_it() {
@@ -123,7 +156,7 @@ mod tests {
             _ => None,
         });
         assert_eq!(asked, Some(("acc".to_owned(), vec![id(2), id(1)])));
-        let shown = |app: &crate::tui::app::App, run: usize| {
+        let shown = |app: &App, run: usize| {
             let timeline = &app.timeline;
             (
                 timeline.value(&timeline.runs[run]).map(|(name, _)| name.to_owned()),
@@ -136,6 +169,44 @@ mod tests {
         assert_eq!(shown(&app, 0).1, 2);
         press(&mut app, "mg\n");
         assert_eq!(shown(&app, 4), (Some("loss".into()), 20));
+    }
+
+    /// The runs whose courses are asked for.
+    fn asked(effects: &[Effect]) -> Option<Vec<RunId>> {
+        asks(effects).into_iter().find_map(|ask| match &ask.request {
+            Request::Courses { runs, .. } => Some(runs.clone()),
+            _ => None,
+        })
+    }
+
+    fn courses(app: &mut App, effects: &[Effect], points: &[f64]) -> Vec<Effect> {
+        let courses = asked(effects).expect("asked").into_iter().map(|run| (run, points.to_vec())).collect();
+        let of_courses: Vec<Effect> =
+            effects.iter().filter(|effect| asked(std::slice::from_ref(*effect)).is_some()).cloned().collect();
+        answer(app, &of_courses, Answer::Courses { name: "loss".into(), courses })
+    }
+
+    #[test]
+    fn a_slow_course_comes_while_its_run_goes_on_and_is_asked_for_once_more_when_that_has_ended() {
+        let mut app = app(80, 24);
+        let changed = |app: &mut App, status| {
+            let mut survey = survey();
+            survey.runs[4].status = status;
+            app.update(Event::Changed(Box::new(survey)))
+        };
+        let slow = press(&mut app, "mj\n");
+        for _ in 0..3 {
+            assert_eq!(asked(&changed(&mut app, RunStatus::Running)), None, "the first is under way");
+        }
+        let next = courses(&mut app, &slow, &[1.0]);
+        assert_eq!(app.timeline.course(&app.timeline.runs[4]), [1.0]);
+        assert_eq!(asked(&next), Some(vec![id(5)]), "it has changed meanwhile");
+        changed(&mut app, RunStatus::Finished);
+        let last = courses(&mut app, &next, &[1.0, 2.0]);
+        assert_eq!(asked(&last), Some(vec![id(5)]), "it went on when that was asked for");
+        assert_eq!(asked(&courses(&mut app, &last, &[1.0, 2.0, 3.0])), None);
+        assert_eq!(app.timeline.course(&app.timeline.runs[4]), [1.0, 2.0, 3.0]);
+        assert_eq!(asked(&changed(&mut app, RunStatus::Finished)), None);
     }
 
     #[test]

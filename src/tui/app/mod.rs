@@ -329,10 +329,7 @@ impl App {
                 self.timeline.take_changes(changes);
                 Vec::new()
             }
-            Answer::Courses { name, courses } => {
-                self.take_courses(&name, courses);
-                Vec::new()
-            }
+            Answer::Courses { name, courses } => self.take_courses(&name, courses),
             Answer::Detail(detail) => {
                 self.take_detail(*detail);
                 Vec::new()
@@ -377,6 +374,9 @@ impl App {
         match slot {
             Slot::Diff => self.diff.waiting = false,
             Slot::Grid => self.results.waiting = false,
+            // It keeps no newer one from coming.
+            Slot::Arrange => self.results.incoming = None,
+            Slot::Courses => self.courses_refused(),
             Slot::Plan => self.replay.plan_refused(),
             Slot::Statements | Slot::Preview => self.replay.waiting = None,
             Slot::Action => {
@@ -412,7 +412,7 @@ impl App {
         effects.extend(self.replay_take_jobs(jobs));
         match self.panel {
             Panel::Timeline => effects.extend(self.ask_detail()),
-            Panel::Results => effects.extend(self.ask_grid()),
+            Panel::Results => effects.extend(self.renew_grid()),
             Panel::Diff | Panel::Replay => {}
         }
         effects

@@ -53,8 +53,10 @@ pub struct Results {
     pub base: Arc<Grid>,
     /// What is shown: those, or two runs side by side.
     pub grid: Arc<Grid>,
+    /// There is newer data than the grid under way was asked for.
+    again: bool,
     /// A newer grid that is being arranged; until that is done the older one stays as it is.
-    incoming: Option<Arc<Grid>>,
+    pub(super) incoming: Option<Arc<Grid>>,
     pub arrangement: Arrangement,
     pub arranged: Option<Arranged>,
     /// What the arrangement was before two runs were put side by side.
@@ -168,10 +170,18 @@ impl App {
             self.results.arranged = None;
             return Vec::new();
         }
+        self.results.again = false;
         let marked = &self.timeline.marked;
         let runs = (!marked.is_empty()).then(|| marked.clone());
         self.results.waiting = true;
         vec![self.ask(Request::Grid { names, runs })]
+    }
+
+    /// Asks for the grid of newer data, once the one under way is shown: were it dropped for each change, a slow one would
+    /// never come while a run goes on.
+    pub(super) fn renew_grid(&mut self) -> Vec<Effect> {
+        self.results.again = self.results.waiting || self.results.incoming.is_some();
+        if self.results.again { Vec::new() } else { self.ask_grid() }
     }
 
     pub(super) fn take_grid(&mut self, grid: Arc<Grid>) -> Vec<Effect> {
@@ -201,7 +211,11 @@ impl App {
             self.results.cursor.offset =
                 row.saturating_sub(height / 2).min(self.results.shown().saturating_sub(height));
         }
-        self.ask_curves()
+        let mut effects = self.ask_curves();
+        if self.results.again && self.panel == Panel::Results {
+            effects.extend(self.ask_grid());
+        }
+        effects
     }
 
     pub(super) fn results_command(&mut self, command: Command) -> Vec<Effect> {

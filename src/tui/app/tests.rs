@@ -309,6 +309,23 @@ fn sorted_and_filtered_rows_stay_until_newer_values_are_arranged() {
     assert_eq!(app.results.shown(), 0);
 }
 
+#[test]
+fn a_slow_grid_is_shown_however_often_the_store_changes_meanwhile() {
+    let mut app = app(80, 24);
+    let slow = press(&mut app, "3");
+    for _ in 0..3 {
+        assert!(asks(&app.update(Event::Changed(Box::new(survey())))).is_empty(), "one is under way");
+    }
+    let effects = answer(&mut app, &slow, Answer::Grid(Arc::new(nested())));
+    assert!(asks(&app.update(Event::Changed(Box::new(survey())))).is_empty(), "it is being arranged");
+    let Request::Arrange { grid, arrangement } = &asks(&effects)[0].request else { panic!("{effects:?}") };
+    let arranged = table::arrange(grid, arrangement, &|| false).expect("arranged");
+    let again = answer(&mut app, &effects, Answer::Arranged(arranged));
+    assert!(app.results.loaded && matches!(asks(&again)[0].request, Request::Grid { .. }));
+    give_grid(&mut app, &again, nested());
+    assert_eq!(asks(&app.update(Event::Changed(Box::new(survey())))).len(), 1);
+}
+
 /// On the second run of nested loops, with the first as the baseline, asked where they part.
 fn with_partings() -> App {
     let mut app = with_nested(80, 24);
