@@ -14,7 +14,7 @@ use crate::model::plan::{Isolation, ReplayPlan};
 use crate::model::value::Value;
 use crate::model::verdict::Verdict;
 use crate::tui::app::fixture::{
-    answer, app, draft, give_grid, plan, plot, press, settle, with_diff, with_editor, with_grid, with_nested,
+    answer, app, draft, give_grid, id, plan, plot, press, settle, with_diff, with_editor, with_grid, with_nested,
     with_replay, with_run,
 };
 use crate::tui::app::{App, Place};
@@ -183,6 +183,20 @@ fn a_replay_in_a_scratch_copy_says_so_and_what_it_was_refused() {
     let refused = vec!["write to /home/ada/cache".into()];
     segment.state = SegmentState::Done { check: CheckReport { refused, ..CheckReport::default() } };
     assert!(text(&going_on).contains("scratch copy") && text(&going_on).contains("refused to write to /home/ada"));
+}
+
+#[test]
+fn a_plan_says_which_runs_it_is_for_and_why_its_workers_are_few() {
+    let mut app = with_replay(120, 40, 3);
+    let few = "2 workers for 16 cores, since cores are busy; --jobs decides".to_owned();
+    app.replay.plan = Some(Arc::new(ReplayPlan { fewer_workers: Some(few), ..plan() }));
+    let text = |app: &App| serialised(&screen(app, &look(Depth::Mono, ASCII)));
+    assert!(text(&app).contains("2 workers for 16 cores") && !text(&app).contains("--jobs"));
+    assert!(!text(&app).contains(", only "));
+    app.replay.runs = Some(vec![id(2)]);
+    assert!(text(&app).contains("all iterations, only these runs"));
+    app.timeline.marked = vec![id(2)];
+    assert!(text(&app).contains("all iterations, only the marked runs"));
 }
 
 #[test]
