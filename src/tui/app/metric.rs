@@ -78,7 +78,11 @@ pub fn courses(grid: &Grid) -> Vec<(RunId, Vec<f64>)> {
 impl App {
     /// Lets the user choose among all names that runs logged numbers under.
     pub(super) fn choose_metric(&mut self) -> Vec<Effect> {
-        let all: BTreeSet<&String> = self.timeline.runs.iter().flat_map(|run| run.last_values.keys()).collect();
+        let runs = &self.timeline.runs;
+        // Most runs log what the one before did: to see that is cheaper than to sort it in, of very many.
+        let is_known = |at: usize| at > 0 && runs[at - 1].last_values.keys().eq(runs[at].last_values.keys());
+        let others = runs.iter().enumerate().filter(|(at, _)| !is_known(*at));
+        let all: BTreeSet<&String> = others.flat_map(|(_, run)| run.last_values.keys()).collect();
         let names: Vec<String> = std::iter::once(OWN.to_owned()).chain(all.into_iter().cloned()).collect();
         let chosen = self.timeline.metric.as_ref();
         let selected = names.iter().position(|name| chosen.is_some_and(|metric| metric.name == *name)).unwrap_or(0);

@@ -80,10 +80,13 @@ fn told(error: &QueryError) -> String {
 impl Asked {
     fn parse(text: &str, grid: &Grid, runs: &[RunSummary]) -> Result<Self, QueryError> {
         let condition = Condition::parse(text.trim())?;
+        // Most runs have the arguments of the one before: this is done anew for each grid, of however many runs.
+        let same = |a: &RunSummary, b: &RunSummary| a.args.iter().map(|arg| &arg.0).eq(b.args.iter().map(|arg| &arg.0));
+        let others = runs.iter().enumerate().filter(|(at, run)| *at == 0 || !same(&runs[at - 1], run));
         let known = Known {
             loops: grid.loops.iter().map(|l| l.name.clone()).collect(),
             logged: grid.names.iter().map(|n| n.name.clone()).collect(),
-            args: runs.iter().flat_map(|run| run.args.iter().map(|(name, _)| name.clone())).collect(),
+            args: others.flat_map(|(_, run)| run.args.iter().map(|(name, _)| name.clone())).collect(),
         };
         let expr = resolve(&condition, &known, |name, known| {
             known
