@@ -13,7 +13,10 @@ const THREADS: [&str; 2] = ["OMP_NUM_THREADS", "MKL_NUM_THREADS"];
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
     pub hostname: String,
+    /// That may be kept busy: a container's share of them may be less than what it sees.
     pub cores: usize,
+    /// That this process may be put on, as runs note it.
+    seen: usize,
     /// As `CUDA_VISIBLE_DEVICES` names them.
     pub gpus: Vec<String>,
 }
@@ -24,10 +27,15 @@ impl Machine {
         let visible = std::env::var(VISIBLE).ok();
         Self {
             hostname: nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            cores: cores(),
+            seen: rustix::thread::sched_getaffinity(None).map_or_else(|_| cores(), |seen| seen.count() as usize),
             gpus: chosen(visible.as_deref(), nodes()),
         }
     }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// NVIDIA's devices: containers are given files of those only that they may use, and else the driver lists them.
@@ -55,12 +63,13 @@ fn is_number(text: &str) -> bool {
 /// The threads that a replay here has to be told to compute with, since it would by itself take as many as there are cores.
 pub fn threads(recorded: &Facts, meta: &RunMeta, here: &Machine) -> Option<u32> {
     let is_chosen = THREADS.iter().any(|name| meta.environment.contains_key(*name));
+    recorded.threads.filter(|_| !is_chosen && !is_alike(recorded, &meta.hostname, here))
+}
+
+/// Whether a process here sees as many cores as the run did.
+fn is_alike(recorded: &Facts, hostname: &str, here: &Machine) -> bool {
     // What older runs did not note is taken to be the same on the same machine.
-    let same = match recorded.cores {
-        Some(cores) => cores as usize == here.cores,
-        None => meta.hostname == here.hostname,
-    };
-    recorded.threads.filter(|_| !is_chosen && !same)
+    recorded.cores.map_or(hostname == here.hostname, |cores| cores as usize == here.seen)
 }
 
 /// The GPUs that a replay is to see: as many as the run did, since scripts choose by what they see. `None`: those that its
@@ -74,7 +83,8 @@ pub fn devices(recorded: &Facts, meta: &RunMeta, here: &Machine) -> Option<u32> 
 
 #[cfg(test)]
 mod tests {
-    use super::chosen;
+    use super::{Machine, chosen, is_alike};
+    use crate::model::run::Facts;
 
     #[test]
     fn devices_are_those_that_cuda_would_see() {
@@ -88,5 +98,18 @@ mod tests {
         check(Some("1, 0"), 2, &["1", "0"]);
         check(Some("1,2,0"), 2, &["1"]);
         check(Some("GPU-8932f937,MIG-3"), 1, &["GPU-8932f937", "MIG-3"]);
+    }
+
+    #[test]
+    fn a_machine_is_alike_by_the_cores_that_a_process_sees_whatever_its_share_of_them_is() {
+        let here = Machine { hostname: "here".into(), cores: 4, seen: 64, gpus: Vec::new() };
+        let check = |cores, hostname, expected| {
+            let recorded = Facts { cores, ..Facts::default() };
+            assert_eq!(is_alike(&recorded, hostname, &here), expected, "{cores:?} of {hostname}");
+        };
+        check(Some(64), "there", true);
+        check(Some(4), "here", false);
+        check(None, "here", true);
+        check(None, "there", false);
     }
 }

@@ -17,6 +17,8 @@ fn what_a_statement_carries_on_from_one_iteration_to_the_next_has_the_values_of_
     for (before, inner, end) in [
         ("own = []\n", "", "    own.append(w)\n    afterlog.log('probe', sum(own) / len(own))\n"),
         ("mean = 0.0\n", "", "    mean = 0.9 * mean + 0.1 * w\n    afterlog.log('probe', mean)\n"),
+        // The script's own variable, which the run captured.
+        ("lr = 1.0\n", "", "    lr *= 0.5\n    afterlog.log('probe', lr)\n"),
         ("seen = {}\n", "        seen[step] = seen.get(step, 0) + w\n", "    afterlog.log('probe', seen[2])\n"),
     ] {
         let with_statement = format!("import afterlog\n{}", script(before, inner, end));
@@ -29,22 +31,32 @@ fn what_a_statement_carries_on_from_one_iteration_to_the_next_has_the_values_of_
 #[test]
 fn what_a_statement_changes_or_takes_from_chance_is_marked_with_the_reason() {
     let project = TestProject::git();
-    project.write("train.py", script("", "", ""));
+    let before = "import csv, itertools\npairs, turns = zip(range(9), range(9)), itertools.cycle('abc')\n\
+                  class Rows:\n    size = 9\n    def take(self):\n        return next(turns)\n    def __init__(self):\n        \
+                  self.kept = csv.reader(['a,b'] * 9)\nrows, some = Rows(), {'a': [turns]}\ndef take():\n    return next(turns)\n";
+    project.write("train.py", script(before, "", ""));
     project.afterlog(&["run", "--checkpoints", "all", "train.py"]).ok();
     for (number, (expression, reason)) in [
         ("random.random()", "draws random numbers"),
         ("hist.pop()", "changes hist"),
         ("it.random()", "changes it"),
+        ("next(pairs)", "may take from pairs"),
+        ("take()", "may take from turns"),
+        ("rows.take()", "may take from rows.kept, turns"),
+        ("next(rows.kept)", "may take from rows.kept"),
+        ("next(some['a'][0])", "may take from some"),
+        ("[hist for hist in [hist.pop()]]", "changes hist"),
         ("__import__('subprocess').check_output(['cat', __file__])", "rely on what cat says"),
         ("time.time() - start", "which gives something else each time"),
-        ("[max(hist), it.getstate()[2], len(set(hist))]", "verified"),
+        ("[max(hist), it.getstate()[2], len(set(hist)), rows.size]", "verified"),
+        ("[sum(w for w in hist), list(zip(hist, map(str, hist)))[0]]", "verified"),
     ]
     .into_iter()
     .enumerate()
     {
         let name = format!("probe{number}");
         let end = format!("    afterlog.log('{name}', {expression})\n");
-        project.write("train.py", format!("import afterlog, time; start = time.time()\n{}", script("", "", &end)));
+        project.write("train.py", format!("import afterlog, time; start = time.time()\n{}", script(before, "", &end)));
         let replayed = project.afterlog(&["replay", &name, "--iters", "epoch=3", "--yes"]);
         assert!(replayed.stderr.contains(reason) || reason == "verified", "{expression}: {replayed:?}");
         let grid = project.afterlog(&["grid", &name, "--verdicts", "--format", "csv"]).ok();

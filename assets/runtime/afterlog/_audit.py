@@ -23,6 +23,10 @@ _MOST_IN_ONE, _MOST = 5_000, 500_000
 #: A loop that failed so often is not looked at again: it has no checkpoints from then on.
 _FAILURES = 3
 _MISSING = object()
+#: What has one of these gives something else each time that it is asked.
+_TAKEN_FROM = ("__next__", "read", "recv", "fetchone", "get_nowait")
+#: A method of a type that is written in C, such as ``zip.__next__``.
+_WRAPPER = type([].__len__)
 _BUILT_IN = (list, tuple, dict, set, frozenset, bytearray, collections.deque)
 
 
@@ -85,6 +89,26 @@ class Audit:
     def parts(self):
         """Gives what an object leads to, as `look` goes on from it."""
         return _Look((), {id(names) for _, names in self._modules()}).parts
+
+    def hidden(self, named, own):
+        """Names of what is taken from unseen, such as a ``zip`` or a file that is read: among ``named``, [(name, value)], and
+        what is called or asked through them, but for the variables named ``own``.
+        """
+        look = _Look((), {id(names) for _, names in self._modules()})
+        found, seen, stack = set(), set(), list(named)
+        while stack and len(seen) < _MOST_IN_ONE:
+            name, value = stack.pop()
+            if id(value) in seen:
+                continue
+            seen.add(id(value))
+            called = look.called(name, value)
+            if called is not None:
+                stack += called
+            elif name.partition(".")[0] not in own:
+                if look.is_hidden(value):
+                    found.add(name)
+                stack += look.attributes(name, value)
+        return found
 
     def changed(self, key, before, after):
         """Names of the variables that are not what they were; notes a failure of the loop if there are any."""
@@ -270,6 +294,41 @@ class _Look:
     def _is_of_project(self, cls):
         module = sys.modules.get(cls.__module__)
         return module is not None and id(vars(module)) in self._project
+
+    def is_hidden(self, value):
+        """Whether something is taken from an object of which the fingerprint says only which object it is."""
+        if not any(hasattr(type(value), name) for name in _TAKEN_FROM) or _kinds.is_sink(value):
+            return False
+        try:
+            token, children = self._one(value)
+        except Exception:  # noqa: BLE001 - as in `_at`
+            return True
+        return not children and token in (id(value), (id(value), None))
+
+    def called(self, name, value):
+        """What a function reads around it, or what something that is called calls: [(name, value)]. None of anything else."""
+        if type(value) is types.FunctionType:
+            if id(value.__globals__) not in self._project:
+                return []
+            code, names = value.__code__, value.__globals__
+            cells = zip(code.co_freevars, value.__closure__ or ())
+            around = [(inner, cell.cell_contents) for inner, cell in cells if _is_bound(cell)]
+            return around + [(inner, names[inner]) for inner in code.co_names if inner in names]
+        if type(value) is types.MethodType:
+            return [(name, value.__func__), (name, value.__self__)]
+        if type(value) is types.BuiltinFunctionType or type(value) is _WRAPPER:
+            return [(name, value.__self__)]
+        if type(value) is functools.partial:
+            return [(name, part) for part in (value.func, *value.args, *value.keywords.values())]
+        return None
+
+    def attributes(self, name, value):
+        """What an object of a class of the project holds under names, or a small container: [(name, value)]."""
+        if type(value) in (list, tuple, dict):
+            held = [] if len(value) > _SAMPLE else list(value.values() if type(value) is dict else value)
+            return [(name, item) for item in held]
+        held = getattr(value, "__dict__", {}) if self._is_of_project(type(value)) else {}
+        return [("%s.%s" % (name, inner), part) for inner, part in list(held.items())]
 
     def _function(self, value):
         if id(value.__globals__) not in self._project:

@@ -7,8 +7,9 @@ run's states does not, and so its values are not that run's: they are marked. Wh
 import ast
 import sys
 import time
+import types
 
-from . import _process
+from . import _frames, _process
 
 #: So often each statement's effects on variables are looked at whatever that takes, and then for this share of the time.
 _FIRST, _SHARE = 3, 0.1
@@ -17,6 +18,7 @@ _OFTEN, _THEN = 10_000, 16
 #: These only bind names.
 _LEFT = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Global, ast.Nonlocal)
 _NAMED = 3
+_MISSING = object()
 
 
 class Statements:
@@ -24,8 +26,8 @@ class Statements:
 
     def __init__(self, lines, audit, tell):
         self._lines, self._audit, self._tell = lines, audit, tell
-        #: Names that they bind themselves.
-        self._own = set()
+        #: Names that they bind themselves, and by line what they name, each as the parts of a dotted name.
+        self._own, self._named = set(), {}
         self._begun = time.perf_counter()
         self._spent, self._times, self._before, self._told = 0.0, {}, {}, set()
 
@@ -33,8 +35,15 @@ class Statements:
         """Whether this is such a statement; notes what it binds."""
         if not isinstance(node, ast.stmt) or not any(first <= node.lineno <= last for first, last in self._lines):
             return False
-        for part in ast.walk(node):
-            if isinstance(part, ast.Name) and not isinstance(part.ctx, ast.Load):
+        parts = list(ast.walk(node))
+        # What a comprehension goes over with is gone with it.
+        passing = {id(name) for part in parts if isinstance(part, ast.comprehension) for name in ast.walk(part.target)}
+        inner = {id(part.value) for part in parts if isinstance(part, ast.Attribute)}
+        for part in parts:
+            if isinstance(part, (ast.Name, ast.Attribute)) and isinstance(part.ctx, ast.Load):
+                if id(part) not in inner:
+                    self._named.setdefault(node.lineno, set()).update(_dotted(part))
+            elif isinstance(part, ast.Name) and id(part) not in passing:
                 self._own.add(part.id)
             elif isinstance(part, (ast.FunctionDef, ast.ClassDef)):
                 self._own.add(part.name)
@@ -53,6 +62,9 @@ class Statements:
             generators = _process.generators()
         if times <= _FIRST or self._spent < _SHARE * (start - self._begun):
             names = self._audit.everything(sys._getframe(1), self._own)
+            hidden = self._hidden(sys._getframe(1), line)
+            if hidden:
+                self._say("may take from %s, which does not show it" % ", ".join(sorted(hidden)[:_NAMED]))
         self._before[line] = generators, names
         self._spent += time.perf_counter() - start
 
@@ -70,7 +82,45 @@ class Statements:
                 self._say("changes %s%s" % (", ".join(sorted(changed)[:_NAMED]), others))
         self._spent += time.perf_counter() - start
 
+    def _hidden(self, frame, line):
+        """Names of what the statement may take from unseen: such as a ``zip``, or a file that is read."""
+        named = []
+        for name, *attributes in self._named.get(line, ()):
+            value = frame.f_locals.get(name, frame.f_globals.get(name, _MISSING))
+            if value is not _MISSING:
+                named += _leads_to(name, value, attributes)
+        _frames.release(frame)
+        return self._audit.hidden(named, self._own)
+
     def _say(self, what):
         if what not in self._told:
             self._told.add(what)
             self._tell("take the values as the run's, since the statement %s: a run that had it would have gone on otherwise" % what)
+
+
+def _dotted(node):
+    """The parts of a name such as ``a.b.c``, if it is one."""
+    parts = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    return [(node.id, *reversed(parts))] if isinstance(node, ast.Name) else []
+
+
+def _leads_to(name, value, attributes):
+    """What a dotted name stands for, [(name, value)], as far as no class is asked: it may do anything. Then the object that it
+    is asked about, and the function that it is, if so.
+    """
+    for attribute in attributes:
+        try:
+            held = object.__getattribute__(value, "__dict__").get(attribute, _MISSING)
+        except AttributeError:
+            held = _MISSING
+        if held is _MISSING:
+            of_classes = (vars(cls)[attribute] for cls in type(value).__mro__ if attribute in vars(cls))
+            held = next(of_classes, _MISSING)
+            if held is _MISSING or hasattr(type(held), "__get__"):
+                is_function = isinstance(held, types.FunctionType)
+                return [(name, value)] + [("%s.%s" % (name, attribute), held)] * is_function
+        name, value = "%s.%s" % (name, attribute), held
+    return [(name, value)]

@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 
 use ruff_python_ast::visitor::{Visitor, walk_expr, walk_stmt};
-use ruff_python_ast::{Expr, Stmt};
+use ruff_python_ast::{Comprehension, Expr, Stmt, StmtFunctionDef};
 
+use crate::analysis::python::liveness;
 use crate::analysis::python::loops::{Inserted, holds};
 use crate::analysis::python::parse::Module;
 use crate::model::instrument::{InstrumentationPlan, LoopPlan, Variable};
@@ -39,8 +40,10 @@ pub(super) fn bound(script: &str, files: &[SourceFile], inserted: Inserted<'_>) 
             walk_expr(self, expr);
         }
 
-        fn visit_stmt(&mut self, stmt: &'a Stmt) {
-            walk_stmt(self, stmt);
+        // What a comprehension goes over with is gone with it.
+        fn visit_comprehension(&mut self, part: &'a Comprehension) {
+            self.visit_expr(&part.iter);
+            part.ifs.iter().for_each(|test| self.visit_expr(test));
         }
     }
     let Some(file) = files.iter().find(|file| file.path == script) else { return BTreeSet::new() };
@@ -51,8 +54,14 @@ pub(super) fn bound(script: &str, files: &[SourceFile], inserted: Inserted<'_>) 
 }
 
 /// Has nothing be skipped over which a name that the inserted lines bind goes on; `was` is the plan without them. What they
-/// change besides is seen when they are executed.
-pub(super) fn keep(plan: &mut InstrumentationPlan, was: &InstrumentationPlan, bound: &BTreeSet<String>) {
+/// change besides is seen when they are executed. Of a name that the run captured, a skip would restore the run's value.
+pub(super) fn keep(
+    plan: &mut InstrumentationPlan,
+    was: &InstrumentationPlan,
+    script: Option<&SourceFile>,
+    bound: &BTreeSet<String>,
+) {
+    let module = script.map(|file| (&file.path, Module::parse(&file.text)));
     let main = was.main.as_ref().and_then(|key| was.find(key));
     let captured = |found: &LoopPlan| {
         let of_loop = was.find(&found.key).map(|was| &was.changes[..]).unwrap_or_default();
@@ -62,8 +71,11 @@ pub(super) fn keep(plan: &mut InstrumentationPlan, was: &InstrumentationPlan, bo
     };
     for found in plan.loops.iter_mut().filter(|found| found.is_main || found.is_block) {
         let captured = captured(found);
-        let names = found.live.iter().filter(|key| !captured.contains(*key));
-        let carried = names.filter_map(|key| key.rsplit(':').next()).find(|name| bound.contains(*name));
+        let here = module.as_ref().filter(|(path, _)| **path == found.file);
+        let read = here.map(|(_, module)| read(module, found)).unwrap_or_default();
+        let name_of = |key: &String| key.rsplit(':').next().unwrap_or_default().to_owned();
+        let goes_on = |key: &&String| !captured.contains(*key) || read.contains(&name_of(key));
+        let carried = found.live.iter().filter(goes_on).map(name_of).find(|name| bound.contains(name));
         if let Some(name) = carried
             && found.never_skip.is_none()
         {
@@ -79,5 +91,62 @@ pub(super) fn keep(plan: &mut InstrumentationPlan, was: &InstrumentationPlan, bo
         if let Some(was) = was.find(&found.key) {
             found.changes.clone_from(&was.changes);
         }
+    }
+}
+
+/// Names that may be read after a loop, or when it comes round again, before they are assigned. More exact than what is
+/// `live` in its plan: a loop that was added often assigns the same names as one of the script's, and reads only its own.
+fn read(module: &Module, found: &LoopPlan) -> BTreeSet<String> {
+    let lines = (found.first_line, found.last_line);
+    let mut read = Read { module, lines, after_only: found.is_main, names: BTreeSet::new() };
+    read.visit_body(module.body());
+    read.names
+}
+
+struct Read<'m> {
+    module: &'m Module,
+    /// Of the loop.
+    lines: (u32, u32),
+    after_only: bool,
+    names: BTreeSet<String>,
+}
+
+impl Read<'_> {
+    /// Functions read the variables around them whenever they are called.
+    fn function(&mut self, function: &StmtFunctionDef) {
+        let mut own = function.parameters.iter().map(|parameter| parameter.name().to_string()).collect();
+        self.names.extend(liveness::exposed(&function.body, &mut own));
+    }
+}
+
+impl<'a> Visitor<'a> for Read<'_> {
+    fn visit_body(&mut self, body: &'a [Stmt]) {
+        let ((from, to), mut assigned) = (self.lines, BTreeSet::new());
+        for stmt in body {
+            let (first, last) = self.module.span(stmt);
+            match stmt {
+                _ if (first, last) == (from, to) => {
+                    self.names.extend(liveness::exposed(std::slice::from_ref(stmt), &mut BTreeSet::new()));
+                    assigned.clear();
+                }
+                _ if first <= from && to <= last => {
+                    walk_stmt(self, stmt);
+                    assigned.clear();
+                }
+                Stmt::FunctionDef(function) => self.function(function),
+                Stmt::ClassDef(class) => self.visit_body(&class.body),
+                _ if self.after_only && last < from => {}
+                _ => self.names.extend(liveness::exposed(std::slice::from_ref(stmt), &mut assigned)),
+            }
+        }
+    }
+
+    fn visit_expr(&mut self, expr: &'a Expr) {
+        if let Expr::Name(name) = expr
+            && !name.ctx.is_store()
+        {
+            self.names.insert(name.id.to_string());
+        }
+        walk_expr(self, expr);
     }
 }

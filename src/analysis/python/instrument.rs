@@ -26,7 +26,8 @@ pub fn instrument(script: &str, files: &[SourceFile], inserted: Inserted<'_>) ->
     if !inserted.is_empty() && plan.main.is_some() {
         let blank = carried::without(script, files, inserted);
         let bound = carried::bound(script, files, inserted);
-        carried::keep(&mut plan, &find(script, &blank, &[]), &bound);
+        let text = files.iter().find(|file| file.path == script);
+        carried::keep(&mut plan, &find(script, &blank, &[]), text, &bound);
     }
     plan
 }
