@@ -18,13 +18,34 @@ fn what_a_statement_carries_on_from_one_iteration_to_the_next_has_the_values_of_
         ("own = []\n", "", "    own.append(w)\n    afterlog.log('probe', sum(own) / len(own))\n"),
         ("mean = 0.0\n", "", "    mean = 0.9 * mean + 0.1 * w\n    afterlog.log('probe', mean)\n"),
         // The script's own variable, which the run captured.
-        ("lr = 1.0\n", "", "    lr *= 0.5\n    afterlog.log('probe', lr)\n"),
+        ("", "", "    afterlog.log('probe', (w := w * 0.5))\n"),
+        ("", "", "    w, own = w * 0.5, w\n    afterlog.log('probe', own)\n"),
         ("seen = {}\n", "        seen[step] = seen.get(step, 0) + w\n", "    afterlog.log('probe', seen[2])\n"),
     ] {
         let with_statement = format!("import afterlog\n{}", script(before, inner, end));
         let script = script("", "", "");
         Case { torch: false, others: &[], script: &script, with_statement: &with_statement }
             .check_entered(end, "probe");
+    }
+}
+
+#[test]
+fn what_a_statement_makes_of_a_variable_of_the_runs_is_not_undone_by_the_state_after_a_skipped_loop() {
+    for (loops, epochs) in [
+        ("    for step in range(4):\n        w += random.random()\n", ""),
+        (
+            "    w = train(w)\n",
+            "def train(w):\n    for step in range(4):\n        w += random.random()\n    return w\n",
+        ),
+    ] {
+        let script = format!(
+            "import random\nrandom.seed(0)\nw, lr = 0.0, 1.0\n{epochs}for epoch in range(6):\n{loops}    lr = lr * 0.9\n    \
+             print('w', repr(w))\n"
+        );
+        let end = "    afterlog.log('probe', (lr := lr * 0.5))\n";
+        let with_statement = format!("import afterlog\n{script}{end}");
+        Case { torch: false, others: &[], script: &script, with_statement: &with_statement }
+            .check_entered(loops, "probe");
     }
 }
 

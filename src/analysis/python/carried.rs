@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use ruff_python_ast::visitor::{Visitor, walk_expr, walk_stmt};
-use ruff_python_ast::{Comprehension, Expr, Stmt, StmtFunctionDef};
+use ruff_python_ast::{Comprehension, Expr, Stmt, StmtFor, StmtFunctionDef, StmtWhile};
 
 use crate::analysis::python::liveness;
 use crate::analysis::python::loops::{Inserted, holds};
@@ -63,19 +63,24 @@ pub(super) fn keep(
 ) {
     let module = script.map(|file| (&file.path, Module::parse(&file.text)));
     let main = was.main.as_ref().and_then(|key| was.find(key));
-    let captured = |found: &LoopPlan| {
-        let of_loop = was.find(&found.key).map(|was| &was.changes[..]).unwrap_or_default();
-        let of_main = main.filter(|main| (&main.file, &main.scope) == (&found.file, &found.scope));
-        let all = of_loop.iter().chain(of_main.map(|main| &main.changes[..]).unwrap_or_default());
-        all.map(Variable::key).collect::<BTreeSet<String>>()
-    };
+    let main_now = plan.main.as_ref().and_then(|key| plan.find(key)).cloned();
+    let name_of = |key: &String| key.rsplit(':').next().unwrap_or_default().to_owned();
     for found in plan.loops.iter_mut().filter(|found| found.is_main || found.is_block) {
-        let captured = captured(found);
-        let here = module.as_ref().filter(|(path, _)| **path == found.file);
-        let read = here.map(|(_, module)| read(module, found)).unwrap_or_default();
-        let name_of = |key: &String| key.rsplit(':').next().unwrap_or_default().to_owned();
-        let goes_on = |key: &&String| !captured.contains(*key) || read.contains(&name_of(key));
-        let carried = found.live.iter().filter(goes_on).map(name_of).find(|name| bound.contains(name));
+        let of_loop = was.find(&found.key).map(|was| &was.changes[..]).unwrap_or_default();
+        let is_beside = |main: &LoopPlan| (&main.file, &main.scope) == (&found.file, &found.scope);
+        let of_main = main.map(|main| &main.changes[..]).unwrap_or_default();
+        let beside = if main.is_some_and(is_beside) { of_main } else { &[] };
+        let captured: BTreeSet<String> = of_loop.iter().chain(beside).map(Variable::key).collect();
+        // The end of a block holds all that the main loop changes, wherever the block stands.
+        let (around, apart) = match main_now.as_ref() {
+            Some(main) if !is_beside(main) => (main, true),
+            _ => (&*found, false),
+        };
+        let here = module.as_ref().filter(|(path, _)| **path == around.file);
+        let read = here.map(|(_, module)| read(module, around, apart)).unwrap_or_default();
+        let restored = of_loop.iter().chain(of_main).map(|variable| variable.name.clone());
+        let new = found.live.iter().filter(|key| !captured.contains(*key)).map(name_of);
+        let carried = new.chain(restored.filter(|name| read.contains(name))).find(|name| bound.contains(name));
         if let Some(name) = carried
             && found.never_skip.is_none()
         {
@@ -96,9 +101,10 @@ pub(super) fn keep(
 
 /// Names that may be read after a loop, or when it comes round again, before they are assigned. More exact than what is
 /// `live` in its plan: a loop that was added often assigns the same names as one of the script's, and reads only its own.
-fn read(module: &Module, found: &LoopPlan) -> BTreeSet<String> {
+/// `apart`: after any of the statements in it, since it is not known in which of them the block is.
+fn read(module: &Module, found: &LoopPlan, apart: bool) -> BTreeSet<String> {
     let lines = (found.first_line, found.last_line);
-    let mut read = Read { module, lines, after_only: found.is_main, names: BTreeSet::new() };
+    let mut read = Read { module, lines, after_only: found.is_main, apart, names: BTreeSet::new() };
     read.visit_body(module.body());
     read.names
 }
@@ -108,6 +114,7 @@ struct Read<'m> {
     /// Of the loop.
     lines: (u32, u32),
     after_only: bool,
+    apart: bool,
     names: BTreeSet<String>,
 }
 
@@ -125,6 +132,13 @@ impl<'a> Visitor<'a> for Read<'_> {
         for stmt in body {
             let (first, last) = self.module.span(stmt);
             match stmt {
+                Stmt::For(StmtFor { body, .. }) | Stmt::While(StmtWhile { body, .. })
+                    if self.apart && (first, last) == (from, to) =>
+                {
+                    let each = body.iter().map(std::slice::from_ref);
+                    self.names.extend(each.flat_map(|stmt| liveness::exposed(stmt, &mut BTreeSet::new())));
+                    assigned.clear();
+                }
                 _ if (first, last) == (from, to) => {
                     self.names.extend(liveness::exposed(std::slice::from_ref(stmt), &mut BTreeSet::new()));
                     assigned.clear();
@@ -148,5 +162,35 @@ impl<'a> Visitor<'a> for Read<'_> {
             self.names.insert(name.id.to_string());
         }
         walk_expr(self, expr);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::analysis::python::instrument;
+    use crate::model::source::SourceFile;
+
+    #[test]
+    fn nothing_is_skipped_over_which_an_added_line_carries_a_name_on_and_all_else_still_is() {
+        let script = "def check(x):\n  return x\nlr = x = p = 0\nfor epoch in range(3):\n  for x in data:\n    o.step(lr, x)\n    \
+                      w = x\n  for p in ps:\n    p.clip()\n  lr = lr * 2\n  v = w\n";
+        let after = "for x in tests:\n  check(x)\n";
+        for (added, jumpable, skipped) in [
+            ("  log(lr)\n", true, true),
+            ("  lr *= 2\n", false, false),
+            ("  own += 1\n", false, true),
+            ("  lr = 1\n", false, false),
+            ("  v = 2\n  log(v)\n", true, true),
+            // Names of the script's that the added lines only use again.
+            ("  for x in tests:\n    log(check(x))\n", true, true),
+            ("  log(sum(p.norm() for p in ps))\n", true, true),
+        ] {
+            let count = u32::try_from(added.lines().count()).expect("few lines");
+            let text = format!("{script}{added}{after}");
+            let plan = instrument("t.py", &[SourceFile { path: "t.py".into(), text }], &[(12, 11 + count)]);
+            let main = plan.loops.iter().find(|found| found.is_main).expect("a main loop");
+            let block = plan.loops.iter().find(|found| found.is_block).expect("a block");
+            assert_eq!((main.jumpable, block.never_skip.is_none()), (jumpable, skipped), "{added}: {plan:?}");
+        }
     }
 }
