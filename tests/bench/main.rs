@@ -9,6 +9,8 @@
 
 #[path = "../it/env.rs"]
 mod env;
+#[path = "../it/many.rs"]
+mod many;
 #[path = "../it/terminal.rs"]
 mod terminal;
 

@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use afterlog::base::ids::RunId;
-use afterlog::engine::project::Project;
-use afterlog::store::db::{Db, DbError};
-
-use crate::env::TestProject;
+use crate::many::project_with_runs;
 use crate::terminal::Terminal;
 use crate::{Row, measure, target};
 
@@ -16,7 +12,7 @@ const ROUNDS: usize = 9;
 const KEYS: usize = 200;
 
 pub(crate) fn first_paint() -> Vec<Row> {
-    let project = project_with_runs();
+    let project = project_with_runs(RUNS, |_, _| {});
     let milliseconds = measure::median(
         (0..ROUNDS)
             .map(|_| {
@@ -59,29 +55,4 @@ pub(crate) fn first_paint() -> Vec<Row> {
     terminal.send("q");
     terminal.wait_for_exit();
     rows
-}
-
-/// One real run, and its row in the database under new ids: what it holds does not matter here, how many there are does.
-fn project_with_runs() -> TestProject {
-    let project = TestProject::git();
-    project.write(
-        "train.py",
-        "import afterlog\nfor epoch in afterlog.loop('epoch', range(20)):\n    afterlog.log('loss', 1 / (epoch + 1))\n",
-    );
-    project.afterlog(&["run", "train.py"]).ok();
-    let opened = Project::require(&project.path()).expect("a project");
-    let mut db = Db::open(opened.layout()).expect("a database");
-    let id: RunId = project.run_ids()[0].parse().expect("an id");
-    let recorded = db.run(&id).expect("read").expect("the run");
-    db.write::<(), DbError>(|writing| {
-        for number in 1..RUNS {
-            let mut row = recorded.clone();
-            row.summary.id = format!("{number:010}").parse().expect("an id");
-            row.meta.id = row.summary.id.clone();
-            writing.set_run(&row)?;
-        }
-        Ok(())
-    })
-    .expect("written");
-    project
 }

@@ -31,6 +31,7 @@ mod kill;
 mod live;
 mod loggers;
 mod lost;
+mod many;
 mod oddities;
 mod parting;
 mod picture;

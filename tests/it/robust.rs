@@ -9,7 +9,6 @@ use afterlog::base::ids::RunId;
 use afterlog::engine::project::Project;
 use afterlog::model::run::RunStatus;
 use afterlog::model::value::Value;
-use afterlog::store::db::{Db, DbError};
 use afterlog::tui::app::document::Document;
 use afterlog::tui::background::Background;
 use afterlog::tui::event::{Answer, Ask, Event, Request};
@@ -19,6 +18,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::env::TestProject;
+use crate::many::project_with_runs;
 use crate::terminal::{FULL_SPEED, Terminal};
 use crate::tui::assert_given_back;
 
@@ -109,33 +109,13 @@ fn a_panic_in_the_background_is_a_message_with_its_report_and_everything_else_go
     assert!(report.contains("index out of bounds") && report.contains("background"), "{report}");
 }
 
-/// A project with a great many runs, of which one was recorded and the others are written beside it.
 fn with_many_runs() -> TestProject {
-    let project = TestProject::git();
-    project.write(
-        "train.py",
-        "import afterlog\nfor epoch in afterlog.loop('epoch', range(3)):\n    afterlog.log('loss', 1 / (epoch + 1))\n",
-    );
-    project.afterlog(&["run", "train.py"]).ok();
-    let opened = Project::require(&project.path()).expect("a project");
-    let mut db = Db::open(opened.layout()).expect("a database");
-    let id: RunId = project.run_ids()[0].parse().expect("an id");
-    let recorded = db.run(&id).expect("read").expect("the run");
-    db.write::<(), DbError>(|writing| {
-        for number in 0..RUNS - 1 {
-            let mut row = recorded.clone();
-            row.summary.id = format!("{number:010}").parse().expect("an id");
-            row.meta.id = row.summary.id.clone();
-            // So old that their ages stay while the test goes on.
-            row.summary.started_ms -= 500 * 3_600_000;
-            row.summary.last_metric = Some(("loss".into(), Value::Float(f64::from(number))));
-            row.summary.status = if number % 1000 == 7 { RunStatus::Failed } else { RunStatus::Finished };
-            writing.set_run(&row)?;
-        }
-        Ok(())
+    project_with_runs(RUNS, |number, row| {
+        // So old that their ages stay while the test goes on.
+        row.summary.started_ms -= 500 * 3_600_000;
+        row.summary.last_metric = Some(("loss".into(), Value::Float(f64::from(number))));
+        row.summary.status = if number % 1000 == 7 { RunStatus::Failed } else { RunStatus::Finished };
     })
-    .expect("written");
-    project
 }
 
 #[test]
