@@ -143,12 +143,14 @@ class Audit:
 
     def _modules(self):
         found = []
+        # torch has it go by the name that processes which it spawns know it by, too.
+        main = sys.modules.get("__main__")
         for name, module in list(sys.modules.items()):
             is_project = self._is_project.get(name)
             if is_project is None:
                 is_project = self._is_project[name] = self._is_of_project(module)
             if is_project:
-                found.append(("" if name == "__main__" else name + ".", vars(module)))
+                found.append(("" if module is main else name + ".", vars(module)))
         return found
 
     def _is_of_project(self, module):

@@ -37,8 +37,9 @@ pub(super) fn main_loop(program: &Program<'_>, calls: &Calls<'_>, loops: &[Found
         let has = |names: &[&str]| names.iter().any(|name| words.contains(*name));
         let name = found.name.to_lowercase();
         let epochs = name.contains("epoch");
-        let steps = name.contains("step") || name.contains("iter") && name != UNNAMED;
-        let trains = has(&["backward", "zero_grad", "step", "train", "fit", "optimizer", "apply_gradients"]);
+        let steps = name != UNNAMED && STEPS.iter().any(|step| name.contains(step));
+        // Boosters are updated; so are many things that no loop over rounds would be about.
+        let trains = has(&TRAINING) || steps && has(&["update"]) || words.iter().any(|word| sounds_of_training(word));
         let nests = own.clone().any(|other| inside(at, other));
         let tells = has(&["log", "print"]);
         4 * u32::from(epochs) + 3 * u32::from(trains) + 2 * u32::from(nests) + u32::from(steps) + u32::from(tells)
@@ -47,6 +48,13 @@ pub(super) fn main_loop(program: &Program<'_>, calls: &Calls<'_>, loops: &[Found
     let candidates = candidates.filter(|(score, _)| *score >= LEAST_SCORE);
     candidates.max_by_key(|(score, at)| (*score, usize::MAX - at)).map(|(_, main)| main)
 }
+
+/// Parts of names of variables that count what training is made of, but for epochs.
+const STEPS: [&str; 7] = ["step", "iter", "round", "rnd", "episode", "generation", "batch"];
+
+/// What code that trains mentions.
+const TRAINING: [&str; 8] =
+    ["backward", "zero_grad", "step", "train", "fit", "optimizer", "apply_gradients", "apply_updates"];
 
 /// The blocks of the main loop.
 pub(super) fn blocks(
@@ -193,13 +201,29 @@ const PREPARING: [&str; 18] = [
 
 /// Whether a function sounds as if it took long, by the words of its name: `train_one_epoch`, `runEvaluation`.
 fn sounds_costly(name: &str) -> bool {
+    let words = words_of(name);
+    words.first().is_some_and(|first| !PREPARING.contains(&first.as_str()))
+        && words.iter().any(|word| COSTLY.contains(&word.as_str()))
+}
+
+/// Whether a name of several words is one for training: `train_step`, `partial_fit`, `trainOneBatch`, and not `train_loader`.
+fn sounds_of_training(name: &str) -> bool {
+    match &words_of(name)[..] {
+        [first, second, ..] if first == "train" => ["step", "on", "one", "batch", "epoch"].contains(&second.as_str()),
+        [first, second] => {
+            first == "partial" && second == "fit" || ["step", "fn"].contains(&second.as_str()) && first == "update"
+        }
+        _ => false,
+    }
+}
+
+fn words_of(name: &str) -> Vec<String> {
     let mut spaced = String::new();
     for letter in name.chars() {
         spaced.extend(letter.is_uppercase().then_some('_'));
         spaced.extend(letter.to_lowercase());
     }
-    let words: Vec<&str> = spaced.split('_').filter(|word| !word.is_empty()).collect();
-    words.first().is_some_and(|first| !PREPARING.contains(first)) && words.iter().any(|word| COSTLY.contains(word))
+    spaced.split('_').filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
 /// Names that are called on the way, outside of loops.
@@ -305,6 +329,10 @@ mod tests {
                 "main epoch 7, block x 2",
             ),
             ("for row in rows:\n  print(row)\n", ""),
+            ("for row in rows:\n  seen.update(train_loader[row])\n  print(row)\n", ""),
+            ("for rnd in range(6):\n  booster.update(d, rnd)\n  print(rnd)\n", "main rnd 1"),
+            ("for k in range(6):\n  clf.partial_fit(x, y)\n  print(k)\n", "main k 1, block partial_fit() 2"),
+            ("for k in range(6):\n  p, s = train_step(p, s)\n  print(k)\n", "main k 1, block train_step() 2"),
             ("while True:\n  for x in data:\n    o.step()\n  n += 1\n", "main n 1, block x 2"),
             ("i = 0\nwhile i < 9:\n  k += 1\n  loss.backward()\n  print(i)\n  i += 2\n", "main i 2"),
             ("for epoch in e:\n  while a:\n    for x in d:\n      o.step()\n", "main epoch 1, block iteration 2"),
