@@ -98,6 +98,41 @@ for epoch in afterlog.loop('epoch', range(6)):
     check(true, script, "afterlog.log('draw'", seen);
 }
 
+/// Variables that the loop's code does not name, and that show what it changes.
+#[test]
+fn what_shows_numbers_of_a_restored_array_or_tensor_costs_no_checkpoint_and_is_right_where_they_part() {
+    let script = "\
+import afterlog, numpy as np, torch
+torch.manual_seed(0)
+rng = np.random.default_rng(1)
+table = np.zeros((3, 3))
+row, turned = table[1], table.T
+model = torch.nn.Linear(3, 1)
+weights, part = model.weight.detach().numpy(), model.weight.data[0, 1:]
+opt = torch.optim.SGD(model.parameters(), lr=0.1)
+for epoch in afterlog.loop('epoch', range(6)):
+    for step in afterlog.loop('step', range(3)):
+        table[step] += rng.random(3)
+        opt.zero_grad()
+        model(torch.rand(2, 3)).sum().backward()
+        opt.step()
+    # part
+    afterlog.log('draw', float(table.sum()))
+";
+    let seen = "afterlog.log('seen', [float(row.sum()), float(turned[0, 1]), float(weights.sum()), float(part.sum())])";
+    for parting in
+        ["pass", "if epoch == 1: table = table + 1", "if epoch == 1: model.weight.data = model.weight.data.clone()"]
+    {
+        let script = script.replace("# part", parting);
+        check(true, &script, "afterlog.log('draw'", seen);
+        let project = TestProject::git().with_torch();
+        project.write("train.py", &script);
+        let recorded = project.afterlog(&["run", "--checkpoints", "all", "train.py"]);
+        let kept = !recorded.stderr.contains("begin at the first iteration");
+        assert_eq!(kept, parting == "pass", "{recorded:?}");
+    }
+}
+
 #[test]
 fn a_graph_that_reaches_out_of_a_nested_loop_is_there_when_gradients_are_asked_for() {
     let script = "\

@@ -236,6 +236,10 @@ class _Look:
                 self.frontier[id(value)] = value
             else:
                 self.seen[id(value)] = value
+                window = self._window(value) if self._entries else None
+                if window is not None:
+                    tokens.append(window)
+                    continue
                 try:
                     token, children = self._one(value)
                 except Exception:  # noqa: BLE001 - a property of the user's may raise anything
@@ -246,6 +250,22 @@ class _Look:
 
     def _may_change(self, value):
         return any(table.number_of(value) is not None for table in self._entries)
+
+    def _window(self, value):
+        """What an array or a tensor is that shows numbers of one that may change: which, and where they lie in that one, whose
+        numbers are restored in place. None of anything else.
+        """
+        try:
+            memory = _kinds.memory_of(value)
+            held = [] if memory is None else [table.holder(memory) for table in self._entries]
+            holders = {id(holder): holder for holder in held if holder is not None}
+            if len(holders) != 1:
+                return None
+            (holder,) = holders.values()
+            self.frontier[id(holder)] = holder
+            return ("window", id(value), id(holder), _kinds.geometry(value), _kinds.geometry(holder))
+        except Exception:  # noqa: BLE001 - a tensor of another kind may refuse to be asked
+            return None
 
     def _one(self, value):
         """What an object is by itself, and what it leads to."""

@@ -19,6 +19,7 @@ class Entries:
         self.objects = []
         #: What kinds of objects were found in which order: equal in a process that is in the same state.
         self.digest = b""
+        self._memory = None
 
     def add(self, value):
         number = len(self.objects)
@@ -38,6 +39,22 @@ class Entries:
         number = self.numbers.get(id(value))
         # The id may have been reused since by another object.
         return number if number is not None and self.objects[number]() is value else None
+
+    def holder(self, memory):
+        """The one array or tensor among the objects that holds this memory, whole; None if there is none, or are several."""
+        if self._memory is None:
+            # None is known to hold any where one of them cannot be asked.
+            self._memory, found = {}, {}
+            for number, reference in enumerate(self.objects):
+                # Lists and dicts cannot be referred to weakly, arrays and tensors can.
+                value = reference() if isinstance(reference, weakref.ref) else None
+                held = None if value is None else _kinds.memory_held(value)
+                if held is not None:
+                    found[held] = None if held in found else number
+            self._memory = found
+        number = self._memory.get(memory)
+        found = None if number is None else self.get(number)
+        return found if found is not None and _kinds.memory_held(found) == memory else None
 
     def get(self, number):
         """The object of that number; None if there is none (any more)."""

@@ -126,8 +126,7 @@ def is_leaf(tensor):
 
 def is_held(tensor):
     """Whether a tensor's memory holds all its elements: it may have been given back, to be filled again before its use."""
-    storage = tensor.untyped_storage() if hasattr(tensor, "untyped_storage") else tensor.storage()
-    size = storage.nbytes() if callable(getattr(storage, "nbytes", None)) else len(storage) * tensor.element_size()
+    _, size = _storage_of(tensor)
     last = sum((count - 1) * step for count, step in zip(tensor.shape, tensor.stride()))
     return not tensor.numel() or (tensor.storage_offset() + last + 1) * tensor.element_size() <= size
 
@@ -135,6 +134,45 @@ def is_held(tensor):
 def is_array(value):
     module = numpy()
     return module is not None and isinstance(value, module.ndarray)
+
+
+def memory_of(value):
+    """Where the memory begins that an array or a plain tensor shows numbers of; None if that cannot be told."""
+    if is_tensor(value):
+        if value.layout != torch().strided or value.requires_grad or value.grad_fn is not None:
+            return None
+        return _storage_of(value)[0]
+    if not is_array(value) or value.dtype.hasobject:
+        return None
+    while is_array(value.base):
+        value = value.base
+    if value.base is None:
+        return "cpu", value.__array_interface__["data"][0]
+    return _storage_of(value.base)[0] if is_tensor(value.base) else None
+
+
+def memory_held(value):
+    """The same of an array or a tensor that shows the whole of it."""
+    if is_tensor(value):
+        if value.layout != torch().strided or not is_held(value):
+            return None
+        memory, size = _storage_of(value)
+        return memory if size == value.numel() * value.element_size() else None
+    return memory_of(value) if is_array(value) and value.base is None else None
+
+
+def geometry(value):
+    """How an array or a tensor lies in its memory."""
+    if is_tensor(value):
+        return value.data_ptr(), str(value.dtype), tuple(value.shape), value.stride()
+    return value.__array_interface__["data"], value.dtype.str, value.shape, value.strides
+
+
+def _storage_of(tensor):
+    """Where a tensor's memory begins, and its size in bytes."""
+    storage = tensor.untyped_storage() if hasattr(tensor, "untyped_storage") else tensor.storage()
+    size = storage.nbytes() if callable(getattr(storage, "nbytes", None)) else len(storage) * tensor.element_size()
+    return (str(tensor.device), storage.data_ptr()), size
 
 
 def is_dataset(value):
