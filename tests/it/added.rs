@@ -102,3 +102,56 @@ fn what_a_forked_process_finds_that_the_run_left_behind_later_is_no_value_of_the
     let grid = project.afterlog(&["grid", "probe", "--verdicts", "--format", "csv"]).ok();
     assert!(grid.contains(",unverified") && !grid.contains(",verified"), "{grid}");
 }
+
+/// A model whose value depends on its mode.
+const DROPOUT: &str = "import torch\ntorch.manual_seed(0)\nnet = torch.nn\nmodel = net.Sequential(net.Linear(4, 8), \
+    net.Dropout(0.5), net.Linear(8, 1))\nopt = torch.optim.SGD(model.parameters(), lr=0.1)\nx, y = torch.randn(16, 4), \
+    torch.randn(16, 1)\nfor epoch in range(6):\n    for step in range(4):\n        opt.zero_grad()\n        \
+    loss = ((model(x) - y) ** 2).mean()\n        loss.backward()\n        opt.step()\n    print('loss', repr(loss.item()))\n";
+
+#[test]
+fn statements_that_undo_together_what_one_of_them_does_have_the_verified_values_of_a_full_run() {
+    let look = "    with torch.no_grad():\n        v = model(x).mean().item()\n";
+    for (statements, verdict) in [
+        (format!("    model.eval()\n{look}    model.train()\n    afterlog.log('probe', v)\n"), "verified"),
+        (
+            format!(
+                "    kept, was = torch.get_rng_state(), model.training\n    model.train(False)\n{look}    v += torch.rand(1).item()\n    \
+                 model.train(was)\n    torch.set_rng_state(kept)\n    afterlog.log('probe', v)\n"
+            ),
+            "verified",
+        ),
+        // Gradients that were there are gone after it.
+        (
+            "    model.zero_grad()\n    loss = model[0](x).mean()\n    loss.backward()\n    \
+             afterlog.log('probe', model[0].weight.grad.norm().item())\n    model.zero_grad()\n"
+                .to_owned(),
+            "unverified",
+        ),
+    ] {
+        let with_statement = format!("import afterlog\n{DROPOUT}{statements}");
+        let case = Case { torch: true, others: &[], script: DROPOUT, with_statement: &with_statement };
+        case.check_entered(&statements, "probe");
+        let project = case.project();
+        project.write("train.py", DROPOUT);
+        project.afterlog(&["run", "--checkpoints", "all", "train.py"]).ok();
+        project.write("train.py", &with_statement);
+        let replayed = project.afterlog(&["replay", "probe", "--iters", "epoch=3", "--yes"]);
+        let grid = project.afterlog(&["grid", "probe", "--verdicts", "--format", "csv"]).ok();
+        assert!(grid.contains(&format!(",{verdict}")), "{statements}: {grid} {replayed:?}");
+    }
+}
+
+#[test]
+fn a_mode_that_stays_changed_is_not_brought_and_the_placement_says_so() {
+    let project = TestProject::plain();
+    let statements = "    model.eval()\n    afterlog.log('probe', model(x).mean().item())\n";
+    project.write("new.py", format!("import afterlog\n{DROPOUT}{statements}"));
+    project.write("old.py", DROPOUT);
+    let found = project.afterlog(&["propagate", "--source", "new.py", "--target", "old.py", "--out", "out.py"]).ok();
+    assert!(
+        found.contains("uncertain") && found.contains("`model.eval()` at line 15 of the source changes"),
+        "{found}"
+    );
+    assert!(!project.read("out.py").contains("eval"));
+}

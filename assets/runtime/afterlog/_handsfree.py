@@ -143,6 +143,8 @@ class _Places:
 class _Loops(ast.NodeTransformer):
     def __init__(self, places):
         self._spans, self._blocks, self._statements = places.wrapped, places.blocks, places.statements
+        #: The calls around added statements, by their id.
+        self._before, self._after = {}, {}
 
     def visit(self, node):
         if self._statements is not None and self._statements.holds(node):
@@ -153,8 +155,32 @@ class _Loops(ast.NodeTransformer):
             if not watched.watches(node):
                 return node
             around = [ast.copy_location(ast.Expr(_call(name, node.lineno, node)), node) for name in (_BEFORE, _AFTER)]
+            self._before[id(around[0])], self._after[id(around[1])] = around
             return [around[0], node, around[1]]
         return self._visit(node)
+
+    def generic_visit(self, node):
+        node = super().generic_visit(node)
+        for _, body in ast.iter_fields(node) if self._statements is not None else ():
+            if isinstance(body, list) and any(id(part) in self._after for part in body):
+                self._join(body)
+        return node
+
+    def _join(self, body):
+        """Watches added statements side by side as one: what one of them changes for the next, the last may undo."""
+        first, joined = None, []
+        for at, part in enumerate(body):
+            if id(part) in self._before:
+                beside = joined and id(joined[-1]) in self._after
+                if beside and not _may_leave(joined[-2]) and not _may_leave(body[at + 1]):
+                    joined.pop()
+                    self._statements.join(first, part.lineno)
+                    continue
+                first = part.lineno
+            elif id(part) in self._after:
+                part.value.args[0].value = first
+            joined.append(part)
+        body[:] = joined
 
     def _visit(self, node):
         number = self._blocks.get((node.lineno, node.col_offset)) if isinstance(node, ast.stmt) else None
@@ -181,6 +207,11 @@ class _Loops(ast.NodeTransformer):
         for part in (leave, leave.test, leave.test.op, leave.body[-1], each.target):
             ast.copy_location(part, test)
         return ast.copy_location(each, node)
+
+
+def _may_leave(node):
+    """Whether what follows an added statement may not be executed though it did not fail."""
+    return any(isinstance(part, (ast.Return, ast.Break, ast.Continue)) for part in ast.walk(node))
 
 
 def _leaves(statements):

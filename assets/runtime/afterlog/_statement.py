@@ -53,8 +53,12 @@ class Statements:
         """Whether it may do something that a loop goes on with."""
         return not isinstance(node, _LEFT)
 
+    def join(self, first, line):
+        """The statement at a line follows that at the ``first`` line, or one joined to it: both are watched as one."""
+        self._named.setdefault(first, set()).update(self._named.pop(line, ()))
+
     def begin(self, line):
-        """The statement at that line is about to be executed."""
+        """The statement at that line, with those joined to it, is about to be executed."""
         start = time.perf_counter()
         self._times[line] = times = self._times.get(line, 0) + 1
         generators = names = None
@@ -62,9 +66,7 @@ class Statements:
             generators = _process.generators()
         if times <= _FIRST or self._spent < _SHARE * (start - self._begun):
             names = self._audit.everything(sys._getframe(1), self._own)
-            hidden = self._hidden(sys._getframe(1), line)
-            if hidden:
-                self._say("may take from %s, which does not show it" % ", ".join(sorted(hidden)[:_NAMED]))
+            self._look_for_hidden(sys._getframe(1), line)
         self._before[line] = generators, names
         self._spent += time.perf_counter() - start
 
@@ -80,17 +82,21 @@ class Statements:
             if changed:
                 others = " and others" * (len(changed) > _NAMED)
                 self._say("changes %s%s" % (", ".join(sorted(changed)[:_NAMED]), others))
+            # Of what one binds, the next may take.
+            self._look_for_hidden(sys._getframe(1), line)
         self._spent += time.perf_counter() - start
 
-    def _hidden(self, frame, line):
-        """Names of what the statement may take from unseen: such as a ``zip``, or a file that is read."""
+    def _look_for_hidden(self, frame, line):
+        """Tells of what the statement may take from unseen: such as a ``zip``, or a file that is read."""
         named = []
         for name, *attributes in self._named.get(line, ()):
             value = frame.f_locals.get(name, frame.f_globals.get(name, _MISSING))
             if value is not _MISSING:
                 named += _leads_to(name, value, attributes)
         _frames.release(frame)
-        return self._audit.hidden(named, self._own)
+        hidden = self._audit.hidden(named, self._own)
+        if hidden:
+            self._say("may take from %s, which does not show it" % ", ".join(sorted(hidden)[:_NAMED]))
 
     def _say(self, what):
         if what not in self._told:

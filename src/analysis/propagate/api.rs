@@ -1,7 +1,8 @@
 //! Modules in a statement that moves: our own functions are spelled as the target spells them and imported where it
 //! does not; what both versions take from one module keeps its name.
 
-use crate::analysis::propagate::adapt::{Unbound, Work, base_node};
+use crate::analysis::propagate::adapt::{Unbound, Work};
+use crate::analysis::propagate::names::base_node;
 use crate::analysis::propagate::reach::{carrier, reaching};
 use crate::analysis::python::MODULES;
 use crate::analysis::treediff::{Kind, NodeId, Tree};

@@ -39,7 +39,7 @@ impl Session<'_> {
             _ => return None,
         };
         let guards = if keyword.is_none() { vec![holder] } else { Vec::new() };
-        let whole = Whole { guards, statement: node, further: true, keyword };
+        let whole = Whole { guards, further: true, keyword, ..Whole::alone(node) };
         let (block, index) = theirs.place(there)?;
         let line = self.target.lines.line(theirs.node(there).range.start);
         let reason = format!("after the {} at line {line}, as a part of it", kind_word(theirs, there));

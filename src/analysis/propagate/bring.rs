@@ -2,11 +2,12 @@
 
 use crate::analysis::propagate::adapt::{Adapted, Refusal, Unbound, Work};
 use crate::analysis::propagate::anchor::Point;
+use crate::analysis::propagate::compose::sort_key;
 use crate::analysis::propagate::insert::{self, Edit, Unit};
 use crate::analysis::propagate::scope::owner;
 use crate::analysis::propagate::unit::{Whole, feeds, has_no_effect, is_pure, only_logged, wholes};
 use crate::analysis::propagate::unsure::elsewhere;
-use crate::analysis::propagate::{Provided, Session, sort_key};
+use crate::analysis::propagate::{Provided, Session};
 use crate::analysis::treediff::{Kind, NodeId};
 
 /// How deep what is brought may need more to be brought.
@@ -50,7 +51,7 @@ impl Work<'_, '_> {
         if statements.iter().any(|id| stays(*id)) {
             return Err(missing());
         }
-        statements.retain(|statement| !tree.contains(self.unit, *statement) && !brought.contains(statement));
+        statements.retain(|statement| !self.moves(*statement) && !brought.contains(statement));
         for statement in statements {
             if self.session.counterpart(statement).is_some() || statement == scope {
                 return Err(missing());
@@ -154,7 +155,7 @@ impl Work<'_, '_> {
         };
         let simple =
             |id: &NodeId| tree.node(*id).kind == Kind::Simple && tree.scope(*id) == scope && !self.only_says(*id);
-        let own = |id: &NodeId| binders.contains(id) || tree.contains(self.unit, *id);
+        let own = |id: &NodeId| binders.contains(id) || self.moves(*id);
         tree.subtree(scope).filter(simple).filter(|id| !own(id) && starts(*id)).collect()
     }
 

@@ -2,8 +2,10 @@
 
 use std::ops::Range;
 
-use crate::analysis::propagate::adapt::{Unbound, Work, base_node};
+use crate::analysis::propagate::adapt::{Unbound, Work};
+use crate::analysis::propagate::group;
 use crate::analysis::propagate::made::is_nothing;
+use crate::analysis::propagate::names::base_node;
 use crate::analysis::propagate::reach::{Definitions, Place, carrier, is_stored, reaching};
 use crate::analysis::propagate::scope::{Bound, Visible, owner};
 use crate::analysis::propagate::unit::PURE;
@@ -22,7 +24,8 @@ impl Work<'_, '_> {
         if tree.scope(id) != tree.scope(self.unit) {
             return;
         }
-        let reader = if tree.contains(self.statement, id) { Some(self.statement) } else { tree.statement_of(id) };
+        let part = self.parts.iter().copied().find(|part| tree.contains(*part, id));
+        let reader = part.or_else(|| tree.statement_of(id));
         let Some(place) = reader.and_then(|reader| tree.place(reader)) else { return };
         self.check_sum(path, theirs, place);
         self.check_calls(path, theirs, id);
@@ -233,7 +236,7 @@ impl Work<'_, '_> {
                     .any(|at| ours.node(*at).access.binds() && ours.node(ours.scope(*at)).kind == Kind::Class)
             };
             let reason = format!("`{attribute}` occurs nowhere in the target");
-            let common = || PURE.contains(&attribute) || self.session.is_of_library(id);
+            let common = || PURE.contains(&attribute) || group::is_kept_up(attribute) || self.session.is_of_library(id);
             let given = || {
                 let own = |at: NodeId| ours.path(at).is_some_and(|path| path == format!("self.{attribute}"));
                 renamed.is_none()
@@ -264,7 +267,7 @@ impl Work<'_, '_> {
             let node = tree.node(id);
             (node.access == Access::Inner || node.access.binds()) && node.name == theirs
         };
-        if ours == theirs || !tree.subtree(self.unit).any(bound) {
+        if ours == theirs || !self.moved().any(bound) {
             return Ok(());
         }
         let reason =
@@ -275,14 +278,20 @@ impl Work<'_, '_> {
     /// `await` and `yield` need the function that they stand in.
     pub(super) fn is_allowed(&self) -> Result<(), Unbound> {
         let (ours, theirs) = (self.session.source, self.session.target);
+        let moves = |range: &Range<usize>| {
+            let within = |id: &NodeId| {
+                let unit = &ours.tree.node(*id).range;
+                unit.start <= range.start && range.end <= unit.end
+            };
+            std::iter::once(&self.unit).chain(&self.parts).any(within)
+        };
         let inside = |range: &Range<usize>| {
-            let unit = &ours.tree.node(self.unit).range;
             let own = |id: NodeId| {
                 ours.tree.node(id).kind == Kind::Function
                     && ours.tree.node(id).range.start <= range.start
                     && range.end <= ours.tree.node(id).range.end
             };
-            unit.start <= range.start && range.end <= unit.end && !ours.tree.subtree(self.unit).any(own)
+            moves(range) && !self.moved().any(own)
         };
         let function = &theirs.tree.node(theirs.tree.scope(self.point.block)).range;
         let reason = match () {
@@ -299,12 +308,13 @@ impl Work<'_, '_> {
     pub(super) fn check_repetition(&mut self) {
         let (ours, theirs) = (&self.session.source.tree, &self.session.target.tree);
         let own = |id: NodeId| self.session.source.calls.iter().any(|call| call.callee == ours.node(id).range);
-        let calls = ours.subtree(self.unit).filter(|id| ours.node(*id).kind == Kind::Call);
+        let calls = self.moved().filter(|id| ours.node(*id).kind == Kind::Call).collect::<Vec<NodeId>>();
         for id in calls {
             let Some(callee) = ours.node(id).children.first().copied() else { continue };
             let equal = |tree: &Tree, other: NodeId| tree.node(other).hash == ours.node(id).hash;
-            let elsewhere = (0..ours.nodes.len()).any(|other| equal(ours, other) && !ours.contains(self.unit, other));
-            if own(callee) || elsewhere || PURE.contains(&ours.node(callee).text.as_str()) {
+            let elsewhere = (0..ours.nodes.len()).any(|other| equal(ours, other) && !self.moves(other));
+            let name = ours.node(callee).text.as_str();
+            if own(callee) || elsewhere || PURE.contains(&name) || group::is_kept_up(name) {
                 continue;
             }
             let scope = theirs.scope(self.point.block);

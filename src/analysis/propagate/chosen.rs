@@ -213,7 +213,7 @@ impl Session<'_> {
                     placement.changes = adapted.changes;
                     placement.after_line = adapted.edits.first().map(|edit| line_of(self.target, edit));
                     placement.text = adapted.edits.first().map(|edit| edit.text.clone()).unwrap_or_default();
-                    return Outcome { node, placement, edits: adapted.edits };
+                    return Outcome { node, placement, edits: adapted.edits, whole: adapted.whole };
                 }
             }
         }
@@ -233,12 +233,12 @@ impl Session<'_> {
         placement.changes = vec![format!("it logs `{}`", expression.trim())];
         placement.after_line = edits.first().map(|edit| line_of(self.target, edit));
         placement.text = edits.first().map(|edit| edit.text.clone()).unwrap_or_default();
-        Outcome { node, placement, edits }
+        Outcome { node, placement, edits, whole: None }
     }
 
     fn not_there(&self, node: NodeId, chosen: &Chosen, reason: &str) -> Outcome {
         let placement = refused(self.blank(node), &format!("{}, but {reason}", chosen.said));
-        Outcome { node, placement, edits: Vec::new() }
+        Outcome::without(node, placement)
     }
 
     fn point_at(&self, spot: Spot) -> Result<Point, String> {

@@ -118,7 +118,8 @@ impl Work<'_, '_> {
     fn check_gradients(&mut self) {
         let session = self.session;
         let (ours, theirs) = (&session.source.tree, &session.target.tree);
-        if !ours.subtree(self.unit).any(|id| ours.node(id).text.contains("grad")) {
+        let computes = |id: NodeId| ours.node(id).text == "backward";
+        if !ours.subtree(self.unit).any(|id| ours.node(id).text.contains("grad")) || self.moved().any(computes) {
             return;
         }
         let was = last_of_gradients(ours, ours.scope(self.unit), self.unit);

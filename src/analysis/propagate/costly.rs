@@ -1,7 +1,8 @@
 //! What is brought beside a log statement and may change a training or take long: told, never added silently.
 
 use crate::analysis::propagate::Session;
-use crate::analysis::propagate::adapt::base_node;
+use crate::analysis::propagate::group;
+use crate::analysis::propagate::names::base_node;
 use crate::analysis::propagate::reach::carrier;
 use crate::analysis::propagate::unit::{EFFECTS, FEEDS, PURE, Whole, called, stores};
 use crate::analysis::treediff::{Kind, NodeId};
@@ -122,7 +123,11 @@ impl Session<'_> {
 
     /// As [`Self::costly_call`], of all that comes along with a log statement.
     pub(super) fn costly_beside(&self, whole: &Whole) -> Option<String> {
-        self.costly_call(whole.statement).filter(|_| self.source.tree.node(whole.statement).kind.is_compound())
+        if whole.parts.len() == 1 && !self.source.tree.node(whole.statement).kind.is_compound() {
+            return None;
+        }
+        let mut seen = group::KEPT_UP.iter().map(|(name, _)| (*name).to_owned()).collect();
+        whole.parts.iter().find_map(|part| self.costly(*part, &mut seen))
     }
 
     fn costly(&self, node: NodeId, seen: &mut Vec<String>) -> Option<String> {

@@ -5,10 +5,11 @@ use std::collections::HashMap;
 
 use crate::analysis::propagate::anchor::is_reached;
 use crate::analysis::propagate::chosen::between;
+use crate::analysis::propagate::compose::{applied, sort};
 use crate::analysis::propagate::insert::{self, Edit, Unit, first_index, spans};
 use crate::analysis::propagate::kept::is_kept;
+use crate::analysis::propagate::logging;
 use crate::analysis::propagate::scope::{Bound, Visible};
-use crate::analysis::propagate::{applied, logging, sort};
 use crate::analysis::python::{NoExpression, Source, argument};
 use crate::analysis::treediff::{Kind, NodeId};
 use crate::model::probe::Spot;

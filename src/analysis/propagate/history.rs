@@ -1,9 +1,9 @@
 //! Two ways to one version: straight from today's script, and hop by hop through the versions in between. What agrees
 //! is taken; where they differ, the better founded place comes first and the other is named.
 
+use crate::analysis::propagate::compose::{applied, sort};
 use crate::analysis::propagate::insert::spans;
 use crate::analysis::propagate::kept::is_kept;
-use crate::analysis::propagate::{applied, sort};
 use crate::analysis::python::Source;
 use crate::model::probe::{Alternative, Placement, PlacementStatus, Propagation};
 

@@ -11,6 +11,8 @@ pub(super) struct Unit<'a> {
     /// Headers to be written around the statement, outermost first.
     pub(super) guards: Vec<NodeId>,
     pub(super) statement: NodeId,
+    /// All of them, within the guards.
+    pub(super) parts: Vec<NodeId>,
     pub(super) replaced: &'a [(Range<usize>, String)],
     /// The whole text, where it is not the source's.
     pub(super) text: Option<String>,
@@ -20,7 +22,7 @@ pub(super) struct Unit<'a> {
 
 impl<'a> Unit<'a> {
     pub(super) fn of(guards: Vec<NodeId>, statement: NodeId, replaced: &'a [(Range<usize>, String)]) -> Self {
-        Self { guards, statement, replaced, text: None, keyword: None }
+        Self { guards, statement, parts: vec![statement], replaced, text: None, keyword: None }
     }
 
     /// A statement of which the whole text is given.
@@ -182,7 +184,7 @@ fn after_line(text: &str, offset: usize) -> usize {
 
 /// Blank lines before a unit in the source.
 fn blanks_before(source: &Source<'_>, unit: &Unit<'_>) -> usize {
-    let outermost = unit.guards.first().copied().unwrap_or(unit.statement);
+    let outermost = unit.guards.first().or(unit.parts.first()).copied().unwrap_or(unit.statement);
     let line = source.lines.line(source.tree.node(outermost).range.start);
     let blank = |line: &u32| {
         source
@@ -225,13 +227,14 @@ fn past_deeper_comments(text: &str, start: usize, indent: &str) -> usize {
 
 /// The unit as it can stand beside others on their line.
 fn single_line(source: &Source<'_>, unit: &Unit<'_>, manner: &Manner) -> Option<String> {
-    let node = source.tree.node(unit.statement);
     if unit.text.is_some() {
         return unit.text.clone();
     }
     // A simple statement breaks its lines only within brackets, strings or after a backslash.
-    let simple = unit.guards.is_empty() && unit.keyword.is_none() && !node.kind.is_compound();
-    simple.then(|| block_text(source, node.range.clone(), unit.replaced, "", manner))
+    let compound = |id: &NodeId| source.tree.node(*id).kind.is_compound();
+    let simple = unit.guards.is_empty() && unit.keyword.is_none() && !unit.parts.iter().any(compound);
+    let text = |id: &NodeId| block_text(source, source.tree.node(*id).range.clone(), unit.replaced, "", manner);
+    simple.then(|| unit.parts.iter().map(text).collect::<Vec<String>>().join("; "))
 }
 
 /// The bytes of a range with the replacements in it.
@@ -274,11 +277,12 @@ fn written(source: &Source<'_>, unit: &Unit<'_>, indent: &str, manner: &Manner) 
         text.push_str(manner.end_of_line);
         level.push_str(&manner.unit);
     }
-    text + &block_text(source, source.tree.node(unit.statement).range.clone(), unit.replaced, &level, manner)
+    let part = |id: &NodeId| block_text(source, source.tree.node(*id).range.clone(), unit.replaced, &level, manner);
+    text + &unit.parts.iter().map(part).collect::<Vec<String>>().join(manner.end_of_line)
 }
 
 /// From a compound statement's first byte through the colon of its header.
-fn header_range(tree: &Tree, text: &str, guard: NodeId) -> Range<usize> {
+pub(super) fn header_range(tree: &Tree, text: &str, guard: NodeId) -> Range<usize> {
     let node = tree.node(guard);
     let header =
         tree.header(guard).into_iter().skip(1).map(|id| tree.node(id).range.end).max().unwrap_or(node.range.start);

@@ -9,18 +9,21 @@ mod bring;
 mod callers;
 mod checks;
 mod chosen;
+mod compose;
 mod conditions;
 mod context;
 mod convention;
 mod costly;
 mod draft;
 mod fits;
+mod group;
 mod history;
 mod insert;
 mod kept;
 mod live;
 mod made;
 mod mutation;
+mod names;
 mod places;
 mod reach;
 mod rename;
@@ -39,10 +42,9 @@ pub use places::{further, statement_end};
 
 use crate::analysis::propagate::adapt::Refusal;
 use crate::analysis::propagate::anchor::{Point, SURE, kind_word};
+use crate::analysis::propagate::compose::applied;
 use crate::analysis::propagate::insert::Edit;
-use crate::analysis::propagate::kept::is_kept;
 use crate::analysis::propagate::rename::Renames;
-use crate::analysis::propagate::sound::{Lacking, lacking};
 use crate::analysis::propagate::unit::Whole;
 use crate::analysis::python::{self, Source};
 use crate::analysis::treediff::{Kind, Matching, NodeId, match_trees};
@@ -160,25 +162,14 @@ struct Session<'a> {
     chosen: HashMap<NodeId, Chosen>,
 }
 
-/// Edits that may read a name without a value, with the reason.
-type Perhaps = Vec<(Edit, String)>;
-
 /// What one statement came to.
 struct Outcome {
     node: NodeId,
     placement: Placement,
     /// The first is the statement itself.
     edits: Vec<Edit>,
-}
-
-impl Outcome {
-    /// Notes what one of its edits may lack.
-    fn doubt(&mut self, perhaps: &Perhaps) {
-        for (_, reason) in perhaps.iter().filter(|(edit, _)| self.edits.contains(edit)) {
-            self.placement.reasons.push(reason.clone());
-            self.placement.status = PlacementStatus::Uncertain;
-        }
-    }
+    /// What moved with it.
+    whole: Option<Whole>,
 }
 
 impl<'a> Session<'a> {
@@ -207,13 +198,10 @@ impl<'a> Session<'a> {
         let text = applied(self.target.text, &edits);
         let spans = insert::spans(self.target.text, &edits);
         let mut placements = Vec::new();
-        for Outcome { node, mut placement, edits: own } in outcomes {
+        for Outcome { node, mut placement, edits: own, whole } in outcomes {
             let at = own.first().and_then(|edit| edits.iter().position(|e| e == edit));
-            let within = |edit: &Edit| {
-                let line = |id: NodeId| self.source.lines.line(self.source.tree.node(id).range.start);
-                line(node) - line(edit.order)
-            };
-            placement.within = at.map_or(0, |at| within(&edits[at]));
+            let inline = own.first().is_some_and(|edit| edit.inline);
+            placement.within = whole.filter(|_| !inline).map_or(0, |whole| whole.lines_before(self.source, node));
             placement.line = at.map(|at| spans[at].0 + placement.within).or(placement.line);
             placement.column = match own.first() {
                 Some(edit) => Some(chosen::column_of_edit(self.target, edit)),
@@ -227,68 +215,11 @@ impl<'a> Session<'a> {
         Propagation { placements, text, inserted: spans, problems }
     }
 
-    /// The edits of all outcomes, in order. What would damage the target or read a name without a value is refused.
-    fn sound_edits(&self, outcomes: &mut [Outcome]) -> Vec<Edit> {
-        // One parse for all where nothing is wrong, else one for each to tell which it is.
-        let mut edits: Vec<Edit> = Vec::new();
-        match self.with_edits(&edits, outcomes) {
-            Ok((all, perhaps)) => {
-                edits = all;
-                outcomes.iter_mut().for_each(|outcome| outcome.doubt(&perhaps));
-            }
-            Err(_) => {
-                for outcome in outcomes {
-                    match self.with_edits(&edits, std::slice::from_ref(outcome)) {
-                        Ok((with, perhaps)) => {
-                            edits = with;
-                            outcome.doubt(&perhaps);
-                        }
-                        Err(reason) => {
-                            outcome.placement = refused(self.blank(outcome.node), &reason);
-                            outcome.edits.clear();
-                        }
-                    }
-                }
-            }
-        }
-        edits
-    }
-
-    /// The edits with those of further outcomes, in order.
-    ///
-    /// # Errors
-    /// Why not: the target would not stay what it is, or a name has no value.
-    fn with_edits(&self, edits: &[Edit], further: &[Outcome]) -> Result<(Vec<Edit>, Perhaps), String> {
-        let mut with = edits.to_vec();
-        let mut known: HashSet<&Edit> = edits.iter().collect();
-        with.extend(further.iter().flat_map(|outcome| &outcome.edits).filter(|edit| known.insert(edit)).cloned());
-        sort(&mut with);
-        if with.len() == edits.len() {
-            return Ok((with, Vec::new()));
-        }
-        let text = applied(self.target.text, &with);
-        let result = Source::parse(&text);
-        if !is_kept(self.target, &result, &with) {
-            return Err("the target would not parse with it, or as other code".to_owned());
-        }
-        let (perhaps, never): (Vec<Lacking>, Vec<Lacking>) =
-            lacking(self.source, self.target, &result, &with).into_iter().partition(|one| one.perhaps);
-        if let Some(one) = never.first() {
-            return Err(format!("`{}` has no value there", one.name));
-        }
-        let told = |one: Lacking| {
-            let words = format!("`{}` may have no value there{}", one.name, one.path);
-            (with[one.edit].clone(), words)
-        };
-        let perhaps = perhaps.into_iter().map(told).collect();
-        Ok((with, perhaps))
-    }
-
     /// A statement within one that is placed already.
     fn along_with(&self, node: NodeId, outcomes: &[Outcome]) -> Option<Outcome> {
         let holds = |outcome: &&Outcome| {
-            let moved = outcome.edits.first().map(|edit| edit.order);
-            moved.is_some_and(|moved| moved != node && self.source.tree.contains(moved, node))
+            let whole = outcome.whole.as_ref().filter(|_| !outcome.edits.is_empty());
+            whole.is_some_and(|whole| whole.parts.iter().any(|part| self.source.tree.contains(*part, node)))
         };
         let whole = outcomes.iter().find(holds)?;
         let mut placement = self.blank(node);
@@ -298,7 +229,7 @@ impl<'a> Session<'a> {
         placement.changes.clone_from(&whole.placement.changes);
         placement.after_line = whole.placement.after_line;
         placement.text.clone_from(&whole.placement.text);
-        Some(Outcome { node, placement, edits: whole.edits.clone() })
+        Some(Outcome { node, placement, edits: whole.edits.clone(), whole: whole.whole.clone() })
     }
 
     fn place(&self, node: NodeId) -> Outcome {
@@ -307,7 +238,7 @@ impl<'a> Session<'a> {
             placement.status = PlacementStatus::AlreadyThere;
             placement.line = Some(line);
             placement.reasons.push(reason);
-            return Outcome { node, placement, edits: Vec::new() };
+            return Outcome::without(node, placement);
         }
         if let Some(chosen) = self.chosen.get(&node) {
             return self.place_as_chosen(node, chosen);
@@ -322,7 +253,12 @@ impl<'a> Session<'a> {
                         found.extend(later.and_then(|later| self.adapt(&whole, later, 0).ok()));
                         found.push((point, adapted));
                     }
-                    Err(Refusal(reason)) => refusals.push(reason),
+                    Err(Refusal(reason)) => {
+                        if std::env::var("DBG").is_ok() {
+                            eprintln!("{:?} {reason}", whole.parts);
+                        }
+                        refusals.push(reason)
+                    }
                 }
             }
             if !found.is_empty() {
@@ -341,7 +277,7 @@ impl<'a> Session<'a> {
         let mut found = found.into_iter();
         let Some((point, adapted)) = found.next() else {
             let reason = refusals.into_iter().next().unwrap_or_else(|| self.nothing_corresponds(node));
-            return Outcome { node, placement: refused(placement, &reason), edits: Vec::new() };
+            return Outcome::without(node, refused(placement, &reason));
         };
         placement.alternatives = found
             .filter(|(other, _)| (other.block, other.index) != (point.block, point.index))
@@ -373,7 +309,7 @@ impl<'a> Session<'a> {
         placement.changes = adapted.changes;
         placement.after_line = adapted.edits.first().map(|edit| line_of(self.target, edit));
         placement.text = adapted.edits.first().map(|edit| edit.text.clone()).unwrap_or_default();
-        Outcome { node, placement, edits: adapted.edits }
+        Outcome { node, placement, edits: adapted.edits, whole: adapted.whole }
     }
 
     fn blank(&self, node: NodeId) -> Placement {
@@ -462,27 +398,6 @@ fn line_of(target: &Source<'_>, edit: &Edit) -> u32 {
     let line = target.lines.line(edit.offset);
     let at_start = target.lines.start(line) == edit.offset;
     if at_start && !edit.inline { line.saturating_sub(1) } else { line }
-}
-
-/// The order in which edits stand.
-fn sort(edits: &mut [Edit]) {
-    edits.sort_by_key(sort_key);
-}
-
-fn sort_key(edit: &Edit) -> (usize, std::cmp::Reverse<usize>, NodeId) {
-    (edit.offset, std::cmp::Reverse(edit.depth), edit.order)
-}
-
-/// The target with all edits, which stand in order.
-fn applied(target: &str, edits: &[Edit]) -> String {
-    let (mut text, mut at) = (String::with_capacity(target.len() + 256), 0);
-    for edit in edits {
-        text.push_str(target.get(at..edit.offset).unwrap_or_default());
-        text.push_str(&edit.text);
-        at = edit.offset;
-    }
-    text.push_str(target.get(at..).unwrap_or_default());
-    text
 }
 
 /// What earlier parts of one placement bind for later ones.

@@ -1,7 +1,12 @@
 //! What moves as one: a statement, the guard around it, the loop that sums what it logs.
 
+use std::ops::Range;
+
 use crate::analysis::propagate::Session;
+use crate::analysis::propagate::group::together;
+use crate::analysis::propagate::insert::header_range;
 use crate::analysis::propagate::reach::is_stored;
+use crate::analysis::python::Source;
 use crate::analysis::treediff::{Kind, NodeId};
 
 /// Calls that change something a training depends on, or that cost much.
@@ -140,6 +145,10 @@ pub(super) const FEEDS: &[&str] = &["append", "add", "update", "extend", "push",
 pub(super) struct Whole {
     pub(super) guards: Vec<NodeId>,
     pub(super) statement: NodeId,
+    /// The statements of its block that move together, in order: itself, and what belongs to it.
+    pub(super) parts: Vec<NodeId>,
+    /// Statements before it that are as new, change what it reads, and do not come.
+    pub(super) left_out: Vec<NodeId>,
     /// Whether it becomes a further part of the statement that stands at the place.
     pub(super) further: bool,
     /// What is written around it then, where that is no condition: `else:`.
@@ -148,26 +157,47 @@ pub(super) struct Whole {
 
 impl Whole {
     pub(super) fn alone(statement: NodeId) -> Self {
-        Self { guards: Vec::new(), statement, further: false, keyword: None }
+        let (guards, parts, left_out) = (Vec::new(), vec![statement], Vec::new());
+        Self { guards, statement, parts, left_out, further: false, keyword: None }
     }
 
     /// What has a place among siblings in the source.
     pub(super) fn outermost(&self) -> NodeId {
         self.guards.first().copied().unwrap_or(self.statement)
     }
+
+    /// Lines of what is written before the line on which a statement of the source that moves begins.
+    pub(super) fn lines_before(&self, source: &Source<'_>, node: NodeId) -> u32 {
+        let tree = &source.tree;
+        let lines = |range: &Range<usize>| {
+            let last = range.end.saturating_sub(1).max(range.start);
+            source.lines.line(last) - source.lines.line(range.start) + 1
+        };
+        let headers = self.guards.iter().map(|guard| lines(&header_range(tree, source.text, *guard)));
+        let before = self.parts.iter().take_while(|part| !tree.contains(**part, node));
+        let before: u32 = before.map(|part| lines(&tree.node(*part).range)).sum();
+        let start = |id: NodeId| source.lines.line(tree.node(id).range.start);
+        let within =
+            self.parts.iter().find(|part| tree.contains(**part, node)).map_or(0, |part| start(node) - start(*part));
+        headers.sum::<u32>() + u32::from(self.keyword.is_some()) + before + within
+    }
 }
 
 /// The ways to take `node`, best first.
 pub(super) fn wholes(session: &Session<'_>, node: NodeId) -> Vec<Whole> {
+    together(session, with_what_is_around(session, node))
+}
+
+fn with_what_is_around(session: &Session<'_>, node: NodeId) -> Whole {
     let tree = &session.source.tree;
     let mut whole = Whole::alone(node);
     loop {
-        let Some((block, _)) = tree.place(whole.outermost()) else { return vec![whole] };
-        let Some(holder) = tree.node(block).parent else { return vec![whole] };
+        let Some((block, _)) = tree.place(whole.outermost()) else { return whole };
+        let Some(holder) = tree.node(block).parent else { return whole };
         let owner = if tree.node(holder).kind == Kind::Arm { tree.node(holder).parent.unwrap_or(0) } else { holder };
         let anchored = tree.node(block).children.iter().any(|c| session.counterpart(*c).is_some());
         if session.matching.target(block).is_some() || anchored {
-            return vec![whole];
+            return whole;
         }
         match tree.node(owner).kind {
             Kind::Branch | Kind::With if is_for_the_log(session, owner) => whole = Whole::alone(owner),
@@ -175,7 +205,7 @@ pub(super) fn wholes(session: &Session<'_>, node: NodeId) -> Vec<Whole> {
             Kind::Loop | Kind::Try if is_for_the_log(session, owner) && has_matched_sibling(session, owner) => {
                 whole = Whole::alone(owner)
             }
-            _ => return vec![whole],
+            _ => return whole,
         }
     }
 }
@@ -226,7 +256,6 @@ pub(super) fn has_no_effect(session: &Session<'_>, node: NodeId) -> bool {
 
 fn no_effect(session: &Session<'_>, node: NodeId, seen: &mut Vec<String>) -> bool {
     let in_place = |name: &str| name.ends_with('_') && !name.starts_with('_');
-    let trains = |name: &str| name.split('_').any(|word| TRAINING.contains(&word));
     let new = calls(session, node).into_iter().filter(|name| !seen.contains(name)).collect::<Vec<_>>();
     seen.extend(new.iter().cloned());
     new.iter().all(|name| {
@@ -235,6 +264,11 @@ fn no_effect(session: &Session<'_>, node: NodeId, seen: &mut Vec<String>) -> boo
             && !trains(name)
             && called(session, name).into_iter().all(|body| !stores(session, body) && no_effect(session, body, seen))
     })
+}
+
+/// Whether a function's name says that it trains.
+pub(super) fn trains(name: &str) -> bool {
+    name.split('_').any(|word| TRAINING.contains(&word))
 }
 
 /// The source's functions and methods of a name, and the constructors of its classes.
