@@ -76,9 +76,9 @@ impl Case<'_> {
         project.afterlog(&["grid", name, "--verdicts", "--format", "csv"]).ok()
     }
     /// Records the script, enters its main loop at iteration 3 to replay `name`, then replays the rest: what either gives
-    /// must be what a full run logs.
+    /// must be what a full run logs. Gives the grid with its verdicts, as CSV.
     #[track_caller]
-    pub(crate) fn check_entered(&self, what: &str, name: &str) {
+    pub(crate) fn check_entered(&self, what: &str, name: &str) -> String {
         let all = ["run", "--checkpoints", "all", "train.py"];
         let full = self.project();
         full.write("train.py", self.with_statement);
@@ -96,5 +96,6 @@ impl Case<'_> {
         assert!(entered.iter().all(|row| expected.contains(row)), "{what}: {entered:?} of {expected:?}");
         project.afterlog(&["replay", name, "--yes"]).ok();
         assert_eq!(values(&project, &[name]), expected, "{what}");
+        project.afterlog(&["grid", name, "--verdicts", "--format", "csv"]).ok()
     }
 }

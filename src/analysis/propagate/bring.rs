@@ -3,6 +3,7 @@
 use crate::analysis::propagate::adapt::{Adapted, Refusal, Unbound, Work};
 use crate::analysis::propagate::anchor::Point;
 use crate::analysis::propagate::compose::sort_key;
+use crate::analysis::propagate::group::is_for_a_while;
 use crate::analysis::propagate::insert::{self, Edit, Unit};
 use crate::analysis::propagate::scope::owner;
 use crate::analysis::propagate::unit::{Whole, feeds, has_no_effect, is_pure, only_logged, wholes};
@@ -156,7 +157,8 @@ impl Work<'_, '_> {
         let simple =
             |id: &NodeId| tree.node(*id).kind == Kind::Simple && tree.scope(*id) == scope && !self.only_says(*id);
         let own = |id: &NodeId| binders.contains(id) || self.moves(*id);
-        tree.subtree(scope).filter(simple).filter(|id| !own(id) && starts(*id)).collect()
+        let changes = |id: &NodeId| starts(*id) && !is_for_a_while(self.session, *id);
+        tree.subtree(scope).filter(simple).filter(|id| !own(id) && changes(id)).collect()
     }
 
     /// Whether a statement does nothing but write a message: `logger.info("…")`.

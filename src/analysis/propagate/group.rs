@@ -148,7 +148,14 @@ impl<'s, 'a> Beside<'s, 'a> {
             let Some(callee) = node.children.first().copied().filter(|_| node.kind == Kind::Call) else { continue };
             let name = tree.node(callee).text.as_str();
             let object = tree.node(callee).children.first().copied().filter(|_| tree.node(callee).kind == Kind::Member);
-            let bodies = called(session, name);
+            // A function is called by its name, a method on an object.
+            let of_class = |id: &NodeId| tree.node(tree.scope(*id)).kind == Kind::Class;
+            let is_self = object.is_some_and(|object| tree.node(object).name == "self");
+            let mut bodies = called(session, name);
+            bodies.retain(|body| match object {
+                Some(_) => of_class(body) && (is_self || !is_kept_up(name)),
+                None => !of_class(body) || tree.node(*body).name == "__init__",
+            });
             if object.is_none() || !bodies.is_empty() {
                 if bodies.is_empty() && (EFFECTS.contains(&name) || trains(name)) && name != "open" {
                     found.push(self.event(part, id, "*".into(), name));
@@ -222,21 +229,21 @@ impl<'s, 'a> Beside<'s, 'a> {
         if event.is_draw() || event.path.is_empty() || event.is_return {
             return true;
         }
+        self.events.iter().any(|other| self.is_undone_by(event, other) || self.is_undone_by(other, event))
+    }
+
+    /// Whether the second event leaves things as they were before the first.
+    fn is_undone_by(&self, a: &Event, b: &Event) -> bool {
         let tree = &self.session.source.tree;
-        let same = |a: &Event, b: &Event| a.path == b.path || a.path == "*" || b.path == "*";
-        let steps = |from: NodeId, to: NodeId| {
-            self.events.iter().any(|event| (from..to).contains(&event.node) && event.what == "step")
-        };
-        let pair = |a: &Event, b: &Event| {
-            let gradients = GRADIENTS.contains(&a.what.as_str()) && b.what == "zero_grad" && !steps(a.node, b.node);
-            let known = || KEPT_UP.contains(&(a.what.as_str(), b.what.as_str()));
-            let kept = b.is_return && (a.what == b.what || TAKES.contains(&b.what.as_str()));
-            // What restores is executed whenever what changes is.
-            let block = tree.statement_of(b.node).and_then(|id| tree.node(id).parent);
-            let reached = a.part == b.part || block.is_some_and(|block| tree.contains(block, a.node));
-            a.node <= b.node && !std::ptr::eq(a, b) && reached && (gradients || same(a, b) && (known() || kept))
-        };
-        self.events.iter().any(|other| pair(event, other) || pair(other, event))
+        let same = a.path == b.path || a.path == "*" || b.path == "*";
+        let steps = || self.events.iter().any(|event| (a.node..b.node).contains(&event.node) && event.what == "step");
+        let gradients = GRADIENTS.contains(&a.what.as_str()) && b.what == "zero_grad" && !steps();
+        let known = KEPT_UP.contains(&(a.what.as_str(), b.what.as_str()));
+        let kept = b.is_return && (a.what == b.what || TAKES.contains(&b.what.as_str()));
+        // What restores is executed whenever what changes is.
+        let block = tree.statement_of(b.node).and_then(|id| tree.node(id).parent);
+        let reached = a.part == b.part || block.is_some_and(|block| tree.contains(block, a.node));
+        a.node <= b.node && !std::ptr::eq(a, b) && reached && (gradients || same && (known || kept))
     }
 
     /// Whether a statement, or one of those that it is taken with, sees what an event does.
@@ -329,7 +336,8 @@ impl<'s, 'a> Beside<'s, 'a> {
         }
         let outside = |event: &&Event| {
             let earlier = event.part < self.statement && !parts.contains(&event.part);
-            earlier && !event.is_draw() && !event.path.is_empty() && self.concerns(event, &read)
+            let restores = self.events.iter().any(|other| self.is_undone_by(other, event));
+            earlier && !restores && !event.is_draw() && !event.path.is_empty() && self.concerns(event, &read)
         };
         let mut found: Vec<NodeId> = self.events.iter().filter(outside).map(|event| event.part).collect();
         found.dedup();
@@ -389,4 +397,18 @@ fn is_stored_itself(tree: &Tree, id: NodeId) -> bool {
         parent.kind == Kind::Member || is_item(tree, tree.node(id).parent.unwrap_or(id))
     });
     !inner && is_stored(tree, id)
+}
+
+/// Whether all that a statement does to what a run goes on with is undone by others beside it.
+pub(super) fn is_for_a_while(session: &Session<'_>, statement: NodeId) -> bool {
+    // Looked at from the statement before or after it, it is one of those beside that.
+    let tree = &session.source.tree;
+    let Some((block, index)) = tree.place(statement) else { return false };
+    let siblings = &tree.node(block).children;
+    let others = [index.checked_sub(1), Some(index + 1)].into_iter().flatten().filter_map(|at| siblings.get(at));
+    let mut found = others.filter_map(|other| Beside::of(session, *other));
+    found.any(|beside| {
+        let mut own = beside.events.iter().filter(|event| event.part == statement).peekable();
+        own.peek().is_some() && own.all(|event| beside.is_undone(event))
+    })
 }

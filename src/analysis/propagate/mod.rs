@@ -253,12 +253,7 @@ impl<'a> Session<'a> {
                         found.extend(later.and_then(|later| self.adapt(&whole, later, 0).ok()));
                         found.push((point, adapted));
                     }
-                    Err(Refusal(reason)) => {
-                        if std::env::var("DBG").is_ok() {
-                            eprintln!("{:?} {reason}", whole.parts);
-                        }
-                        refusals.push(reason)
-                    }
+                    Err(Refusal(reason)) => refusals.push(reason),
                 }
             }
             if !found.is_empty() {
