@@ -71,6 +71,11 @@ struct Event {
 }
 
 impl Event {
+    /// Whether it does nothing to what the run goes on with: what is new with the log has gradients of the run's own.
+    fn is_free(&self) -> bool {
+        self.is_draw() || self.path.is_empty() && !GRADIENTS.contains(&self.what.as_str())
+    }
+
     fn is_draw(&self) -> bool {
         DRAWS.contains(&self.what.as_str())
     }
@@ -226,7 +231,7 @@ impl<'s, 'a> Beside<'s, 'a> {
 
     /// Whether an event leaves the run as it was, or others beside it do.
     fn is_undone(&self, event: &Event) -> bool {
-        if event.is_draw() || event.path.is_empty() || event.is_return {
+        if event.is_free() || event.is_return {
             return true;
         }
         self.events.iter().any(|other| self.is_undone_by(event, other) || self.is_undone_by(other, event))
@@ -239,17 +244,32 @@ impl<'s, 'a> Beside<'s, 'a> {
         let steps = || self.events.iter().any(|event| (a.node..b.node).contains(&event.node) && event.what == "step");
         let gradients = GRADIENTS.contains(&a.what.as_str()) && b.what == "zero_grad" && !steps();
         let known = KEPT_UP.contains(&(a.what.as_str(), b.what.as_str()));
-        let kept = b.is_return && (a.what == b.what || TAKES.contains(&b.what.as_str()));
+        let kept = b.is_return && (a.what != "=" && TAKES.contains(&b.what.as_str()) || self.is_set_again(a, b));
         // What restores is executed whenever what changes is.
         let block = tree.statement_of(b.node).and_then(|id| tree.node(id).parent);
         let reached = a.part == b.part || block.is_some_and(|block| tree.contains(block, a.node));
         a.node <= b.node && !std::ptr::eq(a, b) && reached && (gradients || same && (known || kept))
     }
 
+    /// Whether the second gives all of what the first assigned to, or a method's argument, another value.
+    fn is_set_again(&self, a: &Event, b: &Event) -> bool {
+        let text = |event: &Event| {
+            let range = self.session.source.tree.node(event.node).range.clone();
+            self.session.source.text.get(range).unwrap_or_default()
+        };
+        let (first, all) = (text(a), text(b));
+        let all = ["[:]", "[...]"].iter().find_map(|end| all.strip_suffix(end)).unwrap_or(all);
+        let within = first.strip_prefix(all).is_some_and(|rest| rest.is_empty() || rest.starts_with(['[', '.']));
+        a.what == b.what && (a.what != "=" || within)
+    }
+
     /// Whether a statement, or one of those that it is taken with, sees what an event does.
     fn concerns(&self, event: &Event, parts: &[NodeId]) -> bool {
         let tree = &self.session.source.tree;
-        let own = |id: &NodeId| !self.events.iter().any(|event| event.node == *id || tree.contains(event.node, *id));
+        let own = |id: &NodeId| {
+            let within = |event: &Event| !event.is_draw() && tree.contains(event.node, *id);
+            !self.events.iter().any(within)
+        };
         let mut nodes = parts.iter().flat_map(|part| tree.subtree(*part)).filter(own);
         let related = |other: &str| {
             let within =
@@ -297,9 +317,9 @@ impl<'s, 'a> Beside<'s, 'a> {
                 let wanted = self.session.wanted.iter().any(|wanted| tree.contains(**id, *wanted));
                 let between = (first..last).contains(*id) && wanted;
                 let concerned = own().any(|event| {
-                    let undoes = event.is_return
-                        || self.events.iter().any(|other| other.part < event.part && parts.contains(&other.part));
-                    self.concerns(event, &parts) && (**id < self.statement || undoes)
+                    let undone = |other: &Event| parts.contains(&other.part) && self.is_undone_by(other, event);
+                    let undoes = self.events.iter().any(undone) || event.is_return && self.is_module(&event.path);
+                    self.concerns(event, &parts) && (undoes || **id < self.statement && !event.is_return)
                 });
                 !parts.contains(id)
                     && own().all(|event| self.is_undone(event))
@@ -337,7 +357,7 @@ impl<'s, 'a> Beside<'s, 'a> {
         let outside = |event: &&Event| {
             let earlier = event.part < self.statement && !parts.contains(&event.part);
             let restores = self.events.iter().any(|other| self.is_undone_by(other, event));
-            earlier && !restores && !event.is_draw() && !event.path.is_empty() && self.concerns(event, &read)
+            earlier && !restores && !event.is_free() && self.concerns(event, &read)
         };
         let mut found: Vec<NodeId> = self.events.iter().filter(outside).map(|event| event.part).collect();
         found.dedup();
