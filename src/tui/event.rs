@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crossterm::event::{KeyEvent, MouseEvent};
 
 use crate::analysis::compare::Comparison;
+use crate::analysis::propagate::Wish;
 use crate::base::ids::{JobId, RunId};
 use crate::engine::propagate::Written;
 use crate::model::grid::Grid;
@@ -123,6 +124,11 @@ pub enum Request {
         /// As typed.
         iterations: String,
     },
+    /// The same for one that is rewritten for one version of a script; its choice is a `Rewrite`.
+    Redraft {
+        correction: Correction,
+        script: String,
+    },
     /// Keep it as a probe, in place of one of its name.
     Keep(Written),
     /// Decide about one placement.
@@ -195,12 +201,17 @@ pub struct Correction {
 }
 
 /// What is decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Choice {
     Up,
     Down,
     /// One of the other places, from 1.
     Other(usize),
+    /// It logs this there; a place of `None` was none.
+    Rewrite {
+        expression: String,
+        place: Option<Wish>,
+    },
     Exclude,
     /// As it was found.
     Reset,
@@ -282,7 +293,7 @@ impl Request {
             Self::Diff { .. } => Slot::Diff,
             Self::Highlight { .. } => Slot::Highlight,
             Self::Statements => Slot::Statements,
-            Self::Draft { .. } => Slot::Draft,
+            Self::Draft { .. } | Self::Redraft { .. } => Slot::Draft,
             Self::Preview { .. } => Slot::Preview,
             Self::Plan(_) => Slot::Plan,
             Self::SegmentLog(..) => Slot::Log,

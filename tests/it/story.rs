@@ -161,3 +161,56 @@ fn a_value_nobody_logged_is_asked_for_and_exported_by_keyboard_alone() {
         assert_eq!(exported[run], expected, "run {run} of\n{with}");
     }
 }
+
+/// In the older version there is no noise, and none can be made up: what is logged there the user writes.
+#[test]
+fn what_one_version_logs_is_written_by_hand_where_it_can_log_nothing_else_and_taken_back() {
+    let project = TestProject::git();
+    let noisy = "        noise = random.random()\n        grad = weight - x + 0.01 * noise\n";
+    let newer = edited(&[(GRADIENT, noisy)]);
+    for text in [SCRIPT, &newer] {
+        project.write("train.py", text);
+        project.afterlog(&["run", "train.py"]).ok();
+    }
+    project.write("train.py", logged(&newer, STEP, "noise"));
+    let before = project.fingerprint();
+    let mut terminal = Terminal::start(&project, &[], 100, 30);
+    terminal.wait_for("2 runs");
+    terminal.send("r");
+    terminal.wait_for("[x] size");
+    terminal.send("\r");
+    terminal.wait_for("1 to look at");
+    terminal.send("o");
+    terminal.wait_for("`noise`");
+    terminal.send("me");
+    terminal.wait_for("what size logs in");
+    // Everything before the cursor goes; the names of that version are offered.
+    terminal.send("\x15abs(noise)");
+    terminal.wait_for("`noise` has no value there");
+    terminal.send("\x15abs(grad)\t");
+    // It stands at line 13 of the newest version: a line further down than where it is wanted.
+    terminal.wait_for("after line  12");
+    terminal.send("\x1b[A");
+    terminal.wait_for("after line  11");
+    terminal.wait_for("afterlog.log(\"size\", abs(grad))");
+    terminal.wait_for("everything it reads has a value here");
+    terminal.send("\r");
+    terminal.wait_for("as you wrote it, line 12");
+    terminal.send("\x1b");
+    terminal.wait_for("Enter plan");
+    terminal.wait_until("nothing to look at", |screen| !screen.contains("to look at"));
+    // It is shown in the diff, and taken back there.
+    terminal.send("1");
+    terminal.wait_for("finished");
+    terminal.send("d");
+    terminal.wait_for("log←size by hand older");
+    terminal.send("o\r");
+    terminal.wait_for("as you wrote it in");
+    terminal.send("u");
+    terminal.wait_for("as it was found");
+    terminal.send("\x1b");
+    terminal.wait_until("nothing by hand", |screen| !screen.contains("by hand"));
+    terminal.send("\x03");
+    assert_eq!(terminal.wait_for_exit(), 0);
+    assert_eq!(project.fingerprint(), before, "no file of the user's has changed");
+}

@@ -36,5 +36,5 @@ pub use fresh::fresh_calls;
 pub use instrument::instrument;
 pub use leading::leading_imports;
 pub use reach::reach;
-pub use statements::{imports, log_statements};
+pub use statements::{imports, log_statements, logged_expression};
 pub use tree::{ApiCall, Source};

@@ -2,10 +2,12 @@
 
 use ruff_python_ast::visitor::{Visitor, walk_expr, walk_stmt};
 use ruff_python_ast::{Expr, Stmt, StmtImportFrom};
-use ruff_text_size::Ranged;
+use ruff_text_size::{Ranged, TextRange};
 
 use crate::analysis::python::api::{Api, ApiNames};
+use crate::analysis::python::expression::argument;
 use crate::analysis::python::parse::Module;
+use crate::analysis::python::parts::arguments;
 use crate::model::probe::LogStatement;
 use crate::model::source::SourceFile;
 
@@ -26,6 +28,48 @@ pub fn imports(file: &SourceFile) -> Vec<String> {
     let mut imports = Imports { package: package_of(&file.path), found: Vec::new() };
     imports.visit_body(module.body());
     imports.found
+}
+
+/// What a log statement logs under a name, on one line: of `log("name", x)` and its like the `x`, of `{"name": x}` too.
+/// The text is the statement's alone, with its indentation.
+pub fn logged_expression(statement: &str, name: &str) -> Option<String> {
+    let indent = statement.len() - statement.trim_start().len();
+    let lines = statement.lines().map(|line| line.get(indent..).unwrap_or(line.trim_start()));
+    let text = lines.collect::<Vec<_>>().join("\n");
+    let module = Module::parse(&text);
+    let mut finder = Logged { name, found: None };
+    finder.visit_body(module.body());
+    let found = text.get(finder.found?.to_std_range())?;
+    let on_one_line = found.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    // A comment or a long string does not go onto one line.
+    argument(&on_one_line).ok().map(|_| on_one_line)
+}
+
+struct Logged<'n> {
+    name: &'n str,
+    found: Option<TextRange>,
+}
+
+impl<'a> Visitor<'a> for Logged<'_> {
+    fn visit_expr(&mut self, expr: &'a Expr) {
+        let is_name = |expr: &Expr| expr.as_string_literal_expr().is_some_and(|text| text.value.to_str() == self.name);
+        let found = match expr {
+            Expr::Call(call) => {
+                let arguments: Vec<&Expr> = arguments(call).map(|(_, value)| value).collect();
+                let at = arguments.iter().position(|argument| is_name(argument));
+                at.and_then(|at| arguments.get(at + 1)).map(|value| value.range())
+            }
+            Expr::Dict(dict) => {
+                let item = dict.items.iter().find(|item| item.key.as_ref().is_some_and(is_name));
+                item.map(|item| item.value.range())
+            }
+            _ => None,
+        };
+        if self.found.is_none() {
+            self.found = found;
+        }
+        walk_expr(self, expr);
+    }
 }
 
 struct Finder<'a> {
@@ -140,6 +184,20 @@ mod tests {
             assert_eq!(found[0].text, format!("x = {call}('loss',\n    3)"));
         }
         assert!(log_statements("from math import log\nlog('x', 2)\n").is_empty());
+    }
+
+    #[test]
+    fn what_a_statement_logs_is_found_on_one_line() {
+        for (statement, expected) in [
+            ("    log('n', a + b)\n", Some("a + b")),
+            ("afterlog.log(name=\"n\", value=f(x, 'n'))", Some("f(x, 'n')")),
+            ("    if step:\n        wandb.log({'m': 1, 'n': (a,\n            b)})\n", Some("(a, b)")),
+            ("y = writer.add_scalar('n', x, step)", Some("x")),
+            ("log('m', 1)", None),
+            ("log('n', (a,  # first\n    b))", None),
+        ] {
+            assert_eq!(logged_expression(statement, "n").as_deref(), expected, "{statement}");
+        }
     }
 
     #[test]

@@ -31,12 +31,39 @@ impl Overlay {
             Self::Prompt { .. } => ("a line to type", &[("Enter", "take it"), ("Esc", "close")], LINE),
             Self::Placement(_) => (
                 "a placement",
-                &[("J K", "move"), ("1-9", "other place"), ("x", "exclude"), ("u", "as found"), ("Esc", "close")],
+                &[
+                    ("J K", "move"),
+                    ("1-9", "other place"),
+                    ("e", "edit"),
+                    ("x", "exclude"),
+                    ("u", "as found"),
+                    ("Esc", "close"),
+                ],
                 &[
                     ("J K", "a statement down or up, in this version and all with the same code around it"),
+                    ("e", "have it log another expression in this version, or stand after another line"),
                     ("x", "the statement is left out of this version: nothing of it is replayed"),
                     ("u", "forget what was decided for this version"),
+                    ("Tab", "in the diff: the same statement in the other version"),
                     ("j k", "scroll"),
+                ],
+            ),
+            Self::Editor(editor) if editor.rewritten.is_some() => (
+                "a log statement in one version",
+                &[
+                    ("Enter", "keep"),
+                    ("Tab", "complete/next"),
+                    ("↓ ↑", "choose"),
+                    ("Ctrl-b", "before/after"),
+                    ("Esc", "close"),
+                ],
+                &[
+                    ("Enter", "keep it for this version and all with the same code around it"),
+                    ("Tab", "complete the name under the cursor, else to the next field"),
+                    ("S-Tab", "to the field before"),
+                    ("↓ ↑", "choose what completes the name; on the line: a line down or up"),
+                    ("Ctrl-b", "the statement stands before the line instead of after it"),
+                    ("Ctrl-w Ctrl-u", "remove the word, or all, before the cursor"),
                 ],
             ),
             Self::Editor(_) => (

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::base::ids::RunId;
-use crate::tui::app::document::{Document, FileDiff, Row, Side};
+use crate::tui::app::document::{Document, FileDiff, Row, Side, Statement};
 use crate::tui::app::layout::SPLIT;
 use crate::tui::app::list::Cursor;
 use crate::tui::app::overlay::{Overlay, Purpose};
@@ -42,9 +42,12 @@ impl Diff {
     }
 
     /// The first row of each group of rows that satisfy the condition, after or before the cursor.
-    fn jump(&self, backwards: bool, holds: impl Fn(&FileDiff, Row) -> bool) -> Option<usize> {
+    fn jump<K: PartialEq>(&self, backwards: bool, what: impl Fn(&FileDiff, Row) -> Option<K>) -> Option<usize> {
         let file = self.current()?;
-        let starts = |row: &usize| holds(file, self.rows[*row]) && (*row == 0 || !holds(file, self.rows[*row - 1]));
+        let starts = |row: &usize| {
+            let here = what(file, self.rows[*row]);
+            here.is_some() && (*row == 0 || what(file, self.rows[*row - 1]) != here)
+        };
         if backwards {
             (0..self.cursor.selected).rev().find(starts)
         } else {
@@ -219,8 +222,10 @@ impl App {
 
     pub(super) fn diff_command(&mut self, command: Command) -> Vec<Effect> {
         let height = self.list_height();
-        let is_change = FileDiff::is_change;
-        let is_statement = |file: &FileDiff, row| file.statement_on(row).is_some();
+        let is_change = |file: &FileDiff, row| file.is_change(row).then_some(());
+        let is_statement = |file: &FileDiff, row| {
+            file.statement_on(row).map(|one| (one.on_left, one.number, one.placement.name.clone()))
+        };
         let target = match command {
             Command::NextHunk => self.diff.jump(false, is_change),
             Command::PreviousHunk => self.diff.jump(true, is_change),
@@ -300,16 +305,24 @@ impl App {
             self.relayout_diff();
             return Vec::new();
         }
-        match self.explained_on(row) {
+        let statement = self.diff.current().and_then(|file| file.statement_on(row));
+        match statement.and_then(|statement| self.explained(statement)) {
             Some(explained) => self.open(Overlay::Placement(Box::new(explained))),
             None => Vec::new(),
         }
     }
 
-    /// The placement on a row, with the version's lines around it.
-    fn explained_on(&self, row: Row) -> Option<Explained> {
+    /// The same statement in the other version than the one that is explained, if it stands beside it.
+    pub(super) fn beside_explained(&self, run: &RunId) -> Option<Explained> {
+        let document = self.diff.document.as_ref().filter(|_| self.panel == Panel::Diff)?;
+        let other = if *run == document.left { Side::Right } else { Side::Left };
+        let row = self.diff.rows.get(self.diff.cursor.selected)?;
+        self.explained(self.diff.current()?.statement_of(*row, other)?)
+    }
+
+    /// A statement's placement, with the version's lines around it.
+    fn explained(&self, statement: &Statement) -> Option<Explained> {
         let (document, file) = (self.diff.document.as_ref()?, self.diff.current()?);
-        let statement = file.statement_on(row)?;
         let (run, lines) =
             if statement.on_left { (&document.left, &file.left) } else { (&document.right, &file.right) };
         let after = statement.placement.after_line.unwrap_or_default();

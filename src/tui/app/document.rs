@@ -221,11 +221,27 @@ impl FileDiff {
                     rows.extend((at..end).filter(|i| has(i, true)).map(Row::Left));
                     rows.extend((at..end).filter(|i| has(i, false)).map(Row::Right));
                 }
+                Pair::Virtual { .. } if !split && (at..end).any(|i| self.differs_by_side(i)) => {
+                    let has = |i: &usize, on_left: bool| match &self.pairs[*i] {
+                        Pair::Virtual { left, right } => if on_left { left } else { right }.is_some(),
+                        Pair::Same { .. } | Pair::Changed { .. } => false,
+                    };
+                    rows.extend((at..end).filter(|i| has(i, true)).map(Row::Left));
+                    rows.extend((at..end).filter(|i| has(i, false)).map(Row::Right));
+                }
                 Pair::Changed { .. } | Pair::Virtual { .. } => rows.extend((at..end).map(Row::Both)),
             }
             at = end;
         }
         rows
+    }
+
+    /// Whether one line cannot stand for the statements of both sides.
+    fn differs_by_side(&self, pair: usize) -> bool {
+        let Pair::Virtual { left: Some((left, _)), right: Some((right, _)) } = &self.pairs[pair] else { return false };
+        let (left, right) = (&self.statements[*left], &self.statements[*right]);
+        let by_hand = |statement: &Statement| statement.placement.decided_in.is_some();
+        left.lines != right.lines || left.is_uncertain() != right.is_uncertain() || by_hand(left) != by_hand(right)
     }
 
     fn push_same(&self, rows: &mut Vec<Row>, region: Range<usize>, unfolded: &BTreeSet<usize>) {
@@ -310,11 +326,17 @@ impl FileDiff {
 
     /// The statement on a row, the right side first.
     pub fn statement_on(&self, row: Row) -> Option<&Statement> {
+        let first = if matches!(row, Row::Left(_)) { Side::Left } else { Side::Right };
+        let other = if matches!(row, Row::Both(_)) { Side::Left } else { first };
+        self.statement_of(row, first).or_else(|| self.statement_of(row, other))
+    }
+
+    /// The statement of one side that a row shows, or shares its place with.
+    pub fn statement_of(&self, row: Row, side: Side) -> Option<&Statement> {
         let (Row::Both(i) | Row::Left(i) | Row::Right(i)) = row else { return None };
-        match &self.pairs[i] {
-            Pair::Virtual { left, right } => right.or(*left).map(|(statement, _)| &self.statements[statement]),
-            Pair::Same { .. } | Pair::Changed { .. } => None,
-        }
+        let Pair::Virtual { left, right } = &self.pairs[i] else { return None };
+        let at = if side == Side::Left { left } else { right };
+        at.map(|(statement, _)| &self.statements[statement])
     }
 }
 
@@ -373,6 +395,23 @@ mod tests {
         assert_eq!(diff.pairs[0], Pair::Virtual { left: Some((0, 0)), right: None });
         assert_eq!(diff.pairs[3], Pair::Virtual { left: None, right: Some((1, 0)) });
         assert!(diff.statement_on(Row::Both(3)).is_some_and(Statement::is_uncertain));
+    }
+
+    #[test]
+    fn one_line_stands_for_both_sides_only_where_it_is_the_same_on_both() {
+        let (left, mut right) = (placed("norm", 1, PlacementStatus::Exact), placed("norm", 1, PlacementStatus::Exact));
+        let rows = |right: &Propagation| {
+            let diff = file("a\nb\n", "a\nb\n", Some(&left), Some(right));
+            let rows = diff.rows(false, &BTreeSet::new());
+            assert!(diff.rows(true, &BTreeSet::new()).contains(&Row::Both(1)));
+            let sides = rows.iter().filter_map(|row| diff.statement_on(*row)).map(|statement| statement.on_left);
+            (sides.collect::<Vec<_>>(), rows)
+        };
+        assert_eq!(rows(&right).1, [Row::Both(0), Row::Both(1), Row::Both(2)]);
+        right.placements[0].text = "log(\"norm\", other)\n".into();
+        let (sides, rows) = rows(&right);
+        assert_eq!(rows, [Row::Both(0), Row::Left(1), Row::Right(1), Row::Both(2)]);
+        assert_eq!(sides, [true, false], "each can be gone to");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The probe editor: a log statement written for a line of a version, tried at every key, kept without touching a file.
+//! The probe editor: a log statement written for a line of a version, or rewritten for one version, tried at every key,
+//! kept without touching a file.
 
 use std::sync::Arc;
 
@@ -7,12 +8,15 @@ use nucleo_matcher::pattern::{CaseMatching, Normalization, Pattern};
 use nucleo_matcher::{Config, Matcher, Utf32Str};
 
 use crate::analysis::propagate::{Misfit, Wish};
+use crate::analysis::python::logged_expression;
 use crate::base::ids::RunId;
 use crate::engine::propagate::Written;
+use crate::model::probe::{PlacementStatus, Spot};
 use crate::tui::app::App;
 use crate::tui::app::list::LineEdit;
 use crate::tui::app::overlay::{Overlay, edit};
-use crate::tui::event::{Effect, Request};
+use crate::tui::app::placement::Explained;
+use crate::tui::event::{Choice, Correction, Effect, Request};
 
 /// Completions that are shown at a time.
 pub const OFFERED: usize = 5;
@@ -25,6 +29,8 @@ pub struct Editor {
     pub version: RunId,
     pub line: u32,
     pub before: bool,
+    /// What is rewritten for this version alone; `None`: a new statement for all.
+    pub rewritten: Option<Rewritten>,
     pub field: Field,
     pub name: LineEdit,
     pub expression: LineEdit,
@@ -42,21 +48,25 @@ pub struct Editor {
     pub offer: usize,
 }
 
+/// A statement that is there already.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rewritten {
+    /// Which of the statements that log the name, from 0.
+    pub statement: usize,
+    /// Where it stands, if it does.
+    spot: Option<Spot>,
+    /// The line after which it is to stand, as typed.
+    pub place: LineEdit,
+}
+
 /// Where the user types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field {
     Name,
     Expression,
     Iterations,
-}
-
-impl Field {
-    pub const ALL: [Self; 3] = [Self::Name, Self::Expression, Self::Iterations];
-
-    fn beside(self, step: usize) -> Self {
-        let at = Self::ALL.iter().position(|field| *field == self).unwrap_or(0);
-        Self::ALL[(at + step) % Self::ALL.len()]
-    }
+    /// After which line a statement is to stand that is rewritten.
+    Place,
 }
 
 /// A statement tried at its place, ready to be shown.
@@ -82,6 +92,7 @@ impl Editor {
             version,
             line,
             before: false,
+            rewritten: None,
             field: Field::Name,
             name: LineEdit::default(),
             expression: LineEdit::default(),
@@ -92,6 +103,62 @@ impl Editor {
             keeping: false,
             offer: 0,
         }
+    }
+
+    /// For a placement that is corrected in its version alone.
+    fn rewriting(script: String, explained: &Explained) -> Self {
+        let placement = &explained.placement;
+        let spot = || Some(Spot { after_line: placement.after_line?, column: placement.column? });
+        let spot = if placement.status.is_placed() { spot() } else { None };
+        // Where it stands nowhere, what is likely to be near: another place, or its line in the newest version.
+        let other = placement.alternatives.first().map(|other| other.after_line);
+        let near = placement.after_line.or(other).unwrap_or(placement.source_line.saturating_sub(1));
+        let place = LineEdit::with(&near.to_string());
+        let logged = logged_expression(&placement.text, &placement.name).unwrap_or_default();
+        Self {
+            rewritten: Some(Rewritten { statement: explained.statement, spot, place }),
+            field: Field::Expression,
+            name: LineEdit::with(&placement.name),
+            expression: LineEdit::with(&logged),
+            ..Self::new(script, explained.run.clone(), near)
+        }
+    }
+
+    /// What can be typed, in its order on the screen.
+    pub fn fields(&self) -> &'static [Field] {
+        match self.rewritten {
+            None => &[Field::Name, Field::Expression, Field::Iterations],
+            Some(_) => &[Field::Expression, Field::Place],
+        }
+    }
+
+    fn go(&mut self, step: usize) {
+        let fields = self.fields();
+        let at = fields.iter().position(|field| *field == self.field).unwrap_or(0);
+        self.field = fields[(at + step) % fields.len()];
+    }
+
+    /// A line further down or up: the lines of the version pass by.
+    fn step(&mut self, down: bool) {
+        let Some(rewritten) = &mut self.rewritten else { return };
+        let line: u32 = rewritten.place.text.trim().parse().unwrap_or(0);
+        let line = if down { line.saturating_add(1) } else { line.saturating_sub(1) };
+        rewritten.place = LineEdit::with(&line.to_string());
+    }
+
+    /// The decision that it stands for, if it is one about a version.
+    fn correction(&self) -> Option<Correction> {
+        let rewritten = self.rewritten.as_ref()?;
+        let line: Option<u32> = rewritten.place.text.trim().parse().ok();
+        // Of several blocks that end on a line it stays in the one that it stands in.
+        let column = rewritten.spot.filter(|spot| Some(spot.after_line) == line).map(|spot| spot.column);
+        let place = line.map(|line| if self.before { Wish::Before(line) } else { Wish::After(line, column) });
+        Some(Correction {
+            run: self.version.clone(),
+            name: self.name.text.clone(),
+            statement: rewritten.statement,
+            choice: Choice::Rewrite { expression: self.expression.text.clone(), place },
+        })
     }
 
     /// The name that it will log: what was typed, or else what the expression suggests.
@@ -123,7 +190,7 @@ impl Editor {
 
     /// What the word before the cursor can become, best first; where there is none, what can be read at the place.
     pub fn offers(&self) -> Vec<&str> {
-        if self.field == Field::Iterations {
+        if matches!(self.field, Field::Iterations | Field::Place) {
             return Vec::new();
         }
         let (word, known) = (self.word(), self.draft.as_ref().map_or(&[][..], |draft| &draft.readable));
@@ -167,6 +234,7 @@ impl Editor {
             Field::Name => &mut self.name,
             Field::Expression => &mut self.expression,
             Field::Iterations => &mut self.iterations,
+            Field::Place => self.rewritten.as_mut().map_or(&mut self.iterations, |rewritten| &mut rewritten.place),
         }
     }
 
@@ -197,10 +265,27 @@ impl App {
         self.try_draft(editor)
     }
 
+    /// Opens the editor for what a statement logs in one version.
+    pub(super) fn open_rewriting(&mut self, explained: Explained) -> Vec<Effect> {
+        if explained.placement.status == PlacementStatus::AlreadyThere {
+            self.complain("this run logged it itself: there is nothing to write");
+            return self.open(Overlay::Placement(Box::new(explained)));
+        }
+        let Some(run) = self.timeline.runs.iter().find(|run| run.id == explained.run) else {
+            self.complain("the run is gone");
+            return Vec::new();
+        };
+        let editor = Editor::rewriting(run.script.clone(), &explained);
+        self.try_draft(editor)
+    }
+
     /// Has the statement tried, and goes on being open.
     fn try_draft(&mut self, mut editor: Editor) -> Vec<Effect> {
         (editor.is_tried, editor.wanted, editor.keeping) = (false, false, false);
-        let request = Request::Draft { written: editor.written(), iterations: editor.iterations.text.clone() };
+        let request = match editor.correction() {
+            Some(correction) => Request::Redraft { correction, script: editor.script.clone() },
+            None => Request::Draft { written: editor.written(), iterations: editor.iterations.text.clone() },
+        };
         self.put_editor(editor);
         vec![self.ask(request)]
     }
@@ -227,19 +312,23 @@ impl App {
             KeyCode::Enter if editor.field == Field::Name => editor.field = Field::Expression,
             KeyCode::Enter => return self.keep_draft(editor),
             KeyCode::Tab if editor.complete() => return self.try_draft(editor),
-            KeyCode::Tab => editor.field = editor.field.beside(1),
-            KeyCode::BackTab => editor.field = editor.field.beside(2),
+            KeyCode::Tab => editor.go(1),
+            KeyCode::BackTab => editor.go(editor.fields().len() - 1),
             KeyCode::Char('n') if control && offers > 0 => editor.offer = (editor.offer + 1) % offers,
             KeyCode::Char('p') if control && offers > 0 => editor.offer = (editor.offer + offers - 1) % offers,
             KeyCode::Down if offers > 0 => editor.offer = (editor.offer + 1) % offers,
             KeyCode::Up if offers > 0 => editor.offer = (editor.offer + offers - 1) % offers,
-            KeyCode::Down => editor.field = editor.field.beside(1),
-            KeyCode::Up => editor.field = editor.field.beside(2),
+            KeyCode::Down | KeyCode::Up if editor.field == Field::Place => {
+                editor.step(key.code == KeyCode::Down);
+                return self.try_draft(editor);
+            }
+            KeyCode::Down => editor.go(1),
+            KeyCode::Up => editor.go(editor.fields().len() - 1),
             KeyCode::Char('b') if control => {
                 editor.before = !editor.before;
                 return self.try_draft(editor);
             }
-            KeyCode::Char('t') if control => return self.begin_replay(),
+            KeyCode::Char('t') if control && editor.rewritten.is_none() => return self.begin_replay(),
             _ => {
                 if edit(editor.input(), key) {
                     editor.offer = 0;
@@ -271,7 +360,10 @@ impl App {
             return Vec::new();
         }
         editor.keeping = true;
-        let request = Request::Keep(editor.written());
+        let request = match editor.correction() {
+            Some(correction) => Request::Correct(correction),
+            None => Request::Keep(editor.written()),
+        };
         self.put_editor(editor);
         vec![self.ask(request)]
     }

@@ -5,6 +5,7 @@ use crossterm::event::{KeyCode, KeyEvent};
 use crate::base::ids::RunId;
 use crate::base::units::counted;
 use crate::model::probe::{Placement, PlacementStatus, Propagation};
+use crate::tui::app::editor::Editor;
 use crate::tui::app::list;
 use crate::tui::app::overlay::Overlay;
 use crate::tui::app::replay::Stage;
@@ -120,6 +121,11 @@ impl App {
             KeyCode::Char('K') => Some(Choice::Up),
             KeyCode::Char('x') => Some(Choice::Exclude),
             KeyCode::Char('u') => Some(Choice::Reset),
+            KeyCode::Tab => {
+                let beside = self.beside_explained(&explained.run).unwrap_or(explained);
+                return self.open(Overlay::Placement(Box::new(beside)));
+            }
+            KeyCode::Char('e') if !explained.waiting => return self.open_rewriting(explained),
             KeyCode::Char(c) => c.to_digit(10).and_then(|n| usize::try_from(n).ok()).map(Choice::Other),
             KeyCode::Enter => return Vec::new(),
             _ => None,
@@ -158,7 +164,12 @@ impl App {
         let numbered = propagation.placements.iter().enumerate().filter(|(_, p)| p.name == correction.name);
         let at = numbered.map(|(at, _)| at).nth(correction.statement);
         let now = at.and_then(|at| Explained::of(correction.run.clone(), propagation, at));
-        let said = match (&now, correction.choice) {
+        let written = |line: Option<u32>| line.map_or(String::new(), |line| format!(", line {line}"));
+        let said = match (&now, &correction.choice) {
+            (_, Choice::Rewrite { .. }) => {
+                let line = now.as_ref().and_then(|now| now.placement.line);
+                format!("as you wrote it{}; u takes it back", written(line))
+            }
             (_, Choice::Exclude) => "left out here".to_owned(),
             (_, Choice::Reset) => "as it was found".to_owned(),
             (Some(now), _) => now.placement.line.map_or("moved".to_owned(), |line| format!("moved to line {line}")),
@@ -170,7 +181,10 @@ impl App {
             String::new()
         };
         self.say(format!("{said}{too}"));
-        if let (Some(open), Some(now)) = (self.placement_mut(), now)
+        if self.is_rewriting(correction) {
+            // What it was opened from is there again.
+            self.overlay = now.clone().map(|now| Overlay::Placement(Box::new(now)));
+        } else if let (Some(open), Some(now)) = (self.placement_mut(), now)
             && open.run == now.run
             && open.placement.name == now.placement.name
             && open.statement == now.statement
@@ -184,10 +198,85 @@ impl App {
         }
     }
 
+    /// Whether the editor is open on what was decided.
+    fn is_rewriting(&mut self, correction: &Correction) -> bool {
+        let of = |editor: &mut Editor| {
+            let statement = editor.rewritten.as_ref().map(|rewritten| rewritten.statement);
+            editor.version == correction.run
+                && statement == Some(correction.statement)
+                && editor.name.text == correction.name
+        };
+        self.editor_mut().is_some_and(of)
+    }
+
     /// A decision that was refused leaves everything as it was.
     pub(super) fn correction_refused(&mut self) {
         if let Some(explained) = self.placement_mut() {
             explained.waiting = false;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::analysis::propagate::Wish;
+    use crate::model::probe::PlacementStatus;
+    use crate::tui::app::App;
+    use crate::tui::app::editor::{Editor, Field};
+    use crate::tui::app::fixture::{answer, asks, draft, id, press, propagation, with_replay};
+    use crate::tui::app::overlay::Overlay;
+    use crate::tui::event::{Answer, Ask, Choice, Correction, Effect, Event, Request, Slot};
+
+    fn editor(app: &App) -> &Editor {
+        match &app.overlay {
+            Some(Overlay::Editor(editor)) => editor,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_one_version_logs_is_rewritten_from_its_placement_and_shown_there_again() {
+        let mut app = with_replay(80, 24, 2);
+        let effects = press(&mut app, "ome");
+        let Request::Redraft { correction, script } = asks(&effects)[0].request.clone() else { panic!("{effects:?}") };
+        let place = Some(Wish::After(3, Some(5)));
+        let choice = Choice::Rewrite { expression: "norm(net)".into(), place };
+        assert_eq!((correction.run, correction.name.as_str(), correction.choice), (id(2), "norm", choice));
+        assert_eq!(script, "train.py");
+        assert_eq!(editor(&app).fields(), [Field::Expression, Field::Place], "the name stays");
+        let tried = press(&mut app, " * 2");
+        answer(&mut app, &tried, Answer::Draft(Arc::new(draft(Ok(Vec::new())))));
+        let effects = press(&mut app, "\n");
+        let Request::Correct(correction) = asks(&effects)[0].request.clone() else { panic!("{effects:?}") };
+        let Choice::Rewrite { expression, .. } = &correction.choice else { panic!("{correction:?}") };
+        assert_eq!(expression, "norm(net) * 2");
+        let Effect::Ask(Ask { generation, .. }) = effects[0] else { panic!("{effects:?}") };
+        let result = Err("not there: `net` has no value".to_owned());
+        app.update(Event::Answered { slot: Slot::Action, generation, result });
+        assert_eq!(editor(&app).expression.text, "norm(net) * 2", "what was typed stays");
+        let effects = press(&mut app, "\n");
+        let mut propagation = propagation(2, PlacementStatus::Exact);
+        propagation.placements[0].decided_in = Some(id(2));
+        let corrected = Answer::Corrected { correction, propagation: Box::new(propagation), others: 0 };
+        let effects = answer(&mut app, &effects, corrected);
+        assert!(matches!(asks(&effects)[0].request, Request::Preview { .. }));
+        assert!(matches!(&app.overlay, Some(Overlay::Placement(open)) if open.placement.decided_in == Some(id(2))));
+    }
+
+    #[test]
+    fn another_line_and_none_are_what_is_typed_as_the_place_of_what_is_rewritten() {
+        let mut app = with_replay(80, 24, 2);
+        press(&mut app, "ome");
+        let place = |effects: &[Effect]| match &asks(effects)[0].request {
+            Request::Redraft { correction: Correction { choice: Choice::Rewrite { place, .. }, .. }, .. } => *place,
+            other => panic!("{other:?}"),
+        };
+        press(&mut app, "\t");
+        assert_eq!(place(&press(&mut app, "↓")), Some(Wish::After(4, None)));
+        assert_eq!(place(&press(&mut app, "\x08")), None);
+        assert_eq!(place(&press(&mut app, "1")), Some(Wish::After(1, None)), "in whatever block");
+        assert_eq!(place(&press(&mut app, "\x083")), Some(Wish::After(3, Some(5))), "where it was");
     }
 }

@@ -41,6 +41,8 @@ pub struct Replay {
     pub statements: Option<Vec<LogStatement>>,
     pub chosen: BTreeSet<String>,
     pub preview: Vec<(RunId, Propagation)>,
+    /// The names and the runs that the preview was asked for.
+    previewed: Option<(Vec<String>, Option<Vec<RunId>>)>,
     pub iterations: Vec<String>,
     /// As `--where` on the command line; empty for none.
     pub condition: String,
@@ -72,6 +74,7 @@ impl Replay {
             statements: None,
             chosen: BTreeSet::new(),
             preview: Vec::new(),
+            previewed: None,
             iterations: Vec::new(),
             condition: String::new(),
             workers: None,
@@ -179,6 +182,7 @@ impl App {
             return Vec::new();
         }
         self.replay.waiting = Some("placing the statement into every version");
+        self.replay.previewed = Some((names.clone(), self.replay.runs.clone()));
         vec![self.ask(Request::Preview { names, runs: self.replay.runs.clone() })]
     }
 
@@ -354,6 +358,17 @@ impl App {
         };
         self.replay.waiting = None;
         self.replay.enter(stage);
+        if stage == Stage::Preview
+            && !self
+                .replay
+                .previewed
+                .as_ref()
+                .is_some_and(|(names, runs)| *names == self.names() && *runs == self.replay.runs)
+        {
+            // The plan was for other runs or statements than what is shown of before.
+            self.replay.preview.clear();
+            return Some(self.ask_preview());
+        }
         Some(Vec::new())
     }
 

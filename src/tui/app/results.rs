@@ -247,6 +247,7 @@ impl App {
                 };
                 self.say(hidden);
             }
+            Command::OnlyValued => return self.only_valued(),
             Command::Statistics => {
                 let (grid, order) = (self.results.grid.clone(), self.results.order().cloned());
                 let column = self.results.selected();
@@ -296,6 +297,14 @@ impl App {
         if !again {
             sort.push(wanted);
         }
+        self.ask_arranged()
+    }
+
+    /// Leaves out rows where the selected column has no value: what is logged once an epoch drowns among the steps.
+    fn only_valued(&mut self) -> Vec<Effect> {
+        let column = title(&self.results.grid, self.results.selected()).to_owned();
+        let valued = &mut self.results.arrangement.valued;
+        *valued = if valued.as_ref() == Some(&column) { None } else { Some(column) };
         self.ask_arranged()
     }
 
@@ -377,13 +386,13 @@ impl App {
         self.open(Overlay::Cell { offset: 0 })
     }
 
-    /// Leaves plot, then filter, then sort, then two runs side by side.
+    /// Leaves plot, then filter, then rows with a value, then sort, then two runs side by side.
     pub(super) fn leave_results(&mut self) -> Option<Vec<Effect>> {
         if self.results.plot.take().is_some() {
             return Some(Vec::new());
         }
         let arrangement = &mut self.results.arrangement;
-        if arrangement.filter.take().is_none() {
+        if arrangement.filter.take().is_none() && arrangement.valued.take().is_none() {
             if arrangement.sort.is_empty() {
                 return self.leave_beside();
             }

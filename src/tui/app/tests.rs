@@ -122,7 +122,8 @@ fn q_leaves_layer_by_layer_and_quits_only_at_the_outermost() {
 #[test]
 fn statements_in_a_diff_are_reached_explained_and_counted_apart() {
     let mut app = with_diff(80, 24);
-    press(&mut app, "o");
+    // The older version's stands before it: there it is certain.
+    press(&mut app, "oo");
     let file = app.diff.current().expect("a file");
     let row: Row = app.diff.rows[app.diff.cursor.selected];
     assert!(file.statement_on(row).expect("a statement").is_uncertain());
@@ -208,7 +209,7 @@ fn a_placement_is_moved_left_out_and_taken_back_and_what_was_decided_needs_no_lo
     for (key, choice) in [("J", Choice::Down), ("K", Choice::Up), ("x", Choice::Exclude), ("u", Choice::Reset)] {
         let effects = press(&mut app, key);
         let Request::Correct(correction) = &asks(&effects)[0].request else { panic!("{effects:?}") };
-        assert_eq!((&correction.run, correction.choice), (&id(2), choice));
+        assert_eq!((&correction.run, &correction.choice), (&id(2), &choice));
     }
     assert_eq!(asks(&press(&mut app, "1")).len(), 1, "what the other places are after that is not known yet");
     let effects = press(&mut app, "J");

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::analysis::propagate::{Misfit, Wish, draft as drafted, readable, spot};
 use crate::analysis::query::Condition;
 use crate::base::ids::RunId;
 use crate::engine::Error;
@@ -13,6 +14,9 @@ use crate::tui::app::editor::Draft;
 use crate::tui::app::placement::context;
 use crate::tui::background::told;
 use crate::tui::event::{Answer, Choice, Correction, PlanRequest, Request};
+
+/// Of a statement that is to be rewritten where it stands nowhere.
+const NO_LINE: &str = "after which line shall it stand?";
 
 /// Does what a request about replay asks.
 pub(super) fn perform(project: &Project, request: Request) -> Result<Answer, String> {
@@ -77,6 +81,33 @@ pub(super) fn draft(project: &Project, written: &Written, iterations: &str) -> R
     Ok(Answer::Draft(Arc::new(Draft { result, context: around, after, readable, replaces, iterations })))
 }
 
+/// Tries what a statement is to log in one version.
+pub(super) fn redraft(project: &Project, correction: &Correction, script: &str) -> Result<Answer, String> {
+    let Choice::Rewrite { expression, place } = &correction.choice else { return Ok(Answer::Nothing) };
+    let text = project.source(&correction.run, script).map_err(told)?.unwrap_or_default();
+    let lines = |text: &str| u32::try_from(text.lines().count()).unwrap_or(u32::MAX);
+    // Where nothing can stand, too, the lines around are shown: they lead to where something can.
+    let near = match place {
+        Some(Wish::After(line, _)) => *line,
+        Some(Wish::Before(line)) => line.saturating_sub(1),
+        None => 0,
+    };
+    let place = place.ok_or_else(|| NO_LINE.to_owned()).and_then(|place| spot(&text, place));
+    let result = match &place {
+        Ok(spot) => drafted(&text, &correction.name, expression, *spot),
+        Err(what) => Err(Misfit { what: what.clone(), at: None }),
+    };
+    let after = place.as_ref().map_or(near, |spot| spot.after_line);
+    let around = match &result {
+        Ok(drafted) => context(drafted.text.lines(), drafted.line, lines(&drafted.statement), after),
+        Err(_) => context(text.lines(), after.saturating_add(1), 0, after),
+    };
+    let readable = place.as_ref().map(|spot| readable(&text, *spot)).unwrap_or_default();
+    let result = result.map(|drafted| drafted.doubts);
+    let (replaces, iterations) = (false, None);
+    Ok(Answer::Draft(Arc::new(Draft { result, context: around, after, readable, replaces, iterations })))
+}
+
 /// Decides about one placement, and looks at the version again.
 pub(super) fn correct(project: &Project, correction: Correction) -> Result<Answer, String> {
     let Correction { run, name, statement, choice } = &correction;
@@ -85,6 +116,10 @@ pub(super) fn correct(project: &Project, correction: Correction) -> Result<Answe
         Choice::Up => moved(Move::Up),
         Choice::Down => moved(Move::Down),
         Choice::Other(number) => moved(Move::Alternative(*number)),
+        Choice::Rewrite { expression, place: Some(place) } => {
+            project.rewrite_probe(name, run, Some(statement + 1), Move::To(*place), expression).map(drop)
+        }
+        Choice::Rewrite { place: None, .. } => return Err(NO_LINE.to_owned()),
         Choice::Exclude => project.exclude_probe(name, std::slice::from_ref(run), Some(statement + 1)),
         Choice::Reset => project.reset_probe(name, Some(std::slice::from_ref(run))).map(drop),
     }

@@ -186,6 +186,7 @@ fn perform(project: &Project, request: Request, outdated: &(dyn Fn() -> bool + S
             Ok(Answer::SegmentLog(job, segment, output_lines(&log)))
         }
         Request::Draft { written, iterations } => hindsight::draft(project, &written, &iterations),
+        Request::Redraft { correction, script } => hindsight::redraft(project, &correction, &script),
         Request::Correct(correction) => hindsight::correct(project, correction),
         Request::Statements
         | Request::Keep(_)

@@ -95,7 +95,7 @@ fn draw_row(app: &App, pen: &mut Pen<'_>, file: &FileDiff, row: Row, line: Rect)
         Row::Right(index) => (index, false, true),
     };
     if let Pair::Virtual { left, right } = &file.pairs[index] {
-        virtual_row(app, pen, file, (*left, *right), line);
+        virtual_row(app, pen, file, (left.filter(|_| from_left), right.filter(|_| from_right)), line);
         return;
     }
     if !app.is_split() {
@@ -231,7 +231,8 @@ fn virtual_row(app: &App, pen: &mut Pen<'_>, file: &FileDiff, (left, right): (At
         let style = pen.look.theme.style(Role::Statement).add_modifier(ratatui::style::Modifier::UNDERLINED);
         pen.put_styled(area.x + 1, area.y, GUTTER - 1, &format!("    {glyph} "), style);
         let tag = if app.is_split() || right.is_some() { String::new() } else { " older".to_owned() };
-        let tag = format!("log{}{}{tag}", if glyphs.plain { "<-" } else { "←" }, statement.placement.name);
+        let by_hand = if statement.placement.decided_in.is_some() { " by hand" } else { "" };
+        let tag = format!("log{}{}{by_hand}{tag}", if glyphs.plain { "<-" } else { "←" }, statement.placement.name);
         let tag_width = u16::try_from(text::width(&text::clean(&tag))).unwrap_or(0).min(area.width / 3);
         let width = area.width.saturating_sub(GUTTER + 2 + tag_width);
         let text = statement.lines.get(number).map_or("", String::as_str);

@@ -16,15 +16,25 @@ const LABEL: u16 = 12;
 
 pub(super) fn draw(app: &App, editor: &Editor, pen: &mut Pen<'_>) {
     let side = if editor.before { "before" } else { "after" };
-    let title = format!("log statement {side} line {} of {} in {}", editor.line, editor.script, editor.version);
+    let title = match editor.rewritten {
+        Some(_) => format!("what {} logs in {} alone", editor.name.text, editor.version),
+        None => format!("log statement {side} line {} of {} in {}", editor.line, editor.script, editor.version),
+    };
     let context = context_of(editor, pen.glyphs());
     let area = frame(app, pen, &title, 5 + OFFERED + context.len());
     let mut y = area.y;
-    for (field, label, input, empty) in [
-        (Field::Name, "name", &editor.name, editor.log_name()),
-        (Field::Expression, "expression", &editor.expression, String::new()),
-        (Field::Iterations, "iterations", &editor.iterations, "all (or last, 0,4, epoch=2..5)".to_owned()),
-    ] {
+    for field in editor.fields().iter().copied() {
+        let (label, input, empty) = match (field, &editor.rewritten) {
+            (Field::Name, _) => ("name", &editor.name, editor.log_name()),
+            (Field::Expression, _) => ("expression", &editor.expression, String::new()),
+            (Field::Place, Some(rewritten)) => {
+                let label = if editor.before { "before line" } else { "after line" };
+                (label, &rewritten.place, String::new())
+            }
+            (Field::Iterations | Field::Place, _) => {
+                ("iterations", &editor.iterations, "all (or last, 0,4, epoch=2..5)".to_owned())
+            }
+        };
         let role = if field == editor.field { Role::Key } else { Role::Dim };
         pen.put(area.x, y, LABEL, label, role);
         let line = Rect { x: area.x + LABEL, y, width: area.width.saturating_sub(LABEL), height: 1 };

@@ -152,7 +152,10 @@ fn preview_row(app: &App, pen: &mut Pen<'_>, line: Rect, position: usize) {
     let said = worst(&propagation.placements).map_or(String::new(), |at| {
         let p = &propagation.placements[at];
         let place = p.line.map_or(String::new(), |l| format!("line {l}  "));
-        let why = if p.changes.is_empty() { p.reasons.join("; ") } else { p.changes.join("; ") };
+        // What the user decided is said before what follows from it.
+        let by_hand = p.reasons.iter().filter(|_| p.decided_in.is_some()).chain(&p.changes);
+        let why =
+            if p.changes.is_empty() { p.reasons.join("; ") } else { by_hand.cloned().collect::<Vec<_>>().join("; ") };
         format!("{place}{why}")
     });
     pen.put(line.x + 32, line.y, line.width.saturating_sub(32), &said, Role::Dim);

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use crate::analysis::compare::beside;
 use crate::base::ids::RunId;
-use crate::model::grid::Grid;
+use crate::model::grid::{Cell, Grid};
 use crate::tui::app::filter::{Field, Filter};
 use crate::tui::app::table::condition::RowFilter;
 use crate::tui::app::table::profile::{Profile, profile};
@@ -21,6 +21,8 @@ pub struct Arrangement {
     /// By the titles of columns, since indices change with the columns chosen; what comes first decides first.
     pub sort: Vec<(String, Direction)>,
     pub filter: Option<RowFilter>,
+    /// Rows in which the column of this title has no value, nor is to have one, are left out.
+    pub valued: Option<String>,
     /// Two runs side by side instead of all of them one after the other.
     pub beside: Option<[RunId; 2]>,
 }
@@ -48,10 +50,14 @@ pub fn arrange(grid: &Grid, arrangement: &Arrangement, outdated: &(dyn Fn() -> b
     let pair = arrangement.beside.as_ref().and_then(|[a, b]| beside(grid, [a, b]));
     let pair = pair.map(Arc::new);
     let grid = pair.as_deref().unwrap_or(grid);
-    let order = if arrangement.sort.is_empty() && arrangement.filter.is_none() {
+    let valued = arrangement.valued.as_ref().and_then(|wanted| column_named(grid, wanted));
+    let order = if arrangement.sort.is_empty() && arrangement.filter.is_none() && valued.is_none() {
         None
     } else {
         let mut order = filtered(grid, arrangement.filter.as_ref(), outdated)?;
+        if let Some(column) = valued {
+            order.retain(|row| usize::try_from(*row).is_ok_and(|row| is_valued(grid, column, row)));
+        }
         // Each pass is stable, so the key that decides first comes last.
         for (wanted, direction) in arrangement.sort.iter().rev() {
             if let Some(column) = column_named(grid, wanted) {
@@ -65,6 +71,15 @@ pub fn arrange(grid: &Grid, arrangement: &Arrangement, outdated: &(dyn Fn() -> b
     };
     let profiles = grid.names.par_iter().map(|name| profile(&name.cells, order.as_ref())).collect();
     Some(Arranged { grid: pair, order, profiles })
+}
+
+/// Whether a row has, or is to have, a value in a column.
+fn is_valued(grid: &Grid, column: Column, row: usize) -> bool {
+    match column {
+        Column::Run => true,
+        Column::Loop(i) => grid.loops[i].index[row] >= 0,
+        Column::Name(i) => grid.names[i].cells[row] != Cell::Empty,
+    }
 }
 
 fn filtered(grid: &Grid, filter: Option<&RowFilter>, outdated: &(dyn Fn() -> bool + Sync)) -> Option<Vec<u32>> {
