@@ -35,6 +35,11 @@ pub enum Event {
         generation: u64,
         result: Result<Answer, String>,
     },
+    /// A request is taking its time.
+    Slow {
+        slot: Slot,
+        generation: u64,
+    },
     /// Data at rest changed: the watcher looked again.
     Changed(Box<Survey>),
 }
@@ -44,6 +49,11 @@ pub enum Event {
 pub enum Effect {
     /// Work for a background thread.
     Ask(Ask),
+    /// Nobody waits any more for what was asked for in a slot before this generation.
+    Stop {
+        slot: Slot,
+        generation: u64,
+    },
     /// Put text into the clipboard of the user's terminal.
     Copy(String),
     /// Open a file, relative to the project, in the user's editor.
@@ -86,6 +96,7 @@ pub enum Slot {
     Hunt,
     Curves,
     Compare,
+    Export,
     /// Things done rather than asked: every one counts.
     Action,
 }
@@ -282,6 +293,23 @@ pub struct Detail {
     pub output: Vec<Painted>,
 }
 
+impl Slot {
+    /// Whether its work can take so long that it is said, and that stopping it is worth a key.
+    pub fn takes_its_time(self) -> bool {
+        matches!(
+            self,
+            Self::Diff
+                | Self::Grid
+                | Self::Arrange
+                | Self::Statistics
+                | Self::Hunt
+                | Self::Curves
+                | Self::Compare
+                | Self::Export
+        )
+    }
+}
+
 impl Request {
     /// The line of work that a request belongs to.
     pub fn slot(&self) -> Slot {
@@ -303,7 +331,8 @@ impl Request {
             Self::Hunt { .. } => Slot::Hunt,
             Self::Curves { .. } => Slot::Curves,
             Self::Compare { .. } => Slot::Compare,
-            Self::Start(_) | Self::Cancel(_) | Self::Keep(_) | Self::Correct(_) | Self::Export { .. } => Slot::Action,
+            Self::Export { .. } => Slot::Export,
+            Self::Start(_) | Self::Cancel(_) | Self::Keep(_) | Self::Correct(_) => Slot::Action,
         }
     }
 }

@@ -332,6 +332,11 @@ impl Session {
                         background.ask(ask);
                     }
                 }
+                Effect::Stop { slot, generation } => {
+                    if let Some(background) = &mut self.background {
+                        background.stop(slot, generation);
+                    }
+                }
                 Effect::Copy(text) => {
                     if self.screen.copy(&text)? {
                         self.app.say("sent to the terminal's clipboard");

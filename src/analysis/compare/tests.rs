@@ -28,7 +28,7 @@ fn grid(rows: &[(u32, i64, i64, Option<f64>)]) -> Grid {
 }
 
 fn compared(grid: &Grid, tolerance: Option<f64>) -> Comparison {
-    compare(grid, [&run(0), &run(1)], tolerance).expect("both runs")
+    compare(grid, [&run(0), &run(1)], tolerance, &|| false).expect("both runs")
 }
 
 #[test]
@@ -81,7 +81,8 @@ fn names_come_in_the_order_in_which_they_part_and_the_equal_ones_last() {
 #[test]
 fn a_run_that_is_not_there_is_compared_with_nothing() {
     let grid = grid(&[(0, 0, 0, Some(1.0))]);
-    assert_eq!(compare(&grid, [&run(0), &run(7)], None), None);
+    assert_eq!(compare(&grid, [&run(0), &run(7)], None, &|| false), None);
+    assert_eq!(compare(&grid, [&run(0), &run(1)], None, &|| true), None, "nobody waits");
     assert_eq!(beside(&grid, [&run(7), &run(0)]), None);
 }
 

@@ -111,8 +111,16 @@ pub enum Place {
     Within { main: String, index: u64 },
 }
 
+/// Rows between two looks at whether anybody still waits.
+const STRIDE: usize = 16_384;
+
 /// Pivots columns into a grid.
 pub fn pivot(input: PivotInput) -> Grid {
+    pivot_unless(input, &|| false).unwrap_or_default()
+}
+
+/// As [`pivot`]; `None` when nobody waits for it any more.
+pub fn pivot_unless(input: PivotInput, outdated: &dyn Fn() -> bool) -> Option<Grid> {
     let PivotInput { runs, names, mut series, loop_values, awaited } = input;
     series.sort_by_key(|s| s.run);
     let mut order = LoopOrder::default();
@@ -132,9 +140,11 @@ pub fn pivot(input: PivotInput) -> Grid {
         }
         let mut lanes = lane::lanes(&order, mine);
         lane::add_awaited(&order, &mut lanes, awaited.iter().filter(|a| a.run == run));
-        builder.add_run(run, lanes);
+        if outdated() || !builder.add_run(run, lanes, outdated) {
+            return None;
+        }
     }
-    builder.finish(runs)
+    Some(builder.finish(runs))
 }
 
 impl Place {
@@ -172,9 +182,13 @@ impl<'a> Builder<'a> {
         Self { grid, loop_values }
     }
 
-    fn add_run(&mut self, run: usize, lanes: Vec<Lane>) {
+    /// Whether anybody still waited for all of it.
+    fn add_run(&mut self, run: usize, lanes: Vec<Lane>, outdated: &dyn Fn() -> bool) -> bool {
         let lanes = match <[Lane; 1]>::try_from(lanes) {
-            Ok([only]) => return self.add_lane(run, only),
+            Ok([only]) => {
+                self.add_lane(run, only);
+                return true;
+            }
             Err(lanes) => lanes,
         };
         let lanes = &lanes[..];
@@ -198,7 +212,11 @@ impl<'a> Builder<'a> {
             for name in self.grid.names.iter_mut().filter(|name| name.cells.len() < row) {
                 name.cells.push(Cell::Empty);
             }
+            if row % STRIDE == 0 && outdated() {
+                return false;
+            }
         }
+        true
     }
 
     /// A run with a single lane: there is nothing to merge, so its columns are the grid's.

@@ -15,16 +15,25 @@ const PIECE: usize = 16_384;
 
 /// A grid with a header line. With `verdicts`, a `NAME_verdict` column follows each name.
 pub fn to_csv(grid: &Grid, verdicts: bool) -> String {
+    csv_unless(grid, verdicts, &|| false).unwrap_or_default()
+}
+
+/// As [`to_csv`]; `None` when nobody waits for it any more.
+pub fn csv_unless(grid: &Grid, verdicts: bool, outdated: &(dyn Fn() -> bool + Sync)) -> Option<String> {
     let header = columns(grid, verdicts);
     let mut out = header.iter().map(|name| field(name)).collect::<Vec<_>>().join(",");
     out.push('\n');
-    let pieces: Vec<String> = (0..grid.len().div_ceil(PIECE))
+    let pieces: Option<Vec<String>> = (0..grid.len().div_ceil(PIECE))
         .into_par_iter()
-        .map(|piece| rows(grid, piece * PIECE..((piece + 1) * PIECE).min(grid.len()), verdicts))
+        .map(|piece| {
+            let piece = piece * PIECE..((piece + 1) * PIECE).min(grid.len());
+            (!outdated()).then(|| rows(grid, piece, verdicts))
+        })
         .collect();
+    let pieces = pieces?;
     out.reserve_exact(pieces.iter().map(String::len).sum());
     pieces.iter().for_each(|piece| out.push_str(piece));
-    out
+    Some(out)
 }
 
 fn rows(grid: &Grid, rows: Range<usize>, verdicts: bool) -> String {

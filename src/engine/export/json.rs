@@ -8,9 +8,19 @@ use crate::model::value::Value;
 
 /// A grid as JSON. With `verdicts`, a `NAME_verdict` member follows each name.
 pub fn to_json(grid: &Grid, verdicts: bool) -> String {
+    json_unless(grid, verdicts, &|| false).unwrap_or_default()
+}
+
+/// As [`to_json`]; `None` when nobody waits for it any more.
+pub fn json_unless(grid: &Grid, verdicts: bool, outdated: &dyn Fn() -> bool) -> Option<String> {
+    /// Rows between two looks at that.
+    const STRIDE: usize = 16_384;
     let keys: Vec<String> = columns(grid, verdicts).iter().map(|name| quoted(name)).collect();
     let mut out = String::from("[");
     for row in 0..grid.len() {
+        if row % STRIDE == 0 && outdated() {
+            return None;
+        }
         out.push_str(if row == 0 { "\n  {" } else { ",\n  {" });
         let mut members = vec![quoted(run_id(grid, row))];
         for column in &grid.loops {
@@ -29,7 +39,7 @@ pub fn to_json(grid: &Grid, verdicts: bool) -> String {
         out.push('}');
     }
     out.push_str(if grid.is_empty() { "]\n" } else { "\n]\n" });
-    out
+    Some(out)
 }
 
 fn optional(value: Option<&Value>) -> String {

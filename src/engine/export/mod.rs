@@ -8,8 +8,8 @@ use crate::model::grid::{Cell, Grid};
 use crate::model::value::Value;
 use crate::model::verdict::Verdict;
 
-pub use csv::{field, to_csv};
-pub use json::{to_json, value as json_value};
+pub use csv::{csv_unless, field, to_csv};
+pub use json::{json_unless, to_json, value as json_value};
 
 /// A grid as an aligned table at most `width` columns wide.
 pub fn to_table(grid: &Grid, width: usize) -> String {

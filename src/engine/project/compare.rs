@@ -16,6 +16,6 @@ impl Project {
         wanted.extend((runs[0] != runs[1]).then(|| runs[1].clone()));
         let grid = self.grid(&GridQuery { names, runs: Some(wanted), ..GridQuery::default() })?;
         let nothing = || Comparison { runs: runs.map(Clone::clone), tolerance, columns: Vec::new() };
-        Ok(compare(&grid, runs, tolerance).unwrap_or_else(nothing))
+        Ok(compare(&grid, runs, tolerance, &|| false).unwrap_or_else(nothing))
     }
 }

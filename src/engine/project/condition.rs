@@ -236,7 +236,7 @@ impl<'a> Question<'a> {
         let mut input = if names.is_empty() && !valued {
             PivotInput { runs, ..PivotInput::default() }
         } else {
-            project.query(|db| project.gather(db, runs, names, &stored.segments, &stored.current))?
+            project.query(|db| project.gather(db, runs, names, &stored.segments, &stored.current, &|| false))?
         };
         let name = input.names.len();
         input.names.push(String::new());

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::analysis::pivot::{Awaited, LoopValues, Origin, PivotInput, Place, Series, Trust, pivot};
+use crate::analysis::pivot::{Awaited, LoopValues, Origin, PivotInput, Place, Series, Trust, pivot_unless};
 use crate::analysis::query::Condition;
 use crate::base::files;
 use crate::base::ids::{JobId, RunId};
@@ -39,6 +39,14 @@ impl Project {
     /// # Errors
     /// If a name was never logged nor asked for, one of the condition is not known, or the database cannot be read.
     pub fn grid(&self, query: &GridQuery) -> Result<Grid, Error> {
+        Ok(self.grid_unless(query, &|| false)?.unwrap_or_default())
+    }
+
+    /// As [`Project::grid`]; `None` when nobody waits for it any more.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn grid_unless(&self, query: &GridQuery, outdated: &dyn Fn() -> bool) -> Result<Option<Grid>, Error> {
         let printed: Vec<String> = query.printed.iter().flatten().map(|name| format!("{name} (printed)")).collect();
         let question = query.condition.as_ref().map(|condition| Question::of(self, condition, &printed)).transpose()?;
         let mut names = query.names.clone();
@@ -54,16 +62,19 @@ impl Project {
                 Some(runs) => runs.clone(),
                 None => db.summaries()?.into_iter().map(|run| run.id).collect(),
             };
-            self.gather(db, runs, names, &segments, &current)
+            self.gather(db, runs, names, &segments, &current, outdated)
         });
+        if outdated() {
+            return Ok(None);
+        }
         let mut input = input.map_err(|error| self.or_only_printed(error))?;
         if let Some(wanted) = &query.printed {
             self.gather_printed(&mut input, wanted)?;
         }
-        let grid = pivot(input);
+        let Some(grid) = pivot_unless(input, outdated) else { return Ok(None) };
         match question {
-            Some(question) => question.filter(self, grid, hidden),
-            None => Ok(grid),
+            Some(question) => question.filter(self, grid, hidden).map(Some),
+            None => Ok(Some(grid)),
         }
     }
 
@@ -104,6 +115,7 @@ impl Project {
         Ok(())
     }
 
+    /// When nobody waits for it any more, only a part is there.
     pub(super) fn gather(
         &self,
         db: &Db,
@@ -111,10 +123,14 @@ impl Project {
         names: Vec<String>,
         segments: &[SegmentRow],
         current: &Current,
+        outdated: &dyn Fn() -> bool,
     ) -> Result<PivotInput, Error> {
         let mut input = PivotInput { runs, names, ..PivotInput::default() };
         for (run, id) in input.runs.iter().enumerate() {
             for (name, text) in input.names.iter().enumerate() {
+                if outdated() {
+                    return Ok(input);
+                }
                 for column in db.columns(id.as_str(), false, text)? {
                     input.series.push(Series { run, name, origin: Origin::Recorded, column });
                 }

@@ -321,7 +321,7 @@ pub(crate) fn settle(app: &mut App, effects: Vec<Effect>) {
                 Answer::Curves(Arc::new(curves(&grid, order.as_ref(), &wanted, &|| false).expect("curves")))
             }
             Request::Compare { grid, runs, tolerance } => {
-                Answer::Compared(compare(&grid, [&runs[0], &runs[1]], tolerance).map(Arc::new))
+                Answer::Compared(compare(&grid, [&runs[0], &runs[1]], tolerance, &|| false).map(Arc::new))
             }
             _ => return,
         };

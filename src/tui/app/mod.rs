@@ -23,6 +23,7 @@ pub mod results;
 pub mod run;
 pub mod table;
 pub mod timeline;
+pub mod working;
 
 use crossterm::event::{KeyEvent, KeyEventKind};
 
@@ -33,6 +34,7 @@ use crate::tui::app::overlay::Overlay;
 use crate::tui::app::replay::Replay;
 use crate::tui::app::results::Results;
 use crate::tui::app::timeline::Timeline;
+use crate::tui::app::working::Working;
 use crate::tui::event::{Answer, Ask, Effect, Event, Request, SLOTS, Slot, Survey};
 use crate::tui::keymap::Keymap;
 use crate::tui::keys::{Command, Context};
@@ -116,6 +118,7 @@ pub struct App {
     pub results: Results,
     pub replay: Replay,
     generations: [u64; SLOTS],
+    working: Working,
 }
 
 impl App {
@@ -137,6 +140,7 @@ impl App {
             results: Results::default(),
             replay: Replay::new(cores),
             generations: [0; SLOTS],
+            working: Working::default(),
         }
     }
 
@@ -161,6 +165,12 @@ impl App {
                 self.ask_changes()
             }
             Event::Answered { slot, generation, result } => self.answered(slot, generation, result),
+            Event::Slow { slot, generation } => {
+                if self.generations[slot as usize] == generation {
+                    self.working.is_slow(slot);
+                }
+                Vec::new()
+            }
             Event::Changed(survey) => self.take_survey(*survey),
         };
         self.settle();
@@ -169,6 +179,7 @@ impl App {
 
     /// Makes a request in its slot; older answers in that slot no longer count.
     pub fn ask(&mut self, request: Request) -> Effect {
+        self.working.begin(request.slot());
         let generation = &mut self.generations[request.slot() as usize];
         *generation += 1;
         Effect::Ask(Ask { generation: *generation, request })
@@ -237,6 +248,7 @@ impl App {
             Command::Suspend => vec![Effect::Suspend],
             Command::Quit => vec![Effect::Quit],
             Command::Leave if self.place == Place::Nothing => vec![Effect::Quit],
+            Command::Back if self.working_on().is_some() => self.stop_working().unwrap_or_default(),
             Command::Back | Command::Leave => self.back(command == Command::Leave),
             Command::Replay => self.begin_replay(),
             Command::AddStatement => self.add_statement(),
@@ -319,6 +331,7 @@ impl App {
         if slot != Slot::Action && self.generations[slot as usize] != generation {
             return Vec::new();
         }
+        self.working.end(slot);
         let answer = match result {
             Ok(answer) => answer,
             Err(message) => return self.failed(slot, message),
@@ -371,6 +384,18 @@ impl App {
     }
 
     fn failed(&mut self, slot: Slot, message: String) -> Vec<Effect> {
+        self.given_up(slot);
+        if slot == Slot::Survey {
+            // The list stays as it was; where it is empty, it says why.
+            self.surveyed = true;
+            self.trouble = Some(message.clone());
+        }
+        self.complain(message);
+        Vec::new()
+    }
+
+    /// What was asked for does not come: all is as before.
+    fn given_up(&mut self, slot: Slot) {
         match slot {
             Slot::Diff => self.diff.waiting = false,
             Slot::Grid => self.results.waiting = false,
@@ -384,15 +409,8 @@ impl App {
                 self.correction_refused();
                 self.keeping_refused();
             }
-            // The list stays as it was; where it is empty, it says why.
-            Slot::Survey => {
-                self.surveyed = true;
-                self.trouble = Some(message.clone());
-            }
             _ => {}
         }
-        self.complain(message);
-        Vec::new()
     }
 
     /// Takes what the lists show, keeping every selection by id; asks anew for what is on the screen.

@@ -16,7 +16,7 @@ use crate::tui::app::table::{
     title,
 };
 use crate::tui::app::{App, Panel};
-use crate::tui::event::{Effect, Request};
+use crate::tui::event::{Effect, Request, Slot};
 use crate::tui::keys::Command;
 
 /// How cells show their numbers.
@@ -58,6 +58,8 @@ pub struct Results {
     /// A newer grid that is being arranged; until that is done the older one stays as it is.
     pub(super) incoming: Option<Arc<Grid>>,
     pub arrangement: Arrangement,
+    /// The one that the rows on the screen have.
+    pub(super) arranged_by: Arrangement,
     pub arranged: Option<Arranged>,
     /// What the arrangement was before two runs were put side by side.
     pub before: Option<Arrangement>,
@@ -204,6 +206,7 @@ impl App {
 
     pub(super) fn take_arranged(&mut self, arranged: Arranged) -> Vec<Effect> {
         self.results.take_arranged(arranged);
+        self.results.arranged_by = self.results.arrangement.clone();
         if let Some(row) = self.results.jumped() {
             let height = self.list_height();
             self.results.cursor.go(row, self.results.shown(), height);
@@ -373,6 +376,10 @@ impl App {
     }
 
     pub(super) fn export(&mut self, path: &str) -> Vec<Effect> {
+        if self.working.is_asked(Slot::Export) {
+            self.complain("the file before is still being written: Esc stops that");
+            return Vec::new();
+        }
         let path = PathBuf::from(path.trim());
         let (grid, order) = (self.results.grid.clone(), self.results.order().cloned());
         let columns = self.results.visible();

@@ -10,13 +10,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::analysis::compare::compare;
 use crate::base::files::write_atomic;
 use crate::base::ids::RunId;
 use crate::engine::Error;
-use crate::engine::export::{to_csv, to_json};
+use crate::engine::export::{csv_unless, json_unless};
 use crate::engine::project::{GridQuery, Project};
 use crate::model::run::RunStatus;
 use crate::model::source::FileChange;
@@ -34,6 +34,8 @@ use crate::tui::text::output_lines;
 
 /// How much of a run's output the detail holds.
 const OUTPUT_BYTES: u64 = 256 << 10;
+/// So long nothing is said of a request.
+const SLOW: Duration = Duration::from_millis(200);
 /// How often the store is looked at while something is going on, and otherwise.
 const ACTIVE: Duration = Duration::from_millis(250);
 const QUIET: Duration = Duration::from_secs(1);
@@ -46,10 +48,40 @@ const WATCHES: u32 = 3;
 pub struct Background {
     project: Project,
     events: Sender<Event>,
-    slots: HashMap<Slot, (Sender<Ask>, Arc<AtomicU64>)>,
+    slots: HashMap<Slot, Lane>,
+    slow: Sender<Watched>,
     /// Whether what the watcher posted last has been taken: it posts nothing before, so that nothing piles up while the
     /// terminal is slow.
     taken: Arc<AtomicBool>,
+}
+
+/// A slot's thread.
+struct Lane {
+    asks: Sender<Ask>,
+    /// The generation that counts: what works on an older one stops.
+    newest: Arc<AtomicU64>,
+    /// The last one that is over.
+    over: Arc<AtomicU64>,
+}
+
+/// A request that will be spoken of if it is not over by then.
+struct Watched {
+    at: Instant,
+    slot: Slot,
+    generation: u64,
+    over: Arc<AtomicU64>,
+}
+
+/// Tells of what takes its time.
+fn tell_slow(watched: &Receiver<Watched>, events: &Sender<Event>) {
+    while let Ok(Watched { at, slot, generation, over }) = watched.recv() {
+        // All wait equally long, so that the next one's time is never before this one's.
+        std::thread::sleep(at.saturating_duration_since(Instant::now()));
+        let is_over = over.load(Ordering::Relaxed) >= generation;
+        if !is_over && events.send(Event::Slow { slot, generation }).is_err() {
+            return;
+        }
+    }
 }
 
 impl Background {
@@ -63,7 +95,10 @@ impl Background {
             let mut once = || catch_unwind(AssertUnwindSafe(|| watch.run(&watched, &posted, &seen_by_user)));
             (0..WATCHES).find(|_| once().is_ok());
         });
-        Self { project, events, slots: HashMap::new(), taken }
+        let (slow, watched) = channel();
+        let posted = events.clone();
+        std::thread::spawn(move || tell_slow(&watched, &posted));
+        Self { project, events, slots: HashMap::new(), slow, taken }
     }
 
     /// Says that the last change that was posted is on its way to the screen.
@@ -74,20 +109,39 @@ impl Background {
     /// Takes a request; its answer comes as an event.
     pub fn ask(&mut self, ask: Ask) {
         let slot = ask.request.slot();
-        let (requests, newest) = self.slots.entry(slot).or_insert_with(|| {
-            let (sender, requests) = channel();
-            let newest = Arc::new(AtomicU64::new(0));
-            let (project, events, current) = (self.project.clone(), self.events.clone(), Arc::clone(&newest));
-            std::thread::spawn(move || serve(&project, &events, slot, &requests, &current));
-            (sender, newest)
+        let lane = self.slots.entry(slot).or_insert_with(|| {
+            let (asks, requests) = channel();
+            let (newest, over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+            let (project, events) = (self.project.clone(), self.events.clone());
+            let (current, ended) = (Arc::clone(&newest), Arc::clone(&over));
+            std::thread::spawn(move || serve(&project, &events, slot, &requests, (&current, &ended)));
+            Lane { asks, newest, over }
         });
-        newest.store(ask.generation, Ordering::Relaxed);
-        // The thread ends only when this sender does.
-        let _ = requests.send(ask);
+        lane.newest.store(ask.generation, Ordering::Relaxed);
+        if slot.takes_its_time() {
+            let over = Arc::clone(&lane.over);
+            // The thread ends only when this sender does.
+            let _ = self.slow.send(Watched { at: Instant::now() + SLOW, slot, generation: ask.generation, over });
+        }
+        // So does this one.
+        let _ = lane.asks.send(ask);
+    }
+
+    /// Stops what a slot works on: it counts no more.
+    pub fn stop(&mut self, slot: Slot, generation: u64) {
+        if let Some(lane) = self.slots.get(&slot) {
+            lane.newest.store(generation, Ordering::Relaxed);
+        }
     }
 }
 
-fn serve(project: &Project, events: &Sender<Event>, slot: Slot, requests: &Receiver<Ask>, newest: &AtomicU64) {
+fn serve(
+    project: &Project,
+    events: &Sender<Event>,
+    slot: Slot,
+    requests: &Receiver<Ask>,
+    (newest, over): (&AtomicU64, &AtomicU64),
+) {
     while let Ok(mut ask) = requests.recv() {
         if slot != Slot::Action {
             while let Ok(newer) = requests.try_recv() {
@@ -98,6 +152,7 @@ fn serve(project: &Project, events: &Sender<Event>, slot: Slot, requests: &Recei
         let outdated = || newest.load(Ordering::Relaxed) != generation;
         let answer = catch_unwind(AssertUnwindSafe(|| perform(project, ask.request, &outdated)));
         let result = answer.unwrap_or_else(|_| Err(panics::words()));
+        over.store(generation, Ordering::Relaxed);
         if slot != Slot::Action && outdated() {
             continue;
         }
@@ -145,7 +200,10 @@ fn perform(project: &Project, request: Request, outdated: &(dyn Fn() -> bool + S
             let ranks = project.checkpoints_of_others(&id);
             Ok(Answer::Detail(Box::new(Detail { run, ranks, output: painted_lines(&output) })))
         }
-        Request::Diff { left, right } => Ok(Answer::Diff(Arc::new(document(project, left, right)?))),
+        Request::Diff { left, right } => {
+            let document = document(project, left, right, outdated)?;
+            Ok(document.map_or(Answer::Nothing, |document| Answer::Diff(Arc::new(document))))
+        }
         Request::Highlight { document, file } => {
             let diff = &document.files[file];
             let colours = Highlighted {
@@ -155,8 +213,9 @@ fn perform(project: &Project, request: Request, outdated: &(dyn Fn() -> bool + S
             Ok(Answer::Highlight { file, colours: Arc::new(colours) })
         }
         Request::Grid { names, runs } => {
-            let grid = project.grid(&GridQuery { names, runs, ..GridQuery::default() }).map_err(told)?;
-            Ok(Answer::Grid(Arc::new(grid)))
+            let query = GridQuery { names, runs, ..GridQuery::default() };
+            let grid = project.grid_unless(&query, outdated).map_err(told)?;
+            Ok(grid.map_or(Answer::Nothing, |grid| Answer::Grid(Arc::new(grid))))
         }
         Request::Arrange { grid, arrangement } => {
             Ok(table::arrange(&grid, &arrangement, outdated).map_or(Answer::Nothing, Answer::Arranged))
@@ -172,12 +231,15 @@ fn perform(project: &Project, request: Request, outdated: &(dyn Fn() -> bool + S
         Request::Hunt { grid, order, hunt } => Ok(Answer::Found(table::hunt(&grid, order.as_ref(), &hunt, outdated))),
         Request::Compare { grid, runs, tolerance } => {
             let [a, b] = &runs;
-            Ok(Answer::Compared(compare(&grid, [a, b], tolerance).map(Arc::new)))
+            Ok(Answer::Compared(compare(&grid, [a, b], tolerance, outdated).map(Arc::new)))
         }
         Request::Export { path, grid, order, columns } => {
-            let shown = table::selection(&grid, order.as_ref(), &columns);
             let json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
-            let text = if json { to_json(&shown, true) } else { to_csv(&shown, true) };
+            let Some(shown) = table::selection(&grid, order.as_ref(), &columns, outdated) else {
+                return Ok(Answer::Nothing);
+            };
+            let text = if json { json_unless(&shown, true, outdated) } else { csv_unless(&shown, true, outdated) };
+            let Some(text) = text else { return Ok(Answer::Nothing) };
             write_atomic(&path, text.as_bytes()).map_err(|error| error.to_string())?;
             Ok(Answer::Exported { path, rows: shown.len() })
         }
@@ -214,8 +276,14 @@ fn survey(project: &Project) -> Result<Survey, String> {
     })
 }
 
-/// Two versions file by file, with the log statements that they lack placed into the scripts.
-fn document(project: &Project, left: RunId, right: RunId) -> Result<Document, String> {
+/// Two versions file by file, with the log statements that they lack placed into the scripts. `None` when nobody waits for
+/// them any more.
+fn document(
+    project: &Project,
+    left: RunId,
+    right: RunId,
+    outdated: &dyn Fn() -> bool,
+) -> Result<Option<Document>, String> {
     let changed = project.changed_files(&left, &right).map_err(told)?;
     let placed = hindsight::placements(project, &left, &right)?;
     let script = project.run_detail(&right).map_err(told)?.meta.script;
@@ -231,6 +299,9 @@ fn document(project: &Project, left: RunId, right: RunId) -> Result<Document, St
     }
     let mut files = Vec::with_capacity(paths.len());
     for (path, change) in paths {
+        if outdated() {
+            return Ok(None);
+        }
         let text = |run: &RunId| -> Result<String, String> {
             let text = project.source(run, &path).map_err(told)?.unwrap_or_default();
             Ok(if text.contains('\0') { format!("(a binary file, as in {run})\n") } else { text })
@@ -241,7 +312,7 @@ fn document(project: &Project, left: RunId, right: RunId) -> Result<Document, St
         let is_script = path == script;
         files.push(FileDiff { is_script, ..FileDiff::new(path.clone(), change, sides) });
     }
-    Ok(Document { left, right, files })
+    Ok(Some(Document { left, right, files }))
 }
 
 /// Looks at the store now and then, cheaply, and posts a survey when something changed.

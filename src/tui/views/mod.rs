@@ -221,6 +221,10 @@ fn footer(app: &App, pen: &mut Pen<'_>, line: Rect) {
         pen.put(x + 1, y, width - 1, &notice.text, role);
         return;
     }
+    if let Some(said) = app.working_on().filter(|_| app.overlay.is_none()) {
+        pen.put(x + 1, y, width - 1, &format!("{said} {}  Esc stops it", pen.glyphs().ellipsis), Role::Running);
+        return;
+    }
     if app.place == Place::Nothing {
         hints(pen, line, [("q", "quit")].into_iter());
         return;

@@ -97,8 +97,13 @@ pub fn all_columns(grid: &Grid) -> Vec<Column> {
     std::iter::once(Column::Run).chain(loops).chain(names).collect()
 }
 
-/// The rows and columns shown as a grid of their own: what an export writes.
-pub fn selection(grid: &Grid, order: Option<&Arc<Vec<u32>>>, columns: &[Column]) -> Grid {
+/// The rows and columns shown as a grid of their own: what an export writes. `None` when nobody waits for it any more.
+pub fn selection(
+    grid: &Grid,
+    order: Option<&Arc<Vec<u32>>>,
+    columns: &[Column],
+    outdated: &dyn Fn() -> bool,
+) -> Option<Grid> {
     let rows: Vec<usize> = (0..rows_shown(grid, order)).map(|position| row_at(order, position)).collect();
     let loops = grid.loops.iter().map(|l| LoopColumn {
         name: l.name.clone(),
@@ -109,15 +114,17 @@ pub fn selection(grid: &Grid, order: Option<&Arc<Vec<u32>>>, columns: &[Column])
         Column::Name(i) => grid.names.get(*i),
         Column::Run | Column::Loop(_) => None,
     });
-    Grid {
+    let copied = |n: &NameColumn| {
+        let cells = || rows.iter().map(|row| n.cells[*row].clone()).collect();
+        (!outdated()).then(|| NameColumn { name: n.name.clone(), cells: cells() })
+    };
+    Some(Grid {
         runs: grid.runs.clone(),
         rows_run: rows.iter().map(|row| grid.rows_run[*row]).collect(),
         loops: loops.collect(),
-        names: names
-            .map(|n| NameColumn { name: n.name.clone(), cells: rows.iter().map(|row| n.cells[*row].clone()).collect() })
-            .collect(),
+        names: names.map(copied).collect::<Option<_>>()?,
         notes: grid.notes.clone(),
-    }
+    })
 }
 
 #[cfg(test)]

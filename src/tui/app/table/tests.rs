@@ -42,19 +42,28 @@ fn order(arrangement: &Arrangement) -> Vec<u32> {
 
 #[test]
 fn sorting_keeps_rows_without_a_value_at_the_end_in_both_directions() {
-    let sorted = |direction| order(&Arrangement { sort: vec![("norm".into(), direction)], filter: None, beside: None });
+    let sorted = |direction| order(&Arrangement { sort: vec![("norm".into(), direction)], ..Arrangement::default() });
     assert_eq!(sorted(Direction::Ascending), [0, 1, 2, 3, 4, 5]);
     assert_eq!(sorted(Direction::Descending), [2, 1, 0, 3, 4, 5]);
 }
 
 #[test]
+fn rows_without_a_value_are_left_out_but_not_those_that_are_to_have_one() {
+    let valued = |column: &str| Arrangement { valued: Some(column.into()), ..Arrangement::default() };
+    assert_eq!(order(&valued("norm")), [0, 1, 2, 3, 4], "being replayed and failed ones can be looked at");
+    let sort = vec![("loss".into(), Direction::Ascending)];
+    assert_eq!(order(&Arrangement { sort, ..valued("norm") }), [2, 1, 3, 0, 4]);
+    let mut outside = small();
+    outside.loops[0].index[3] = -1;
+    let order = arrange(&outside, &valued("epoch"), &|| false).expect("arranged").order.expect("some rows");
+    assert_eq!(*order, [0, 1, 2, 4, 5]);
+    assert_eq!(arrange(&outside, &valued("gone"), &|| false).expect("arranged").order, None);
+}
+
+#[test]
 fn filters_name_columns_and_loops() {
     let filtered = |text: &str| {
-        order(&Arrangement {
-            sort: Vec::new(),
-            filter: RowFilter::parse(text, &small(), &[]).expect("parses"),
-            beside: None,
-        })
+        order(&Arrangement { filter: RowFilter::parse(text, &small(), &[]).expect("parses"), ..Arrangement::default() })
     };
     assert_eq!(filtered("loss<=0.5 and epoch>1"), [2, 5]);
     assert_eq!(filtered("run:02"), [3, 4, 5]);
@@ -117,7 +126,7 @@ fn a_column_that_differs_from_its_record_counts_as_changing() {
 fn a_second_column_decides_where_the_first_does_not() {
     let by = |keys: &[(&str, Direction)]| {
         let sort = keys.iter().map(|(name, direction)| ((*name).to_owned(), *direction)).collect();
-        order(&Arrangement { sort, filter: None, beside: None })
+        order(&Arrangement { sort, ..Arrangement::default() })
     };
     assert_eq!(by(&[("epoch", Direction::Descending), ("loss", Direction::Ascending)]), [2, 5, 1, 4, 3, 0]);
     assert_eq!(by(&[("run", Direction::Descending), ("epoch", Direction::Descending)]), [5, 4, 3, 2, 1, 0]);
@@ -125,7 +134,7 @@ fn a_second_column_decides_where_the_first_does_not() {
 
 #[test]
 fn what_nobody_waits_for_any_more_is_given_up() {
-    let sorted = Arrangement { sort: vec![("loss".into(), Direction::Ascending)], filter: None, beside: None };
+    let sorted = Arrangement { sort: vec![("loss".into(), Direction::Ascending)], ..Arrangement::default() };
     assert_eq!(arrange(&small(), &sorted, &|| true), None);
     assert_eq!(super::statistics(&small(), None, Column::Name(0), &|| true), None);
 }

@@ -1,0 +1,135 @@
+//! Work that takes its time: which is under way, what is said of it, and stopping it.
+
+use crate::tui::app::{App, Panel};
+use crate::tui::event::{Effect, SLOTS, Slot};
+
+/// What is under way.
+#[derive(Debug, Default)]
+pub struct Working {
+    /// By slot: a request whose answer is not there.
+    asked: [bool; SLOTS],
+    /// Those that have taken long enough to be spoken of, the last one last.
+    slow: Vec<Slot>,
+}
+
+impl Working {
+    pub(super) fn begin(&mut self, slot: Slot) {
+        self.asked[slot as usize] = true;
+        self.slow.retain(|known| *known != slot);
+    }
+
+    pub(super) fn end(&mut self, slot: Slot) {
+        self.asked[slot as usize] = false;
+        self.slow.retain(|known| *known != slot);
+    }
+
+    /// Whether an answer is awaited.
+    pub(super) fn is_asked(&self, slot: Slot) -> bool {
+        self.asked[slot as usize]
+    }
+
+    pub(super) fn is_slow(&mut self, slot: Slot) {
+        if self.is_asked(slot) && !self.slow.contains(&slot) {
+            self.slow.push(slot);
+        }
+    }
+}
+
+/// What a slot's work is, in words, and the panel that waits for it; `None` for what nobody waits for.
+fn words(slot: Slot) -> Option<(&'static str, Option<Panel>)> {
+    match slot {
+        Slot::Diff => Some(("comparing two versions", Some(Panel::Diff))),
+        Slot::Grid => Some(("reading the values", Some(Panel::Results))),
+        Slot::Arrange => Some(("arranging the rows", Some(Panel::Results))),
+        Slot::Statistics => Some(("counting values", Some(Panel::Results))),
+        Slot::Hunt => Some(("searching", Some(Panel::Results))),
+        Slot::Curves => Some(("laying out curves", Some(Panel::Results))),
+        Slot::Compare => Some(("comparing two runs", None)),
+        Slot::Export => Some(("writing the rows", None)),
+        _ => None,
+    }
+}
+
+impl App {
+    fn slowest(&self) -> Option<(Slot, &'static str)> {
+        self.working.slow.iter().rev().find_map(|slot| {
+            let (said, panel) = words(*slot)?;
+            panel.is_none_or(|panel| panel == self.panel).then_some((*slot, said))
+        })
+    }
+
+    /// What takes its time now, in words.
+    pub fn working_on(&self) -> Option<&'static str> {
+        self.slowest().map(|(_, said)| said)
+    }
+
+    /// Stops what takes its time; everything stays as it was before. `None` if nothing does.
+    pub(super) fn stop_working(&mut self) -> Option<Vec<Effect>> {
+        let (slot, said) = self.slowest()?;
+        self.working.end(slot);
+        self.given_up(slot);
+        if slot == Slot::Arrange {
+            self.results.arrangement = self.results.arranged_by.clone();
+        }
+        self.say(format!("stopped {said}"));
+        // A number of its own: what was asked for is outdated, and an answer on its way is dropped.
+        self.generations[slot as usize] += 1;
+        Some(vec![Effect::Stop { slot, generation: self.generations[slot as usize] }])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::tui::app::App;
+    use crate::tui::app::fixture::{answer, app, asks, give_grid, press, with_grid};
+    use crate::tui::app::table::tests::small;
+    use crate::tui::event::{Answer, Effect, Event, Request, Slot};
+
+    fn slow(app: &mut App, effects: &[Effect]) -> Slot {
+        let ask = asks(effects)[0];
+        app.update(Event::Slow { slot: ask.request.slot(), generation: ask.generation });
+        ask.request.slot()
+    }
+
+    #[test]
+    fn what_takes_its_time_is_said_and_escape_stops_it() {
+        let mut app = app(80, 24);
+        let effects = press(&mut app, "3");
+        assert_eq!(app.working_on(), None, "not at once");
+        assert_eq!(slow(&mut app, &effects), Slot::Grid);
+        assert_eq!(app.working_on(), Some("reading the values"));
+        let stopped = press(&mut app, "\x1b");
+        assert!(matches!(stopped[..], [Effect::Stop { slot: Slot::Grid, .. }]), "{stopped:?}");
+        assert!(!app.results.waiting && app.working_on().is_none());
+        answer(&mut app, &effects, Answer::Grid(Arc::new(small())));
+        assert!(app.results.incoming.is_none(), "it was not wanted any more");
+        let effects = press(&mut app, "13");
+        give_grid(&mut app, &effects, small());
+        assert!(app.results.loaded, "the next one is");
+    }
+
+    #[test]
+    fn a_sort_that_is_stopped_leaves_the_rows_and_what_is_said_of_them() {
+        let mut app = with_grid(80, 24);
+        let effects = press(&mut app, "]");
+        assert_eq!(app.results.arrangement.sort.len(), 1);
+        slow(&mut app, &effects);
+        press(&mut app, "\x1b");
+        assert!(app.results.arrangement.sort.is_empty());
+        press(&mut app, "\x1b");
+        assert_eq!(app.panel, crate::tui::app::Panel::Timeline, "Esc goes out again");
+    }
+
+    #[test]
+    fn one_export_at_a_time_is_written_and_what_was_answered_is_not_slow() {
+        let mut app = with_grid(80, 24);
+        let effects = app.export("a.csv");
+        assert!(matches!(asks(&effects)[0].request, Request::Export { .. }));
+        assert!(app.export("b.csv").is_empty());
+        answer(&mut app, &effects, Answer::Exported { path: "a.csv".into(), rows: 6 });
+        slow(&mut app, &effects);
+        assert_eq!(app.working_on(), None);
+    }
+}
