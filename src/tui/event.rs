@@ -159,6 +159,8 @@ pub enum Request {
     Arrange {
         grid: Arc<Grid>,
         arrangement: Arrangement,
+        /// The grid is new: a condition is read anew, for the states of its runs have gone on.
+        renew: bool,
     },
     Statistics {
         grid: Arc<Grid>,

@@ -127,7 +127,7 @@ fn watch_signals(wakes: &Sender<Wake>, mut resized: UnixStream) -> io::Result<()
                 let _ = resized.write_all(&[0]);
             }
             if EDITING.load(Ordering::SeqCst) && [SIGINT, SIGTSTP, SIGCONT].contains(&signal) {
-                if signal == SIGTSTP {
+                if signal == SIGTSTP && terminal::may_stop() {
                     // The editor has stopped: only if we do, too, does the shell take the terminal. Nothing is left to
                     // do if that fails.
                     let _ = kill(Pid::this(), Signal::SIGSTOP);
@@ -377,6 +377,10 @@ impl Session {
 
     /// Stops the whole job as the shell expects; goes on here when it is continued.
     fn suspend(&mut self) -> io::Result<()> {
+        if !terminal::may_stop() {
+            self.app.complain("there is no shell here that could continue it: q quits");
+            return Ok(());
+        }
         give_back();
         kill(Pid::from_raw(0), Signal::SIGSTOP)?;
         self.screen.retake()

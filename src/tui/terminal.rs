@@ -7,6 +7,7 @@ use crossterm::cursor::{Hide, Show};
 use crossterm::event::{DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture};
 use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use crossterm::{execute, queue};
+use nix::unistd::{Pid, getpgid, getpgrp, getppid, getsid};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier};
@@ -246,6 +247,30 @@ fn base64(bytes: &[u8]) -> String {
         }
     }
     text
+}
+
+/// Whether there is somebody who could continue this job once it has stopped: a process of this session that is not of the
+/// job, and started somebody of it. Of one without, which POSIX calls orphaned, a stop would be the end.
+pub fn may_stop() -> bool {
+    let (Ok(session), group) = (getsid(None), getpgrp()) else { return false };
+    let mut process = getppid();
+    while process.as_raw() > 1 {
+        match (getsid(Some(process)), getpgid(Some(process))) {
+            (Ok(its), Ok(other)) if its == session && other != group => return true,
+            (Ok(its), Ok(_)) if its == session => {}
+            _ => return false,
+        }
+        let Some(parent) = parent_of(process) else { return false };
+        process = parent;
+    }
+    false
+}
+
+fn parent_of(process: Pid) -> Option<Pid> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name before it may hold anything, brackets too.
+    let parent = stat.rsplit(')').next()?.split_whitespace().nth(1)?;
+    Some(Pid::from_raw(parent.parse().ok()?))
 }
 
 #[cfg(test)]

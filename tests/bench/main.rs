@@ -42,7 +42,7 @@ pub(crate) fn target(goal: &'static str, met: bool) -> Option<(&'static str, boo
 
 type Benchmark = (&'static str, fn() -> Vec<Row>);
 
-const BENCHMARKS: [Benchmark; 19] = [
+const BENCHMARKS: [Benchmark; 20] = [
     ("record", overhead::adaptive),
     ("others-cnn", overhead::against_others::<0>),
     ("others-finetune", overhead::against_others::<1>),
@@ -59,6 +59,7 @@ const BENCHMARKS: [Benchmark; 19] = [
     ("replay others", replay_others::flordb),
     ("grid", grid::million_values),
     ("paint", paint::first_paint),
+    ("paint grid", paint::large_grid),
     ("plan", plan::simulation),
     ("estimate", estimate::error_of_estimates),
     ("propagate", propagate::speed),

@@ -135,18 +135,31 @@ fn a_run_is_read_searched_and_opened_where_its_traceback_points() {
 #[test]
 fn suspended_it_gives_the_terminal_back_and_continued_it_draws_everything_again() {
     let project = recorded("print('done')\n");
+    let mut terminal = Terminal::start_as_job(&project, &[], (80, 24));
+    terminal.wait_for("train.py");
+    terminal.send("\x1a");
+    terminal.wait_for("job stopped");
+    assert!(!terminal.parser.screen().alternate_screen());
+    assert!(!terminal.screen().contains("1 run"));
+    terminal.send("\n");
+    terminal.wait_for("train.py");
+    assert!(terminal.parser.screen().alternate_screen());
+    terminal.send("q");
+    assert_eq!(terminal.wait_for_exit(), 0);
+}
+
+#[test]
+fn where_nobody_could_continue_it_it_does_not_stop() {
+    let project = recorded("print('done')\n");
     let mut terminal = Terminal::start(&project, &[], 80, 24);
     terminal.wait_for("train.py");
-    let process = Pid::from_raw(i32::try_from(terminal.process_id()).expect("a process id"));
     terminal.send("\x1a");
-    let shown = |terminal: &Terminal| terminal.parser.screen().alternate_screen();
-    while shown(&terminal) {
-        terminal.listen(Duration::from_millis(20));
-    }
-    assert!(!terminal.screen().contains("1 run"));
-    kill(process, Signal::SIGCONT).expect("sent");
-    terminal.wait_for("train.py");
-    assert!(shown(&terminal));
+    terminal.wait_for("no shell here");
+    let process = Pid::from_raw(i32::try_from(terminal.process_id()).expect("a process id"));
+    kill(process, Signal::SIGTSTP).expect("sent");
+    terminal.send("?");
+    terminal.wait_for("keys in Timeline");
+    terminal.send("\x1bq");
     terminal.send("q");
     assert_eq!(terminal.wait_for_exit(), 0);
 }
@@ -154,16 +167,17 @@ fn suspended_it_gives_the_terminal_back_and_continued_it_draws_everything_again(
 #[test]
 fn signals_for_the_editor_do_not_end_the_interface_and_stop_it_with_the_editor() {
     let project = recorded("print('done')\n");
-    let signals = "kill -INT $PPID\nkill -TSTP $PPID\nuntil [ -e go ]; do sleep 0.05; done\n";
+    let signals = "echo $PPID > id\nkill -INT $PPID\nkill -TSTP $PPID\nuntil [ -e go ]; do sleep 0.05; done\n";
     project.write("editor.sh", format!("#!/bin/sh\n{signals}"));
     project.run("chmod", &["+x", "editor.sh"]).ok();
     let editor = project.path().join("editor.sh").display().to_string();
-    let mut terminal = Terminal::start_with(&project, &[("EDITOR", &editor)], 80, 24);
+    let mut terminal = Terminal::start_as_job(&project, &[("EDITOR", &editor)], (80, 24));
     terminal.wait_for("train.py");
     terminal.send("e");
-    let id = terminal.process_id();
+    terminal.wait_for("job stopped");
+    let id = project.read("id");
     let stopped = || {
-        let state = std::fs::read_to_string(format!("/proc/{id}/stat")).expect("its state");
+        let state = std::fs::read_to_string(format!("/proc/{}/stat", id.trim())).expect("its state");
         state.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
     };
     let deadline = std::time::Instant::now() + Duration::from_secs(30);
@@ -172,7 +186,7 @@ fn signals_for_the_editor_do_not_end_the_interface_and_stop_it_with_the_editor()
         terminal.listen(Duration::from_millis(20));
     }
     assert!(!terminal.parser.screen().alternate_screen());
-    kill(Pid::from_raw(i32::try_from(id).expect("a process id")), Signal::SIGCONT).expect("sent");
+    terminal.send("\n");
     project.write("go", "");
     while !terminal.parser.screen().alternate_screen() {
         assert!(!terminal.has_ended() && std::time::Instant::now() < deadline, "{}", terminal.screen());

@@ -44,6 +44,12 @@ impl Terminal {
         Self::start_in(project, &[], variables, (columns, rows))
     }
 
+    /// Starts the interface as the job of a shell that says when it is stopped, and continues it after a line was typed.
+    pub(crate) fn start_as_job(project: &TestProject, variables: &[(&str, &str)], size: (u16, u16)) -> Self {
+        let script = "set -m; \"$0\"; echo job stopped; read line; fg";
+        Self::start_command(project, &["sh", "-c", script], &[], variables, size)
+    }
+
     /// Starts any program in the project.
     pub(crate) fn start_program(
         project: &TestProject,
@@ -62,9 +68,28 @@ impl Terminal {
         Self::spawn(command, columns, rows)
     }
 
-    fn start_in(project: &TestProject, args: &[&str], variables: &[(&str, &str)], (columns, rows): (u16, u16)) -> Self {
+    fn start_in(project: &TestProject, args: &[&str], variables: &[(&str, &str)], size: (u16, u16)) -> Self {
+        Self::start_command(project, &[], args, variables, size)
+    }
+
+    /// `before` stands before the program's name.
+    fn start_command(
+        project: &TestProject,
+        before: &[&str],
+        args: &[&str],
+        variables: &[(&str, &str)],
+        (columns, rows): (u16, u16),
+    ) -> Self {
         let hermetic = project.afterlog_command(args);
-        let mut command = CommandBuilder::new(hermetic.get_program());
+        let mut command = match before {
+            [] => CommandBuilder::new(hermetic.get_program()),
+            [first, more @ ..] => {
+                let mut command = CommandBuilder::new(first);
+                command.args(more);
+                command.arg(hermetic.get_program());
+                command
+            }
+        };
         command.args(hermetic.get_args());
         command.cwd(project.path());
         command.env_clear();

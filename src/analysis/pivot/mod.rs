@@ -212,7 +212,7 @@ impl<'a> Builder<'a> {
             for name in self.grid.names.iter_mut().filter(|name| name.cells.len() < row) {
                 name.cells.push(Cell::Empty);
             }
-            if row % STRIDE == 0 && outdated() {
+            if row.is_multiple_of(STRIDE) && outdated() {
                 return false;
             }
         }

@@ -288,7 +288,7 @@ pub(crate) fn with_nested(width: u16, height: u16) -> App {
 /// Answers the question for a grid and the one that follows, how to arrange it.
 pub(crate) fn give_grid(app: &mut App, effects: &[Effect], grid: Grid) {
     let effects = answer(app, effects, Answer::Grid(Arc::new(grid)));
-    let Some(Request::Arrange { grid, arrangement }) = asks(&effects).first().map(|ask| ask.request.clone()) else {
+    let Some(Request::Arrange { grid, arrangement, .. }) = asks(&effects).first().map(|ask| ask.request.clone()) else {
         return;
     };
     let arranged = table::arrange(&grid, &arrangement, &|| false).expect("arranged");
@@ -314,7 +314,7 @@ pub(crate) fn settle(app: &mut App, effects: Vec<Effect>) {
     let mut waiting = effects;
     while let Some(ask) = asks(&waiting).first().map(|ask| ask.request.clone()) {
         let found = match ask {
-            Request::Arrange { grid, arrangement } => {
+            Request::Arrange { grid, arrangement, .. } => {
                 Answer::Arranged(table::arrange(&grid, &arrangement, &|| false).expect("arranged"))
             }
             Request::Curves { grid, order, wanted } => {

@@ -136,7 +136,10 @@ impl Results {
         self.visible().get(self.column).copied().unwrap_or(Column::Run)
     }
 
-    fn take_arranged(&mut self, arranged: Arranged) {
+    fn take_arranged(&mut self, mut arranged: Arranged) {
+        if let Some(again) = arranged.renewed.take() {
+            self.arrangement.filter = Some(again);
+        }
         if let Some(grid) = self.incoming.take() {
             self.loaded = true;
             self.base = grid;
@@ -188,12 +191,6 @@ impl App {
 
     pub(super) fn take_grid(&mut self, grid: Arc<Grid>) -> Vec<Effect> {
         self.results.waiting = false;
-        // A condition knows what runs were like when it was read: their states go on.
-        if let Some(filter @ RowFilter::Condition(_)) = &self.results.arrangement.filter
-            && let Ok(Some(again)) = RowFilter::parse(filter.text(), &grid, &self.timeline.runs)
-        {
-            self.results.arrangement.filter = Some(again);
-        }
         self.results.incoming = Some(grid);
         self.ask_arranged()
     }
@@ -201,7 +198,8 @@ impl App {
     pub(super) fn ask_arranged(&mut self) -> Vec<Effect> {
         let grid = self.results.incoming.as_ref().unwrap_or(&self.results.base).clone();
         let arrangement = self.results.arrangement.clone();
-        vec![self.ask(Request::Arrange { grid, arrangement })]
+        let renew = self.results.incoming.is_some();
+        vec![self.ask(Request::Arrange { grid, arrangement, renew })]
     }
 
     pub(super) fn take_arranged(&mut self, arranged: Arranged) -> Vec<Effect> {

@@ -303,7 +303,7 @@ fn sorted_and_filtered_rows_stay_until_newer_values_are_arranged() {
     let effects = answer(&mut app, &effects, Answer::Grid(Default::default()));
     assert!(std::sync::Arc::ptr_eq(&app.results.grid, &before));
     assert_eq!(app.results.shown(), rows);
-    let Request::Arrange { grid, arrangement } = &asks(&effects)[0].request else { panic!("{effects:?}") };
+    let Request::Arrange { grid, arrangement, .. } = &asks(&effects)[0].request else { panic!("{effects:?}") };
     assert!(!arrangement.sort.is_empty());
     let arranged = table::arrange(grid, arrangement, &|| false).expect("arranged");
     answer(&mut app, &effects, Answer::Arranged(arranged));
@@ -319,7 +319,7 @@ fn a_slow_grid_is_shown_however_often_the_store_changes_meanwhile() {
     }
     let effects = answer(&mut app, &slow, Answer::Grid(Arc::new(nested())));
     assert!(asks(&app.update(Event::Changed(Box::new(survey())))).is_empty(), "it is being arranged");
-    let Request::Arrange { grid, arrangement } = &asks(&effects)[0].request else { panic!("{effects:?}") };
+    let Request::Arrange { grid, arrangement, .. } = &asks(&effects)[0].request else { panic!("{effects:?}") };
     let arranged = table::arrange(grid, arrangement, &|| false).expect("arranged");
     let again = answer(&mut app, &effects, Answer::Arranged(arranged));
     assert!(app.results.loaded && matches!(asks(&again)[0].request, Request::Grid { .. }));

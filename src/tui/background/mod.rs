@@ -26,7 +26,7 @@ use crate::tui::ansi::painted_lines;
 use crate::tui::app::document::{Document, FileDiff, Sides};
 use crate::tui::app::metric::courses;
 use crate::tui::app::plot::curves::curves;
-use crate::tui::app::table;
+use crate::tui::app::table::{self, Arranged, RowFilter};
 use crate::tui::event::{Answer, Ask, Detail, Event, Request, Slot, Survey};
 use crate::tui::highlight::{Highlighted, highlight};
 use crate::tui::panics;
@@ -217,8 +217,20 @@ fn perform(project: &Project, request: Request, outdated: &(dyn Fn() -> bool + S
             let grid = project.grid_unless(&query, outdated).map_err(told)?;
             Ok(grid.map_or(Answer::Nothing, |grid| Answer::Grid(Arc::new(grid))))
         }
-        Request::Arrange { grid, arrangement } => {
-            Ok(table::arrange(&grid, &arrangement, outdated).map_or(Answer::Nothing, Answer::Arranged))
+        Request::Arrange { grid, mut arrangement, renew } => {
+            let renewed = match &arrangement.filter {
+                // One that no longer fits, say because its column is gone, stays as it was read.
+                Some(RowFilter::Condition(_)) if renew => {
+                    let text = arrangement.filter.as_ref().map_or("", RowFilter::text);
+                    RowFilter::parse(text, &grid, &project.runs().map_err(told)?).ok().flatten()
+                }
+                _ => None,
+            };
+            if renewed.is_some() {
+                arrangement.filter.clone_from(&renewed);
+            }
+            let arranged = table::arrange(&grid, &arrangement, outdated);
+            Ok(arranged.map_or(Answer::Nothing, |arranged| Answer::Arranged(Arranged { renewed, ..arranged })))
         }
         Request::Statistics { grid, order, column } => {
             let statistics = table::statistics(&grid, order.as_ref(), column, outdated);

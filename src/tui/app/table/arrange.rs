@@ -42,6 +42,8 @@ pub struct Arranged {
     pub order: Option<Arc<Vec<u32>>>,
     /// For each name.
     pub profiles: Vec<Profile>,
+    /// The condition, if it was read anew.
+    pub renewed: Option<RowFilter>,
 }
 
 /// Filters and sorts. Stable; rows without a value stand at the end in both directions. `None` when nobody waits for it
@@ -70,7 +72,7 @@ pub fn arrange(grid: &Grid, arrangement: &Arrangement, outdated: &(dyn Fn() -> b
         Some(Arc::new(order))
     };
     let profiles = grid.names.par_iter().map(|name| profile(&name.cells, order.as_ref())).collect();
-    Some(Arranged { grid: pair, order, profiles })
+    Some(Arranged { grid: pair, order, profiles, renewed: None })
 }
 
 /// Whether a row has, or is to have, a value in a column.
