@@ -159,7 +159,8 @@ fn where_nobody_could_continue_it_it_does_not_stop() {
     kill(process, Signal::SIGTSTP).expect("sent");
     terminal.send("?");
     terminal.wait_for("keys in Timeline");
-    terminal.send("\x1bq");
+    terminal.send("\x1b");
+    terminal.wait_until("the help is closed", |screen| !screen.contains("keys in Timeline"));
     terminal.send("q");
     assert_eq!(terminal.wait_for_exit(), 0);
 }
