@@ -93,7 +93,7 @@ pub fn tell(error: &Error, command: &str, output: &mut Output) -> ExitCode {
         | Error::NoSuchFile(_)
         | Error::File(_)
         | Error::Output(_) => None,
-        Error::Interface(TuiError::NotATerminal) => {
+        Error::Interface(TuiError::NotATerminal | TuiError::Dumb) => {
             Some("without one, `afterlog runs`, `afterlog grid NAME` and `afterlog replay NAME` do the same".into())
         }
         Error::Interface(TuiError::Terminal(_)) => None,

@@ -68,6 +68,8 @@ pub struct Options {
 pub enum TuiError {
     #[error("the interface needs a terminal for input and output")]
     NotATerminal,
+    #[error("this terminal shows plain lines only (TERM=dumb)")]
+    Dumb,
     #[error("the terminal failed: {0}")]
     Terminal(#[source] io::Error),
 }
@@ -97,6 +99,9 @@ enum Wake {
 pub fn run(project: Option<Project>, options: &Options) -> Result<Ending, TuiError> {
     if !terminal::is_interactive() {
         return Err(TuiError::NotATerminal);
+    }
+    if std::env::var_os("TERM").is_some_and(|term| term == "dumb") {
+        return Err(TuiError::Dumb);
     }
     let (wakes, woken) = channel();
     let (resized, resizes) = UnixStream::pair().map_err(TuiError::Terminal)?;
@@ -242,7 +247,10 @@ impl Session {
         (wakes, woken): (Sender<Wake>, Receiver<Wake>),
         input: Arc<Mutex<()>>,
     ) -> Self {
-        let look = Look { theme: settings.theme(|name| std::env::var(name).ok()), glyphs: settings.glyphs() };
+        let look = Look {
+            theme: settings.theme(|name| std::env::var(name).ok()),
+            glyphs: settings.glyphs(|name| std::env::var(name).ok()),
+        };
         let place = project.as_ref().map_or(Place::Nothing, place_of);
         let root = project.as_ref().map(|project| project.root().to_owned()).unwrap_or_default();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);

@@ -54,6 +54,15 @@ fn tiny_terminals_are_told_to_grow_and_growing_helps() {
 }
 
 #[test]
+fn a_terminal_of_plain_lines_is_told_what_to_use_instead() {
+    let project = TestProject::plain();
+    let mut terminal = Terminal::start_with(&project, &[("TERM", "dumb")], 80, 24);
+    terminal.wait_for("afterlog runs");
+    assert_eq!(terminal.wait_for_exit(), 1);
+    assert!(!terminal.bytes.contains(&0x1b) || !terminal.parser.screen().alternate_screen());
+}
+
+#[test]
 fn without_a_terminal_it_says_what_to_use_instead() {
     let project = TestProject::plain();
     let finished = project.afterlog(&[]);

@@ -101,6 +101,18 @@ impl Results {
         row_at(self.order(), self.cursor.selected)
     }
 
+    /// Where a row of the grid is shown; if it is not, and rows stand as they came, the next one that is.
+    fn position(&self, row: usize) -> Option<usize> {
+        let is = |known: &u32| usize::try_from(*known).is_ok_and(|known| known == row);
+        match self.order() {
+            None => Some(row),
+            Some(order) if self.arrangement.sort.is_empty() => {
+                Some(order.partition_point(|known| usize::try_from(*known).is_ok_and(|known| known < row)))
+            }
+            Some(order) => order.iter().position(is),
+        }
+    }
+
     /// Columns as shown: run and loops first, then names that are neither hidden nor constant.
     pub fn visible(&self) -> Vec<Column> {
         let unchanged = |i: usize| self.hide_unchanged && self.profile(i).unchanged;
@@ -140,10 +152,15 @@ impl Results {
         if let Some(again) = arranged.renewed.take() {
             self.arrangement.filter = Some(again);
         }
+        let came = self.incoming.is_some();
         if let Some(grid) = self.incoming.take() {
             self.loaded = true;
             self.base = grid;
         }
+        // With other rows around it the user stays on their row; by another order they look from the same place.
+        let reordered =
+            self.arrangement.sort != self.arranged_by.sort || self.arrangement.beside != self.arranged_by.beside;
+        let row = (!came && !reordered).then(|| self.row());
         let selected = title(&self.grid, self.selected()).to_owned();
         let first = self.grid.is_empty();
         self.grid = arranged.grid.as_ref().unwrap_or(&self.base).clone();
@@ -154,6 +171,10 @@ impl Results {
             // At first, the first name: what can be sorted, plotted and read.
             _ => self.unscrolled(),
         };
+        if let Some(at) = row.and_then(|row| self.position(row)) {
+            let above = self.cursor.selected - self.cursor.offset.min(self.cursor.selected);
+            self.cursor = Cursor { selected: at, offset: at.saturating_sub(above) };
+        }
         if self.follow {
             self.cursor.selected = self.shown().saturating_sub(1);
         }

@@ -83,7 +83,7 @@ mod tests {
     use std::sync::Arc;
 
     use crate::tui::app::App;
-    use crate::tui::app::fixture::{answer, app, asks, give_grid, press, with_grid};
+    use crate::tui::app::fixture::{answer, app, asks, give_grid, press, settle, with_grid};
     use crate::tui::app::table::tests::small;
     use crate::tui::event::{Answer, Effect, Event, Request, Slot};
 
@@ -120,6 +120,21 @@ mod tests {
         assert!(app.results.arrangement.sort.is_empty());
         press(&mut app, "\x1b");
         assert_eq!(app.panel, crate::tui::app::Panel::Timeline, "Esc goes out again");
+    }
+
+    #[test]
+    fn other_rows_around_it_leave_the_user_on_their_row() {
+        let mut app = with_grid(80, 24);
+        press(&mut app, "jj");
+        let effects = press(&mut app, "&norm>2\n");
+        settle(&mut app, effects);
+        assert_eq!((app.results.shown(), app.results.cursor.selected, app.results.row()), (2, 1, 2));
+        let effects = press(&mut app, "\x1b");
+        settle(&mut app, effects);
+        assert_eq!((app.results.shown(), app.results.row()), (6, 2));
+        let effects = press(&mut app, "]");
+        settle(&mut app, effects);
+        assert_eq!(app.results.cursor.selected, 2, "another order is looked at from the same place");
     }
 
     #[test]

@@ -132,9 +132,17 @@ impl Settings {
     }
 
     /// The signs drawn.
-    pub fn glyphs(&self) -> Glyphs {
-        if self.plain { ASCII } else { UNICODE }
+    pub fn glyphs(&self, variable: impl Fn(&str) -> Option<String>) -> Glyphs {
+        if self.plain || names_other_charset(variable) { ASCII } else { UNICODE }
     }
+}
+
+/// Whether the environment names a character set that lacks our signs. One that names none (`C`, or nothing, as in most
+/// containers) says nothing about the terminal.
+fn names_other_charset(variable: impl Fn(&str) -> Option<String>) -> bool {
+    let first = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(variable).find(|value| !value.is_empty());
+    let charset = first.as_deref().and_then(|locale| locale.split_once('.')).map(|(_, charset)| charset.to_lowercase());
+    charset.is_some_and(|charset| !charset.starts_with("utf-8") && !charset.starts_with("utf8"))
 }
 
 #[cfg(test)]

@@ -106,3 +106,15 @@ fn a_role_looks_as_the_settings_say_and_a_theme_file_is_taken_from_beside_them()
     assert_eq!(theme.style(Role::Bad).fg, Some(Color::Rgb(4, 5, 6)));
     assert!(problems.len() == 1 && problems[0].path.ends_with("own.toml") && problems[0].line == 2, "{problems:?}");
 }
+
+#[test]
+fn signs_are_plain_where_the_locale_names_a_character_set_without_them() {
+    let plain = |variables: &'static [(&str, &str)]| {
+        let of = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        Settings::default().glyphs(of).plain
+    };
+    assert!(plain(&[("LANG", "de_DE.ISO-8859-15")]));
+    assert!(plain(&[("LC_ALL", "ja_JP.eucJP"), ("LANG", "ja_JP.UTF-8")]), "the first that is set decides");
+    assert!(!plain(&[("LANG", "en_US.UTF-8")]) && !plain(&[("LC_CTYPE", "C.utf8")]));
+    assert!(!plain(&[]) && !plain(&[("LC_ALL", ""), ("LANG", "C")]));
+}

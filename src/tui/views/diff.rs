@@ -234,7 +234,7 @@ fn virtual_row(app: &App, pen: &mut Pen<'_>, file: &FileDiff, (left, right): (At
         let by_hand = if statement.placement.decided_in.is_some() { " by hand" } else { "" };
         let tag = format!("log{}{}{by_hand}{tag}", if glyphs.plain { "<-" } else { "←" }, statement.placement.name);
         let tag_width = u16::try_from(text::width(&text::clean(&tag))).unwrap_or(0).min(area.width / 3);
-        let width = area.width.saturating_sub(GUTTER + 2 + tag_width);
+        let width = area.width.saturating_sub(GUTTER + 3 + tag_width);
         let text = statement.lines.get(number).map_or("", String::as_str);
         let safe = text::clean(text).into_owned();
         pen.put(area.x + GUTTER + 1, area.y, width, text::skip_columns(&safe, app.diff.column), Role::Statement);
