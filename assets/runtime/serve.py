@@ -16,112 +16,11 @@ del sys.modules["launch"]
 #: What a fresh start has imported before the script.
 _BEFORE = frozenset(name.partition(".")[0] for name in sys.modules)
 
-import array  # noqa: E402
 import json  # noqa: E402
-import select  # noqa: E402
 import socket  # noqa: E402
 import types  # noqa: E402
 
-from afterlog import _become, _preload  # noqa: E402
-
-#: Without descriptors of processes (Python 3.8) their ends are looked for so often, in milliseconds.
-_POLL = 5
-_MAX_FILES = 16
-_MAX_REQUEST = 1 << 20
-
-
-class _Server:
-    def __init__(self, asked, preloaded):
-        self._asked, self._preloaded = asked, preloaded
-        #: Of each process that runs: the socket on which its worker waits, and its descriptor.
-        self._running = {}
-        self._poll = select.poll()
-        self._poll.register(asked, select.POLLIN)
-
-    def next_request(self):
-        """Serves; returns in each forked process, with what it was asked for, and in the server's own never."""
-        while True:
-            patient = not self._running or all(end is not None for _, end in self._running.values())
-            ready = {fd: event for fd, event in self._poll.poll(None if patient else _POLL)}
-            for pid, (answers, end) in list(self._running.items()):
-                if answers.fileno() in ready:
-                    # Its worker is gone.
-                    _kill(pid)
-                if end is None or end in ready:
-                    self._ended(pid)
-            if self._asked.fileno() in ready:
-                data, files = _receive(self._asked)
-                if not data:
-                    os._exit(0)
-                request = self._begin(json.loads(data), files)
-                if request is not None:
-                    return request
-
-    def _begin(self, request, files):
-        answers, files = socket.socket(fileno=files[0]), files[1:]
-        if self._preloaded.unfit:
-            _tell(answers, {"t": "afresh", "reason": self._preloaded.unfit})
-            answers.close()
-            _close(files)
-            return None
-        pid = _preload.fork()
-        if pid == 0:
-            self._asked.close()
-            for other, end in self._running.values():
-                other.close()
-                _close([] if end is None else [end])
-            return request, answers, files
-        _close(files)
-        end = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else None
-        self._running[pid] = answers, end
-        self._poll.register(answers, select.POLLHUP)
-        if end is not None:
-            self._poll.register(end, select.POLLIN)
-        return None
-
-    def _ended(self, pid):
-        ended, status = os.waitpid(pid, os.WNOHANG)
-        if ended == 0:
-            return
-        answers, end = self._running.pop(pid)
-        self._poll.unregister(answers)
-        _tell(answers, {"t": "ended", "status": status})
-        answers.close()
-        if end is not None:
-            self._poll.unregister(end)
-            os.close(end)
-
-
-def _receive(connection):
-    room = socket.CMSG_SPACE(_MAX_FILES * array.array("i").itemsize)
-    data, ancillary, _, _ = connection.recvmsg(_MAX_REQUEST, room)
-    numbers = array.array("i")
-    for level, kind, content in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            numbers.frombytes(content[: len(content) - len(content) % numbers.itemsize])
-    for number in numbers:
-        os.set_inheritable(number, False)
-    return data, list(numbers)
-
-
-def _tell(answers, message):
-    try:
-        answers.send(json.dumps(message).encode())
-    except OSError:
-        # The worker has been killed.
-        pass
-
-
-def _kill(pid):
-    try:
-        os.kill(pid, 9)
-    except ProcessLookupError:
-        pass
-
-
-def _close(files):
-    for fd in files:
-        os.close(fd)
+from afterlog import _become, _forks, _preload  # noqa: E402
 
 
 def _serve():
@@ -135,13 +34,13 @@ def _serve():
     script = os.path.join(os.getcwd(), what["script"]) if what["module"] else launch._file_name(what["script"])
     main.__dict__.update(__file__=script, __builtins__=__builtins__, __cached__=None)
     preloaded = _preload.Preloaded(what["root"], what["imports"], what["later"], _BEFORE)
-    request, answers, files = _Server(asked, preloaded).next_request()
+    request, answers, files = _forks.Server(asked, preloaded.unfit).next_request()
     try:
         _become.segment(request, files, preloaded, launcher, server)
     except _become.Different as different:
-        _tell(answers, {"t": "afresh", "reason": str(different)})
+        _forks.tell(answers, {"t": "afresh", "reason": str(different)})
         os._exit(0)
-    _tell(answers, {"t": "started"})
+    _forks.tell(answers, {"t": "started"})
     answers.close()
     return main
 

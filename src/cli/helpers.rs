@@ -28,16 +28,22 @@ pub(super) fn coordinate(args: &CoordinateArgs) -> Result<ExitCode, Error> {
 pub struct WorkerArgs {
     job: JobId,
     segment: u32,
+    /// Executes what comes before the main loop, for this segment and others of its run.
+    #[arg(long)]
+    prefix: bool,
 }
 
 pub(super) fn work(args: &WorkerArgs) -> Result<ExitCode, Error> {
     let project = project()?;
-    match worker::run(project.layout(), &args.job, args.segment) {
+    match worker::run(project.layout(), &args.job, args.segment, args.prefix) {
         Ok(code) => Ok(ExitCode::from(u8::try_from(code).unwrap_or(1))),
         Err(error) => {
             // The reason belongs to the segment, where the user looks for it.
             // Once isolated it cannot be written there; the worker's own messages hold it too.
-            let _ = worker::note_failure(project.layout(), &args.job, args.segment, &error.to_string());
+            // Nobody looks for what became of a process that only serves segments.
+            if !args.prefix {
+                let _ = worker::note_failure(project.layout(), &args.job, args.segment, &error.to_string());
+            }
             Err(error.into())
         }
     }

@@ -1,6 +1,5 @@
 //! The replay plan: what will be executed, from which state, at what cost. Data only; the coordinator performs it.
 
-use std::collections::BTreeMap;
 use std::ops::{Add, AddAssign, Sub};
 use std::path::PathBuf;
 
@@ -277,6 +276,13 @@ pub struct Segment {
     pub work: Work,
 }
 
+impl Segment {
+    /// Whether states of the run are restored in it.
+    pub fn restores(&self) -> bool {
+        self.steps.iter().any(|step| step.restore.is_some() || !step.skip.is_empty())
+    }
+}
+
 /// One iteration of the main loop in a segment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReplayStep {
@@ -285,7 +291,7 @@ pub struct ReplayStep {
     pub restore: Option<u64>,
     /// Blocks to skip in this iteration, and the checkpoint that holds each one's end. All others are executed.
     pub skip: Vec<SkippedBlock>,
-    /// Checkpoints of executed blocks' ends whose digests the runtime compares: `(block, occurrence) → digests`.
+    /// Checkpoints of executed blocks' ends whose digests are compared with what was recorded.
     pub expect: Vec<ExpectedState>,
 }
 
@@ -297,13 +303,12 @@ pub struct SkippedBlock {
     pub checkpoint: u64,
 }
 
-/// The digests recorded at the end of a block that replay executes.
+/// A checkpoint of the end of a block that replay executes: its recorded digests are with the checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExpectedState {
     pub block: String,
     pub occurrence: u64,
     pub checkpoint: u64,
-    pub digests: BTreeMap<String, String>,
 }
 
 /// Where a segment's process ends.
@@ -393,6 +398,8 @@ pub struct SegmentOrder {
     pub training_ms: Vec<(i64, i64)>,
     pub steps: Vec<ReplayStep>,
     pub stop: Stop,
+    /// Whether what the inserted lines do to the training counts: not where all that they do is done again.
+    pub watches: bool,
     /// Lines of the script (1-based, inclusive) that the version does not have.
     pub inserted: Vec<(u32, u32)>,
 }

@@ -56,6 +56,7 @@ const BENCHMARKS: [Benchmark; 20] = [
     ("log", record::log_call),
     ("replay", replay::outer_over_versions),
     ("replay inner", replay::inner_on_two_workers),
+    ("replay prefix", replay::shared_prefix),
     ("replay others", replay_others::flordb),
     ("grid", grid::million_values),
     ("paint", paint::first_paint),

@@ -173,6 +173,50 @@ pub(crate) fn inner_on_two_workers() -> Vec<Row> {
     vec![whole, without]
 }
 
+/// Data is built for two seconds before the loop; then epochs of a tenth of a second.
+const BUILDS: &str = "\
+import random, time
+import afterlog
+start, data = time.process_time(), []
+while time.process_time() - start < 2.0:
+    data = [random.random() for _ in range(10_000)]
+total = 0.0
+for epoch in afterlog.loop('epoch', range(16)):
+    for step in afterlog.loop('step', range(10)):
+        total += data[step] * random.random()
+        until = time.process_time() + 0.01
+        while time.process_time() < until:
+            pass
+    afterlog.log('total', total)
+";
+
+pub(crate) fn shared_prefix() -> Vec<Row> {
+    let project = TestProject::git();
+    project.write("train.py", BUILDS);
+    project.afterlog(&["run", "--checkpoints", "all", "train.py"]).ok();
+    let (mut ratios, mut took) = (Vec::new(), Vec::new());
+    for _ in 0..size().rounds {
+        let timed = |fork: &str| {
+            let arguments = ["replay", "--check", "last", "--sample", "8", "--jobs", "2", "--yes"];
+            let mut command = project.afterlog_command(&arguments);
+            let (took, output) = time(|| command.env("AFTERLOG_FORK", fork).output().expect("starts"));
+            assert!(output.status.success(), "{output:?}");
+            took.as_secs_f64()
+        };
+        let (own, shared) = (timed("off"), timed(""));
+        ratios.push(own / shared);
+        took.push(shared);
+    }
+    vec![Row {
+        what: format!(
+            "replay: 8 pieces of a run that builds data for 2 s, 2 workers: each builds ÷ built once ({:.1} s)",
+            median(took)
+        ),
+        figure: format!("{:.1}", median(ratios)),
+        target: None,
+    }]
+}
+
 /// Seconds that the last job's first segment took to start: it waits for the imports, which are done once.
 fn first_start(project: &TestProject) -> f64 {
     let shown = project.afterlog(&["jobs", "show", "last", "--json"]).ok();

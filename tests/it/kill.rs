@@ -31,7 +31,7 @@ for epoch in afterlog.loop('epoch', range(3)):
     afterlog.log('total', total)
 ";
 
-fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = found() {
@@ -43,7 +43,7 @@ fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
 }
 
 /// Processes that have all these texts among their arguments, oldest first. The dead that nobody waited for are none.
-fn processes(texts: &[&str]) -> Vec<Pid> {
+pub(crate) fn processes(texts: &[&str]) -> Vec<Pid> {
     let entries = std::fs::read_dir("/proc").expect("/proc").flatten();
     let mut found: Vec<i32> = entries
         .filter_map(|entry| {
@@ -127,7 +127,7 @@ impl Replaying {
     }
 }
 
-fn kill_now(process: Pid) {
+pub(crate) fn kill_now(process: Pid) {
     kill(process, Signal::SIGKILL).expect("killed");
 }
 

@@ -18,6 +18,7 @@ mod environment;
 mod faults;
 mod flordb;
 mod forked;
+mod forked_at_the_loop;
 mod friendly;
 mod handsfree;
 mod held;

@@ -22,7 +22,35 @@ def segment(request, files, preloaded, launcher, server):
 
     Raises ``Different`` before anything of the segment's was touched.
     """
-    user, mounts, events, output, control, first, second = files
+    events, output, control, first, second, *asked = enter(request, files, server)
+    os.chdir(request["cwd"])
+    _compare(preloaded, _first_folder(request))
+    _compare_devices(request["environment"])
+    streams(output)
+    _reads.earlier.extend(preloaded.opened)
+    sys.path[:] = preloaded.path
+    _preload.forget_project(preloaded)
+    del os.environ["AFTERLOG_CHILD"]
+    os.environ.update(request["environment"])
+    os.environ["AFTERLOG_PARENT"] = str(server)
+    table = {"events": events, "output": output, "control": control, "buffers": [first, second], "keep": []}
+    if asked:
+        # It is to execute what comes before the main loop, for several segments.
+        table["asked"] = asked[0]
+    os.environ["AFTERLOG_FDS"] = json.dumps(table)
+    sys.argv = [launcher, request["script"]] + request["args"]
+    if hasattr(sys, "orig_argv"):
+        # The server's own three words last.
+        sys.orig_argv[-3:] = sys.argv
+    _show([sys.executable, *sys.argv])
+    main = sys.modules["__main__"]
+    if "__mp_main__" in sys.modules:
+        sys.modules["__mp_main__"] = main
+
+
+def enter(request, files, server):
+    """Joins the worker's group and its view of the file system; gives the other files that it sent."""
+    user, mounts, *others = files
     try:
         os.setpgid(0, request["group"])
     except OSError:
@@ -38,26 +66,7 @@ def segment(request, files, preloaded, launcher, server):
     _libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
     # And undid this.
     _replay.die_with_parent(server)
-    os.chdir(request["cwd"])
-    _compare(preloaded, _first_folder(request))
-    _compare_devices(request["environment"])
-    _streams(output)
-    _reads.earlier.extend(preloaded.opened)
-    sys.path[:] = preloaded.path
-    _preload.forget_project(preloaded)
-    del os.environ["AFTERLOG_CHILD"]
-    os.environ.update(request["environment"])
-    os.environ["AFTERLOG_PARENT"] = str(server)
-    table = {"events": events, "output": output, "control": control, "buffers": [first, second], "keep": []}
-    os.environ["AFTERLOG_FDS"] = json.dumps(table)
-    sys.argv = [launcher, request["script"]] + request["args"]
-    if hasattr(sys, "orig_argv"):
-        # The server's own three words last.
-        sys.orig_argv[-3:] = sys.argv
-    _show([sys.executable, *sys.argv])
-    main = sys.modules["__main__"]
-    if "__mp_main__" in sys.modules:
-        sys.modules["__mp_main__"] = main
+    return others
 
 
 def _join(namespace, kind):
@@ -128,7 +137,8 @@ def _show(words):
         pass
 
 
-def _streams(output):
+def streams(output):
+    """Puts nothing in place of standard input, and a file in place of the outputs."""
     nothing = os.open("/dev/null", os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)

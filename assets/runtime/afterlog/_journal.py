@@ -41,7 +41,6 @@ class Journal:
     """Appends events to an open file. ``append`` takes encoded events and is safe from any thread."""
 
     def __init__(self, fd):
-        self._fd = fd
         self._queue = deque()
         self._lock = threading.Lock()
         self._file_lock = threading.Lock()
@@ -54,6 +53,11 @@ class Journal:
         #: What is called besides flushing, in the flushing thread.
         self.chores = []
         self.append = self._queue.append
+        self.open(fd)
+
+    def open(self, fd):
+        """Has what is queued, now and later, appended to this file."""
+        self._fd = fd
         if os.fstat(fd).st_size == 0:
             os.write(fd, _HEADER)
         thread = threading.Thread(target=self._run, name="afterlog-journal", daemon=True)

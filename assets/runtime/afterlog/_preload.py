@@ -66,7 +66,7 @@ class Preloaded:
         planted = sys.meta_path[: len(sys.meta_path) - seeds]
         sys.meta_path.append(self._missing)
         self._arguments = sys.argv = _Arguments(sys.argv[:1])
-        self._files, self._shared = _open_files(), _shared_memory()
+        self._files, self._shared = open_files(), _shared_memory()
         # The script's folder is first otherwise, and it is each version's own.
         installed = self.path if getattr(sys.flags, "safe_path", False) else self.path[1:]
         sys.path[:] = self._kept_path = [entry for entry in installed if not self.is_projects(entry)]
@@ -146,7 +146,7 @@ class Preloaded:
             return "importing prints"
         if not _untouched_generators():
             return "importing draws random numbers"
-        if _open_files() != self._files or _shared_memory() != self._shared:
+        if open_files() != self._files or _shared_memory() != self._shared:
             return "importing opens files or shares memory"
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_initialized():
@@ -217,7 +217,7 @@ def _untouched_generators():
     return True
 
 
-def _open_files():
+def open_files():
     found = set()
     for fd in os.listdir("/proc/self/fd"):
         try:

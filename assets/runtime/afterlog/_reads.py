@@ -98,6 +98,16 @@ class Reads:
         elif self._entered and event in ("os.listdir", "os.scandir"):
             self._listed(arguments[0])
 
+    def ignore(self, path):
+        """A file of ours."""
+        self._own.add(os.path.realpath(path))
+
+    def go_on(self):
+        """In a process that was forked to go on as the replay: others' pipe is not its own."""
+        for end in (self._from_children, self._to_parent):
+            os.close(end)
+        self._pid, (self._from_children, self._to_parent) = os.getpid(), _pipe()
+
     def restored(self):
         """What was not executed may have gone on writing to the files that this replay has written anew."""
         self._own -= self._anew

@@ -35,9 +35,11 @@ class Replay(Session):
         self._script = sys.argv[1]
         self._recorded = {name: _value(value) for name, value in order["args"]}
         self._step = None
-        if any(step["restore"] is not None or step["skip"] for step in order["steps"]):
+        #: Where it does for several segments what comes before the main loop: a `_prefix.Prefix`.
+        self.prefix = None
+        if order["watches"]:
             self.statements = _statement.Statements(order["inserted"], self._checkpoints.audit, self.changes_training)
-        self._reads = _reads.watch(order["started_ms"], order["training_ms"], self.refused, self.read_changed)
+        self.reads = _reads.watch(order["started_ms"], order["training_ms"], self.refused, self.read_changed)
 
     def _argument(self, name, default):
         if name in self._recorded:
@@ -46,6 +48,10 @@ class Replay(Session):
         return _arguments.from_command_line(name, default)
 
     def _main_loop(self, name, iterable, plan, frame):
+        if self.prefix is not None:
+            # From here on in a process of each segment's own.
+            self._order = self.prefix.fork()
+            self.prefix = None
         steps, stop = self._order["steps"], self._order["stop"]
         self._journal.enter(str(name), plan["key"], _length(iterable))
         self._stack.append((name, None))
@@ -76,7 +82,7 @@ class Replay(Session):
                     self._stack[:] = [(name, index)]
                     self._journal.iterate(index, _scalar(value, index))
                 yield value
-                self._reads.settle()
+                self.reads.settle()
                 self._snapshots.report({"t": "step", "iteration": index})
             if stop == "after_last_step":
                 # Not a `break` of the script's: what follows is not executed.
@@ -130,7 +136,7 @@ class Replay(Session):
             return None
         except Exception as error:  # noqa: BLE001 - as in `_load`
             self._cannot_restore(skip["checkpoint"], error)
-        self._reads.restored()
+        self.reads.restored()
         self._journal.restored(skip["checkpoint"])
         self._journal.enter(str(plan["name"]), key, -1)
         self._journal.exit(_journal.SKIPPED)
@@ -163,8 +169,16 @@ class Replay(Session):
             )
         )
 
+    def forked(self):
+        if self.prefix is None or not self.prefix.forks:
+            super().forked()
+
+    def go_on(self):
+        """In the process forked for a segment: it is the run's now."""
+        self._pid = os.getpid()
+
     def end(self, code, error, trace):
-        self._reads.settle()
+        self.reads.settle()
         super().end(code, error, trace)
 
     def refused(self, what):
@@ -183,7 +197,7 @@ class Replay(Session):
     def _load(self, seq, frames, tables):
         try:
             self._snapshots.load(seq, frames, tables + self._beside(tables), self._fail)
-            self._reads.restored()
+            self.reads.restored()
             self._journal.restored(seq)
         except Exception as error:  # noqa: BLE001 - a script may catch everything; it must not go on in a wrong state
             self._cannot_restore(seq, error)
@@ -197,7 +211,7 @@ class Replay(Session):
         self._leave(70)
 
     def _finish(self):
-        self._reads.settle()
+        self.reads.settle()
         facts = _snapshot.environment_facts()
         facts["t_ns"] = self._journal.now()
         facts["exit_code"] = 0

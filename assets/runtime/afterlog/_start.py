@@ -24,7 +24,10 @@ def begin(environment):
     with open(environment["AFTERLOG_PLAN"], encoding="utf-8") as file:
         plan = json.load(file)
     replay = environment["AFTERLOG_MODE"] == "replay"
-    journal = _journal.Journal(fds["events"])
+    prefix = None
+    if "asked" in fds:
+        from . import _prefix as prefix
+    journal = _journal.Journal(fds["events"]) if prefix is None else prefix.Kept(fds["events"])
     buffers = [_buffers.Buffer(number, fd) for number, fd in enumerate(fds["buffers"])]
     snapshots = _snapshot.Snapshots(_snapshot.Control(fds["control"]), buffers)
     root = environment["AFTERLOG_ROOT"]
@@ -44,8 +47,9 @@ def begin(environment):
     session.kept = _output.tee(None if replay else fds["output"], [_lines.Lines(budget, stream) for stream in (1, 2)])
     rank = fds.get("rank", 0)
     _seeds.plant(_ranks.seed(int(environment["AFTERLOG_SEED"]), rank))
-    journal.start(json.dumps(dict(_snapshot.process_facts(), rank=rank, world=fds.get("world", 1))))
-    journal.flush()
+    if prefix is None:
+        journal.start(json.dumps(dict(_snapshot.process_facts(), rank=rank, world=fds.get("world", 1))))
+        journal.flush()
     journal.chores.append(snapshots.send_ready)
     atexit.register(journal.close)
     if hasattr(os, "register_at_fork"):
@@ -66,6 +70,8 @@ def begin(environment):
 
         _guard.install(environment["AFTERLOG_GUARD"], session.refused)
     foreign.install()
+    if prefix is not None:
+        session.prefix = prefix.Prefix(session, journal, fds)
     hands_free = _handsfree.HandsFree(plan, root, sys.argv[1], session)
     return hands_free.compile, session.end
 
@@ -98,6 +104,9 @@ def _move_away(fds):
             fds[name] = moved(fds[name])
     for name in ("buffers", "keep"):
         fds[name] = [moved(fd) for fd in fds.get(name, [])]
+    if "asked" in fds:
+        # Last: a process that is forked here has the others under the numbers of one that is not.
+        fds["asked"] = moved(fds["asked"])
 
 
 def make_log(journal, foreign):

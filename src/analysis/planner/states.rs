@@ -164,8 +164,7 @@ fn step(iteration: u64, restore: Option<u64>, ends: &[End<'_>]) -> ReplayStep {
         if end.skippable {
             step.skip.push(SkippedBlock { block, occurrence, checkpoint });
         } else {
-            let digests = end.checkpoint.digests.clone();
-            step.expect.push(ExpectedState { block, occurrence, checkpoint, digests });
+            step.expect.push(ExpectedState { block, occurrence, checkpoint });
         }
     }
     step

@@ -16,6 +16,9 @@ pub(super) struct Clock {
     last_ns: u64,
 }
 
+/// Starts and ends are known to the millisecond, by a clock that may be set meanwhile.
+const ROUNDING_NS: u64 = 20_000_000;
+
 #[derive(Deserialize)]
 struct End {
     t_ns: Option<u64>,
@@ -42,10 +45,14 @@ impl Clock {
         self.last_ns = time_ns.unwrap_or(self.last_ns);
     }
 
-    /// The parts of a segment that is done.
+    /// The parts of a segment that is done; `None` where it did not do all of them itself: what comes before the main loop
+    /// may have been executed for several.
     pub(super) fn took(&self, segment: &SegmentStatus) -> Option<Cost> {
         let wall_ms = segment.ended_ms?.checked_sub(segment.started_ms?)?;
         let wall_ns = u64::try_from(wall_ms).ok()?.saturating_mul(1_000_000);
+        if wall_ns.saturating_add(ROUNDING_NS) < self.last_ns {
+            return None;
+        }
         let prefix_ns = self.entered_ns.unwrap_or(0);
         let inside_ns = self.last_ns.saturating_sub(prefix_ns);
         let restore_ns = self.restoring_ns.min(inside_ns);

@@ -12,6 +12,7 @@ use crate::base::ids::JobId;
 use crate::engine::machine::Machine;
 use crate::engine::replay::devices::Devices;
 use crate::engine::replay::forkserver::Servers;
+use crate::engine::replay::prefix::Prefixes;
 use crate::engine::replay::{isolation, read_plan, worker};
 use crate::engine::{Error, replay, spawn};
 use crate::model::job::{CheckReport, SegmentState, SegmentStatus};
@@ -37,10 +38,12 @@ pub fn run(layout: &Layout, job: &JobId) -> Result<(), Error> {
         layout,
         plan: &plan,
         journal: Writer::open(&folder.join(names::JOB))?,
+        prefixes: Prefixes::of(layout, &plan),
         servers: Servers::of(layout, &plan),
         running: Vec::new(),
         devices: Devices::of(Machine::here().gpus),
         unreadable: HashSet::new(),
+        unshared: HashSet::new(),
     };
     coordinator.perform()
 }
@@ -49,11 +52,15 @@ struct Coordinator<'a> {
     layout: &'a Layout,
     plan: &'a ReplayPlan,
     journal: Writer,
+    /// These ask the servers, too.
+    prefixes: Prefixes<'a>,
     servers: Servers<'a>,
     running: Vec<(Child, SegmentStatus)>,
     devices: Devices,
     /// Checkpoints that segments could not read.
     unreadable: HashSet<(u32, u64)>,
+    /// Segments whose process could not be forked where the main loop begins.
+    unshared: HashSet<u32>,
 }
 
 impl<'a> Coordinator<'a> {
@@ -96,8 +103,11 @@ impl<'a> Coordinator<'a> {
         files::create_dir_all(&folder)?;
         let log = folder.join(names::WORKER_LOG);
         let log = OpenOptions::new().create(true).append(true).open(&log).map_err(files::at("open", &log))?;
-        let what = spawn::Segment { job: &self.plan.job, number: segment.id, devices: devices.as_deref() };
-        match spawn::worker(self.layout.root(), &what, &log, self.servers.serving(&segment.run)) {
+        let is_alone = self.unshared.contains(&segment.id);
+        let shared = if is_alone { None } else { self.prefixes.serving(segment, &mut self.servers) };
+        let sharing = shared.map_or(spawn::Sharing::Nothing, spawn::Sharing::Asks);
+        let what = spawn::Segment { job: &self.plan.job, number: segment.id, devices: devices.as_deref(), sharing };
+        match spawn::worker(self.layout.root(), what, &log, self.servers.serving(&segment.run)) {
             Ok(child) => {
                 self.note(&status)?;
                 self.running.push((child, status));
@@ -113,6 +123,7 @@ impl<'a> Coordinator<'a> {
 
     /// Notes the workers that have ended.
     fn collect(&mut self) -> Result<(), Error> {
+        self.prefixes.collect();
         let mut ended = Vec::new();
         self.running.retain_mut(|(child, status)| match spawn::ended_with_group(child) {
             Ok(None) => true,
@@ -133,6 +144,9 @@ impl<'a> Coordinator<'a> {
                 continue;
             }
             self.servers.ended(&status.run);
+            if let Some(segment) = self.plan.segments.iter().find(|segment| segment.id == status.id) {
+                self.prefixes.ended(segment);
+            }
             status.ended_ms = Some(now_ms());
             status.state = self.outcome(&status, outcome);
             self.note(&status)?;
@@ -140,12 +154,16 @@ impl<'a> Coordinator<'a> {
         Ok(())
     }
 
-    /// The segment, if it ended for want of a checkpoint that is damaged: its worker does without it the next time.
+    /// The segment, if it ended for want of a checkpoint that is damaged, or of what comes before its main loop: its worker
+    /// does without it the next time.
     fn repeated(&mut self, status: &SegmentStatus) -> Option<&'a Segment> {
         let journal = self.layout.segment(&self.plan.job, status.id).join(names::EVENTS);
-        let checkpoint = ending(&journal)?.unreadable?;
+        let ending = ending(&journal)?;
         // Never the same twice.
-        let is_new = self.unreadable.insert((status.id, checkpoint));
+        let is_new = match ending.unreadable {
+            Some(checkpoint) => self.unreadable.insert((status.id, checkpoint)),
+            None => ending.unshared && self.unshared.insert(status.id),
+        };
         self.plan.segments.iter().find(|segment| is_new && segment.id == status.id)
     }
 
@@ -226,6 +244,9 @@ struct Ending {
     traceback: Option<String>,
     /// The checkpoint that could not be read.
     unreadable: Option<u64>,
+    /// Whether nothing was begun, and is to be without what others of the run share.
+    #[serde(default)]
+    unshared: bool,
     /// The last iteration of an outermost loop.
     #[serde(skip)]
     iteration: Option<u64>,

@@ -6,6 +6,7 @@ pub mod coordinator;
 mod devices;
 pub mod forkserver;
 pub mod isolation;
+mod prefix;
 mod protocol;
 mod states;
 pub mod worker;

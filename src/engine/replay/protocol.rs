@@ -95,7 +95,7 @@ fn answer_all(control: &UnixStream, buffers: &[File; 2], states: &States, order:
                 Ok(loaded) => put(seq, &loaded, &buffers[0])?,
                 Err(reason) => json!({ "t": "failed", "seq": seq, "reason": reason }),
             },
-            Message::Compare { checkpoint, capture } => compare(checkpoint, &capture, buffers, order)?,
+            Message::Compare { checkpoint, capture } => compare(checkpoint, &capture, buffers, states)?,
         };
         if writeln!(answers, "{answer}").is_err() {
             // Python has been killed.
@@ -129,7 +129,7 @@ fn put(seq: u64, loaded: &Loaded, shared: &File) -> io::Result<serde_json::Value
 }
 
 /// Compares the state that Python has reached with the one recorded there.
-fn compare(seq: u64, capture: &Capture, buffers: &[File; 2], order: &SegmentOrder) -> io::Result<serde_json::Value> {
+fn compare(seq: u64, capture: &Capture, buffers: &[File; 2], states: &States) -> io::Result<serde_json::Value> {
     let shared = buffers.get(capture.buffer).ok_or_else(|| io::Error::other("no such buffer"))?;
     let skeleton = checkpoint::read_shared(shared, capture.skeleton)?;
     let hashes: Vec<blake3::Hash> = capture
@@ -139,12 +139,7 @@ fn compare(seq: u64, capture: &Capture, buffers: &[File; 2], order: &SegmentOrde
         .collect::<io::Result<_>>()?;
     let replayed = checkpoint::digests(capture, &skeleton, &hashes);
     let none = BTreeMap::new();
-    let recorded = order
-        .steps
-        .iter()
-        .flat_map(|step| &step.expect)
-        .find(|expected| expected.checkpoint == seq)
-        .map_or(&none, |expected| &expected.digests);
+    let recorded = states.digests(seq).unwrap_or(&none);
     // Generators that nothing draws from are always equal: they can show a difference, but vouch for nothing.
     let vouches = |key: &str| !key.starts_with("rng:");
     let equal = recorded.iter().filter(|(key, digest)| vouches(key) && replayed.get(*key) == Some(digest)).count();

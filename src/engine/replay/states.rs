@@ -1,6 +1,6 @@
 //! The stored checkpoints of a run, read from its recorder's journal and the packs; no database.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::base::ids::RunId;
 use crate::engine::checkpoint::StoredCheckpoint;
@@ -12,6 +12,8 @@ use crate::store::layout::Layout;
 /// What a worker may have to load.
 pub(super) struct States {
     stored: HashMap<u64, StoredCheckpoint>,
+    /// What the record tells of all checkpoints, also of those that are gone.
+    digests: HashMap<u64, BTreeMap<String, String>>,
     chunks: ChunkStore,
     /// Until what is needed is held open, nobody may remove it.
     opening: Option<PacksLock>,
@@ -29,8 +31,16 @@ impl States {
         let opening = PacksLock::shared(layout)?;
         let chunks = ChunkStore::open(layout)?;
         let there = |found: &StoredCheckpoint| found.all_buffers().all(|buffer| chunks.holds(buffer));
+        let digests = stored::read(layout, run, 0, 0)?.checkpoints.into_iter();
+        let digests = digests.map(|stored| (stored.checkpoint.seq, stored.checkpoint.digests)).collect();
         let found = stored::kept(layout, run, 0)?.into_iter().filter(there);
-        Ok(Self { stored: found.map(|found| (found.checkpoint.seq, found)).collect(), chunks, opening })
+        let stored = found.map(|found| (found.checkpoint.seq, found)).collect();
+        Ok(Self { stored, digests, chunks, opening })
+    }
+
+    /// The digests of a recorded state.
+    pub(super) fn digests(&self, seq: u64) -> Option<&BTreeMap<String, String>> {
+        self.digests.get(&seq)
     }
 
     /// The checkpoints that are there, in order of capture.

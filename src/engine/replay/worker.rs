@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::net::Shutdown;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, SystemTime};
@@ -15,11 +16,12 @@ use crate::base::ids::JobId;
 use crate::base::units::counted;
 use crate::engine::replay::forkserver::{Asked, Forked, Started};
 use crate::engine::replay::isolation::{self, View};
+use crate::engine::replay::prefix;
 use crate::engine::replay::states::States;
 use crate::engine::replay::{protocol, read_plan};
 use crate::engine::spawn::{self, Channels, Descriptors, Handover, Invocation, Mode, Session, Streams};
 use crate::engine::{Error, machine, replay, runtime, sources};
-use crate::model::plan::{Environment, Isolation, ReplayPlan, RunPlan, Segment, SegmentOrder};
+use crate::model::plan::{Environment, Isolation, ReplayPlan, RunPlan, Segment, SegmentOrder, Stop};
 use crate::model::run::RunMeta;
 use crate::model::value::Value;
 use crate::store::journal::{self, Event, Writer};
@@ -41,7 +43,7 @@ const TRACKERS_OFF: [(&str, &str); 6] = [
 ///
 /// # Errors
 /// If the segment cannot be prepared or its process fails. The process must have a single thread when this is called.
-pub fn run(layout: &Layout, job: &JobId, segment: u32) -> Result<i32, Error> {
+pub fn run(layout: &Layout, job: &JobId, segment: u32, is_prefix: bool) -> Result<i32, Error> {
     spawn::die_with_parent();
     if !is_held(&layout.job(job).join(names::LOCK)) {
         // The coordinator was gone before that took effect: nobody wants this any more.
@@ -51,7 +53,12 @@ pub fn run(layout: &Layout, job: &JobId, segment: u32) -> Result<i32, Error> {
     let missing = |what: &str| Error::BadFile { path: layout.job(job).join(names::PLAN), what: what.to_owned() };
     let segment = plan.segments.iter().find(|s| s.id == segment).ok_or_else(|| missing("no such segment"))?;
     let run_plan = plan.runs.iter().find(|run| run.run == segment.run).ok_or_else(|| missing("no such run"))?;
-    Worker::prepare(layout, &plan, segment, run_plan)?.perform()
+    if is_prefix {
+        // It ends where the main loop begins, whatever the segment does there.
+        let bare = Segment { steps: Vec::new(), stop: Stop::AtMainLoop, ..segment.clone() };
+        return Worker::prepare(layout, &plan, &bare, run_plan, Some(prefix::number(&plan, &segment.run)))?.perform();
+    }
+    Worker::prepare(layout, &plan, segment, run_plan, None)?.perform()
 }
 
 /// Everything that is opened before the process isolates itself.
@@ -67,29 +74,38 @@ struct Worker<'a> {
     absent: Vec<String>,
     states: States,
     runtime: PathBuf,
+    sharing: Shared,
+}
+
+/// What this worker's process has to do with others of its run.
+enum Shared {
+    Nothing,
+    /// It is forked where the main loop begins, and its view has what was written until then.
+    From(Asked),
+    /// It forks others there.
+    By(OwnedFd),
 }
 
 impl<'a> Worker<'a> {
-    fn prepare(layout: &'a Layout, plan: &'a ReplayPlan, segment: &Segment, run_plan: &RunPlan) -> Result<Self, Error> {
-        let folder = layout.segment(&plan.job, segment.id);
+    /// `serves` is the number of a process that executes only what comes before the main loop, for others.
+    fn prepare(
+        layout: &'a Layout,
+        plan: &'a ReplayPlan,
+        segment: &Segment,
+        run_plan: &RunPlan,
+        serves: Option<u32>,
+    ) -> Result<Self, Error> {
+        let number = serves.unwrap_or(segment.id);
+        let folder = layout.segment(&plan.job, number);
         let mut meta = read_meta(layout, segment)?;
         if let Some(environment) = &run_plan.environment {
             meta.python.clone_from(&environment.python);
         }
         let probed = run_plan.probed_source.as_deref();
         let versions = Versions::open(layout)?;
-        let [scratch, temporary] = leftovers(layout, &plan.job, segment.id);
+        let [scratch, temporary] = leftovers(layout, &plan.job, number);
         let tree = scratch.join(isolation::TREE);
         files::create_dir_all(&tree)?;
-        // They were there when the run began.
-        let before = Duration::from_millis(u64::try_from(meta.started_ms).unwrap_or(0).saturating_sub(1000));
-        versions.check_out(&run_plan.version, &tree, SystemTime::UNIX_EPOCH + before)?;
-        if let Some(probed) = probed {
-            let script = tree.join(&run_plan.script);
-            fs::remove_file(&script).map_err(at("replace", &script))?;
-            files::write_atomic(&script, probed.as_bytes())?;
-        }
-
         let sources = sources::of_version(&versions, &run_plan.version, &run_plan.script, probed)?;
         let instrumentation = python::instrument(&run_plan.script, &sources, &run_plan.inserted);
         write_json(&folder.join(names::INSTRUMENTATION), &instrumentation)?;
@@ -110,9 +126,25 @@ impl<'a> Worker<'a> {
             training_ms: plan.training_ms.clone(),
             steps: segment.steps.clone(),
             stop: segment.stop,
+            watches: serves.is_some() || segment.restores(),
             inserted: run_plan.inserted.clone(),
         };
         write_json(&folder.join(names::ORDER), &order)?;
+        let sharing = match spawn::given_prefix() {
+            Some(socket) if serves.is_some() => Shared::By(socket.map_err(at("serve", &folder))?),
+            Some(socket) if prefix::may_share(segment, run_plan) => share(socket, layout, plan, segment)?,
+            _ => Shared::Nothing,
+        };
+        if !matches!(sharing, Shared::From(_)) {
+            // They were there when the run began.
+            let before = Duration::from_millis(u64::try_from(meta.started_ms).unwrap_or(0).saturating_sub(1000));
+            versions.check_out(&run_plan.version, &tree, SystemTime::UNIX_EPOCH + before)?;
+            if let Some(probed) = probed {
+                let script = tree.join(&run_plan.script);
+                fs::remove_file(&script).map_err(at("replace", &script))?;
+                files::write_atomic(&script, probed.as_bytes())?;
+            }
+        }
         let here = versions.list_files(&run_plan.version)?;
         let absent = versions.worktree_paths()?.into_iter().filter(|path| !here.contains(path));
         // What a version left out for its size is data: the user's own file is the best there is.
@@ -120,16 +152,36 @@ impl<'a> Worker<'a> {
         let runtime = runtime::unpack(layout)?;
         let isolation = &plan.isolation;
         let computes = run_plan.environment.clone();
-        Ok(Self { layout, isolation, folder, scratch, temporary, meta, computes, order, absent, states, runtime })
+        Ok(Self {
+            layout,
+            isolation,
+            folder,
+            scratch,
+            temporary,
+            meta,
+            computes,
+            order,
+            absent,
+            states,
+            runtime,
+            sharing,
+        })
     }
 
     fn perform(self) -> Result<i32, Error> {
-        let (descriptors, channels) = Descriptors::open(&self.folder, None)?;
+        let (mut descriptors, channels) = Descriptors::open(&self.folder, None)?;
         let output = descriptors.output.try_clone().map_err(at("open", &self.folder.join(names::OUTPUT)))?;
-        let view =
-            View { root: self.layout.root(), scratch: &self.scratch, temporary: &self.temporary, absent: &self.absent };
         // What is forked can join a view only that is made inside the server's own.
-        let server = Asked::join();
+        let (server, absent) = match self.sharing {
+            // Files that the version does not have are hidden in what was copied.
+            Shared::From(asked) => (Some(Ok(asked)), &[][..]),
+            Shared::By(socket) => {
+                descriptors.asked = Some(socket);
+                (Asked::join(), &self.absent[..])
+            }
+            Shared::Nothing => (Asked::join(), &self.absent[..]),
+        };
+        let view = View { root: self.layout.root(), scratch: &self.scratch, temporary: &self.temporary, absent };
         let place = isolation::enter(self.isolation, &view)
             .map_err(|source| Error::NoIsolation { reason: source.to_string() })?;
         // Entering a user namespace undoes it.
@@ -214,21 +266,60 @@ fn begin(
     cwd: &Path,
     descriptors: Descriptors,
 ) -> Result<Process, Error> {
+    let is_prefix = matches!(&server, Some(Ok(server)) if server.is_prefix);
     let started = server.map(|server| match server {
         Ok(server) => server.start(invocation, session, cwd, &descriptors),
         Err(reason) => Started::Afresh(reason),
     });
+    let path = session.directory.join(names::EVENTS);
+    let journal = |event| -> Result<(), Error> {
+        let events = descriptors.events.try_clone().map_err(at("write", &path))?;
+        Ok(Writer::of(events, &path).append(&[event])?)
+    };
     match started {
         Some(Started::Forked(forked)) => return Ok(Process::Forked(forked)),
-        Some(Started::Afresh(reason)) => {
-            let note = Event::Note(format!("started afresh, not forked: {reason}"));
-            let path = session.directory.join(names::EVENTS);
-            let events = descriptors.events.try_clone().map_err(at("write", &path))?;
-            Writer::of(events, &path).append(&[note])?;
+        Some(Started::Afresh(reason)) if is_prefix => {
+            // Its view holds what was written before the main loop: the coordinator has it done again in one that does not.
+            let reason = not_shared(&reason);
+            let end = serde_json::json!({ "exit_code": 70, "exception": reason, "traceback": null, "unshared": true });
+            journal(Event::End(end.to_string()))?;
+            return Err(Error::NoIsolation { reason });
         }
+        Some(Started::Afresh(reason)) => journal(Event::Note(format!("started afresh, not forked: {reason}")))?,
         None => {}
     }
     Ok(Process::Fresh(spawn::session(invocation, session, Handover::Inherited(descriptors))?))
+}
+
+/// Waits until what comes before the main loop is executed; notes in the segment's journal why nothing is forked there.
+fn share(socket: io::Result<OwnedFd>, layout: &Layout, plan: &ReplayPlan, segment: &Segment) -> Result<Shared, Error> {
+    let (shared, own) = (prefix::number(plan, &segment.run), segment.id);
+    let [to, _] = leftovers(layout, &plan.job, own);
+    let copies = || -> Result<(), Error> {
+        let [from, _] = leftovers(layout, &plan.job, shared);
+        isolation::copy_layers(&from, &to)?;
+        // What was printed until then was printed by each.
+        let of = |number| layout.segment(&plan.job, number).join(names::OUTPUT);
+        let (from, to) = (of(shared), of(own));
+        let mut printed = fs::File::open(&from).map_err(at("open", &from))?;
+        let output = fs::OpenOptions::new().create(true).append(true).open(&to);
+        io::copy(&mut printed, &mut output.map_err(at("open", &to))?).map_err(at("write", &to))?;
+        Ok(())
+    };
+    match Asked::at_main_loop(socket, copies) {
+        Ok(asked) => Ok(Shared::From(asked)),
+        Err(reason) => {
+            note(&layout.segment(&plan.job, own), &not_shared(&reason))?;
+            // Half a copy is none.
+            isolation::clear(&to)?;
+            files::create_dir_all(&to.join(isolation::TREE))?;
+            Ok(Shared::Nothing)
+        }
+    }
+}
+
+fn not_shared(reason: &str) -> String {
+    format!("what comes before the main loop is executed for this segment alone: {reason}")
 }
 
 /// The variables that a run's replay sets: as recorded, what keeps trackers quiet, and what has it compute as the run did.

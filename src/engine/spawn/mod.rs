@@ -10,13 +10,13 @@ pub mod fork;
 mod worker;
 
 pub use self::editor::editor;
-pub use self::worker::{Segment, given_devices, worker};
+pub use self::worker::{Segment, Sharing, given_devices, given_prefix, worker};
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -134,6 +134,8 @@ pub struct Descriptors {
     pub buffers: [File; 2],
     /// The run's or the job's lock, held for as long as the script runs.
     pub lock: Option<File>,
+    /// Where segments ask for a process, if this one is to execute for them what comes before the main loop.
+    pub asked: Option<OwnedFd>,
 }
 
 /// This process's side of a session's channels.
@@ -163,7 +165,7 @@ impl Descriptors {
         let (second, second_shared) = buffer("afterlog-1")?;
         let buffers = [first_shared, second_shared];
         let channels = Channels { control: ours, buffers: [first, second] };
-        Ok((Self { events, output, control: theirs, buffers, lock }, channels))
+        Ok((Self { events, output, control: theirs, buffers, lock, asked: None }, channels))
     }
 
     /// Sends these files to a process that asked for them, with the one that all processes of the run hold, and what else
@@ -194,20 +196,24 @@ impl Descriptors {
             .into_iter()
             .chain(self.buffers.iter().map(AsFd::as_fd))
             .chain(self.lock.iter().map(AsFd::as_fd))
+            .chain(self.asked.iter().map(AsFd::as_fd))
         {
             fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::empty()))
                 .map_err(|errno| SpawnError::Descriptor { what: "a descriptor inheritable", source: errno.into() })?;
         }
         let [first, second] = self.buffers.each_ref().map(AsRawFd::as_raw_fd);
-        Ok(serde_json::json!({
+        let mut table = serde_json::json!({
             "events": self.events.as_raw_fd(),
             "output": self.output.as_raw_fd(),
             "control": self.control.as_raw_fd(),
             "buffers": [first, second],
             // Nothing to use; only to be kept from the script's own children.
             "keep": self.lock.iter().map(AsRawFd::as_raw_fd).collect::<Vec<_>>(),
-        })
-        .to_string())
+        });
+        if let Some(asked) = &self.asked {
+            table["asked"] = asked.as_raw_fd().into();
+        }
+        Ok(table.to_string())
     }
 }
 

@@ -14,6 +14,7 @@ use nix::sys::socket::{ControlMessage, MsgFlags, recv, sendmsg};
 use nix::unistd::getpgrp;
 use serde::Deserialize;
 
+use crate::engine::Error;
 use crate::engine::machine::VISIBLE;
 use crate::engine::spawn::{self, Descriptors, Invocation, Session, fork};
 
@@ -23,6 +24,8 @@ const MAX_ANSWER_BYTES: usize = 1 << 16;
 /// The server that this worker may ask.
 pub(in crate::engine::replay) struct Asked {
     socket: OwnedFd,
+    /// Whether what it forks has come to the main loop already.
+    pub(in crate::engine::replay) is_prefix: bool,
 }
 
 /// What came of it.
@@ -43,6 +46,8 @@ pub(in crate::engine::replay) struct Forked {
 enum Answer {
     /// The process is what a fresh start would be, and is about to run the script.
     Started,
+    /// So may a process be that this one forks when it is asked.
+    Ready { process: i32 },
     /// It cannot be.
     Afresh { reason: String },
     /// Its status, as `waitpid` gives it.
@@ -57,9 +62,43 @@ impl Asked {
         let namespace = format!("/proc/{process}/ns/user");
         let joined = File::open(namespace).and_then(|file| Ok(setns(file, CloneFlags::CLONE_NEWUSER)?));
         Some(match (joined, socket) {
-            (Ok(()), Ok(socket)) => Ok(Self { socket }),
+            (Ok(()), Ok(socket)) => Ok(Self { socket, is_prefix: false }),
             (Err(error), _) | (_, Err(error)) => Err(format!("the fork server cannot be joined: {error}")),
         })
+    }
+
+    /// Waits for the process that executes for several segments what comes before the main loop; then `prepares` a view
+    /// for this one, and enters that one's user namespace as [`Self::join`] does.
+    ///
+    /// # Errors
+    /// In words, why nothing can be forked from it. This process is then as it was.
+    pub(in crate::engine::replay) fn at_main_loop(
+        socket: io::Result<OwnedFd>,
+        prepares: impl FnOnce() -> Result<(), Error>,
+    ) -> Result<Self, String> {
+        let waited = socket.and_then(|socket| {
+            let (answers, theirs) = fork::channel()?;
+            let files = [theirs.as_raw_fd()];
+            let rights = [ControlMessage::ScmRights(&files)];
+            let bytes = [IoSlice::new(br#"{"waits": true}"#)];
+            sendmsg::<()>(socket.as_raw_fd(), &bytes, &rights, MsgFlags::MSG_NOSIGNAL, None)?;
+            drop(theirs);
+            Ok((socket, next(&answers)?))
+        });
+        match waited {
+            Ok((socket, Some(Answer::Ready { process }))) => {
+                prepares().map_err(|error| error.to_string())?;
+                let namespace = format!("/proc/{process}/ns/user");
+                let joined = File::open(namespace).and_then(|file| Ok(setns(file, CloneFlags::CLONE_NEWUSER)?));
+                joined.map_err(|error| format!("its view cannot be joined: {error}"))?;
+                Ok(Self { socket, is_prefix: true })
+            }
+            Ok((_, Some(Answer::Afresh { reason }))) => Err(reason),
+            // Its end, or that of whoever started it.
+            Ok(_) | Err(_) => {
+                Err("the process that was to execute it for several has not come to the main loop".into())
+            }
+        }
     }
 
     /// Asks for a process that is what [`spawn::session`] would start. This process must be in its view already.
@@ -102,6 +141,7 @@ impl Asked {
         let Descriptors { events, output, control, buffers: [first, second], .. } = descriptors;
         let files = [theirs.as_fd(), user.as_fd(), mounts.as_fd(), events.as_fd(), output.as_fd()];
         let files = files.into_iter().chain([control.as_fd(), first.as_fd(), second.as_fd()]);
+        let files = files.chain(descriptors.asked.as_ref().map(AsFd::as_fd));
         let files: Vec<i32> = files.map(|file| file.as_raw_fd()).collect();
         let rights = [ControlMessage::ScmRights(&files)];
         let bytes = [IoSlice::new(request.as_bytes())];
@@ -110,7 +150,9 @@ impl Asked {
         Ok(match next(&answers)? {
             Some(Answer::Started) => Started::Forked(Forked { answers }),
             Some(Answer::Afresh { reason }) => Started::Afresh(reason),
-            Some(Answer::Ended { .. }) => Started::Afresh("the forked process ended before it began".into()),
+            Some(Answer::Ended { .. } | Answer::Ready { .. }) => {
+                Started::Afresh("the forked process ended before it began".into())
+            }
             None => Started::Afresh("the fork server has ended".into()),
         })
     }

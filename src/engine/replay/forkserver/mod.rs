@@ -27,6 +27,8 @@ use crate::store::versions::Versions;
 
 /// `off` has every segment's Python started afresh.
 const CHOICE: &str = "AFTERLOG_FORK";
+/// `always` has what comes before the main loop shared also where it takes less than that takes.
+const ALWAYS: &str = "always";
 /// What is forked shows its own command line in place of the server's, which must be as long. Blanks after JSON are nothing.
 const ROOM: usize = 4096;
 
@@ -81,8 +83,7 @@ impl<'a> Servers<'a> {
     pub(super) fn of(layout: &'a Layout, plan: &'a ReplayPlan) -> Self {
         let mut servers =
             Self { layout, job: &plan.job, shared: Vec::new(), of: HashMap::new(), most: plan.workers.max(1) };
-        let off = std::env::var(CHOICE).is_ok_and(|choice| choice == "off");
-        if off || plan.isolation != Isolation::Namespace || plan.segments.len() < 2 {
+        if is_off() || plan.isolation != Isolation::Namespace || plan.segments.len() < 2 {
             return servers;
         }
         let Ok(versions) = Versions::open(layout) else { return servers };
@@ -129,6 +130,16 @@ impl<'a> Servers<'a> {
             }
         }
     }
+}
+
+/// Whether nothing is to be forked.
+pub(super) fn is_off() -> bool {
+    std::env::var(CHOICE).is_ok_and(|choice| choice == "off")
+}
+
+/// Whether everything is to be shared that can be.
+pub(super) fn is_always() -> bool {
+    std::env::var(CHOICE).is_ok_and(|choice| choice == ALWAYS)
 }
 
 fn start(layout: &Layout, job: &JobId, number: usize, key: &Key) -> Result<Server, Error> {

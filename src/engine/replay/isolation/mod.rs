@@ -2,6 +2,7 @@
 //!
 //! Which of the two a job uses is found out once, when it is planned, by trying; workers only do what the plan says.
 
+mod layers;
 mod namespace;
 mod scratch;
 
@@ -39,6 +40,8 @@ pub(super) struct Place {
     /// What the runtime must refuse, as it reads it; `None` where it need not.
     pub(super) guard: Option<String>,
 }
+
+pub(super) use layers::copy as copy_layers;
 
 /// Why this machine does not allow it.
 #[derive(Debug, thiserror::Error)]
