@@ -223,6 +223,8 @@ pub mod names {
     /// Holds a folder for each rank but the first of a run with several processes.
     pub const RANKS: &str = "ranks";
     pub const WORKER_LOG: &str = "worker.log";
+    /// Why segments of a run cannot share what comes before its main loop.
+    pub const UNSHARED: &str = "unshared.txt";
 }
 
 /// How often a lock is asked for, and how long between.

@@ -302,8 +302,11 @@ fn what_a_forked_process_would_share_or_lack_has_each_segment_execute_all_itself
 fn it_is_shared_only_where_it_takes_longer_than_sharing() {
     let project = TestProject::git();
     assert_eq!(checked(&project, &PLAIN.replace("BEFORE", ""), &[], ""), "0 shared ");
-    let slow = PLAIN.replace("BEFORE", "import time\ntime.sleep(1.2)");
-    assert_eq!(checked(&project, &slow, &[], ""), "1 shared ");
+    let slow = PLAIN.replace("BEFORE", "import time\ntime.sleep(1.2)\nMORE");
+    assert_eq!(checked(&project, &slow.replace("MORE", ""), &[], ""), "1 shared ");
+    // Where it could not be, nobody waits for that again.
+    assert!(checked(&project, &slow.replace("MORE", "kept = open('x', 'w')"), &[], "").starts_with("1 shared what"));
+    assert_eq!(again(&project, ""), "0 shared ");
 }
 
 /// A replay of samples that takes a while to come to the main loop.

@@ -35,7 +35,7 @@ pub(super) struct Division {
     pub(super) pieces: Vec<Piece>,
     pub(super) workers: usize,
     pub(super) makespan_ns: u64,
-    /// No plan takes less: the work spread evenly, or the longest that cannot be cut.
+    /// No plan takes less.
     pub(super) bound_ns: u64,
 }
 
@@ -62,25 +62,37 @@ pub(super) fn divide(tracks: &[Track<'_>], workers: usize) -> Division {
 struct Tasks<'t, 'a> {
     tracks: &'t [Track<'a>],
     whole_ns: Vec<u64>,
-    /// Longest first.
-    order: Vec<usize>,
+    /// Longest first; and those with the longest parts first, so that short ones fill what these leave.
+    orders: [Vec<usize>; 2],
     total_ns: u64,
     /// The longest that cannot be cut.
     longest_ns: u64,
+    /// What another process costs at least.
+    start_ns: u64,
 }
 
 impl<'t, 'a> Tasks<'t, 'a> {
     fn new(tracks: &'t [Track<'a>]) -> Self {
         let whole_ns: Vec<u64> = tracks.iter().map(Track::whole_ns).collect();
-        let mut order: Vec<usize> = (0..tracks.len()).collect();
-        order.sort_by_key(|track| Reverse(whole_ns[*track]));
+        let parts_ns: Vec<u64> = tracks.iter().map(Track::longest_part_ns).collect();
+        let by = |lengths: &[u64]| {
+            let mut order: Vec<usize> = (0..tracks.len()).collect();
+            order.sort_by_key(|track| Reverse(lengths[*track]));
+            order
+        };
+        let orders = [by(&whole_ns), by(&parts_ns)];
         let total_ns = whole_ns.iter().fold(0, |sum: u64, whole| sum.saturating_add(*whole));
-        let longest_ns = tracks.iter().map(Track::longest_part_ns).max().unwrap_or(0);
-        Self { tracks, whole_ns, order, total_ns, longest_ns }
+        let start_ns = tracks.iter().map(Track::start_ns).min().unwrap_or(0);
+        let longest_ns = parts_ns.into_iter().max().unwrap_or(0);
+        Self { tracks, whole_ns, orders, total_ns, longest_ns, start_ns }
     }
 
+    /// The work spread evenly, with a start for each worker beyond the number of runs; or the longest that cannot be cut.
+    /// Leaving workers idle saves starts, and is never quicker: a start is part of every run's work already.
     fn bound_ns(&self, workers: usize) -> u64 {
-        self.total_ns.div_ceil(workers as u64).max(self.longest_ns)
+        let starts = workers.saturating_sub(self.tracks.len()) as u64;
+        let total_ns = self.total_ns.saturating_add(starts.saturating_mul(self.start_ns));
+        total_ns.div_ceil(workers as u64).max(self.longest_ns)
     }
 
     fn on(&self, workers: usize) -> Division {
@@ -89,17 +101,11 @@ impl<'t, 'a> Tasks<'t, 'a> {
         if whole.makespan_ns <= bound + bound / 1000 * (GOOD - 1000) {
             return whole;
         }
-        let (mut fits, mut pieces) = (whole.makespan_ns, None);
-        let mut exceeds = bound.saturating_sub(1);
-        while fits - exceeds > (bound / 1000 * PRECISION).max(1) {
-            let middle = u64::midpoint(exceeds, fits);
-            match self.within(middle, workers) {
-                Some(found) => (fits, pieces) = (middle, Some(found)),
-                None => exceeds = middle,
-            }
-        }
-        let Some(pieces) = pieces else { return whole };
-        let makespan_ns = makespan_ns(pieces.iter().map(|piece| piece.cost_ns), workers);
+        let carried_out = |pieces: Vec<Piece>| (makespan_ns(pieces.iter().map(|piece| piece.cost_ns), workers), pieces);
+        let found = self.orders.iter().filter_map(|order| self.shortest(order, workers, whole.makespan_ns));
+        let Some((makespan_ns, pieces)) = found.map(carried_out).min_by_key(|(makespan_ns, _)| *makespan_ns) else {
+            return whole;
+        };
         let extra: u64 = pieces.iter().map(|piece| piece.cost_ns).sum::<u64>().saturating_sub(self.total_ns);
         let saved = whole.makespan_ns.saturating_sub(makespan_ns).saturating_mul(workers as u64);
         // More starts are worth it where the workers gain more time by them than they cost.
@@ -107,6 +113,21 @@ impl<'t, 'a> Tasks<'t, 'a> {
             return whole;
         }
         Division { pieces, workers, makespan_ns, bound_ns: 0 }
+    }
+
+    /// Pieces for the shortest time in which filling the workers in this order finds some.
+    fn shortest(&self, order: &[usize], workers: usize, whole_ns: u64) -> Option<Vec<Piece>> {
+        let bound = self.bound_ns(workers);
+        let (mut fits, mut pieces) = (whole_ns, None);
+        let mut exceeds = bound.saturating_sub(1);
+        while fits - exceeds > (bound / 1000 * PRECISION).max(1) {
+            let middle = u64::midpoint(exceeds, fits);
+            match self.within(order, middle, workers) {
+                Some(found) => (fits, pieces) = (middle, Some(found)),
+                None => exceeds = middle,
+            }
+        }
+        pieces
     }
 
     fn whole(&self, workers: usize) -> Division {
@@ -117,10 +138,10 @@ impl<'t, 'a> Tasks<'t, 'a> {
     }
 
     /// Pieces that so many workers do within this time; `None` where this way of filling them finds none.
-    fn within(&self, limit_ns: u64, workers: usize) -> Option<Vec<Piece>> {
+    fn within(&self, order: &[usize], limit_ns: u64, workers: usize) -> Option<Vec<Piece>> {
         let mut busy: BinaryHeap<Reverse<u64>> = (0..workers).map(|_| Reverse(0)).collect();
         let mut pieces = Vec::with_capacity(self.tracks.len() + workers);
-        for at in &self.order {
+        for at in order {
             let (track, mut done) = (&self.tracks[*at], 0);
             while done < track.parts() {
                 // The one with the most room: what does not fit there fits nowhere.

@@ -120,6 +120,11 @@ impl<'a> Track<'a> {
         self.cost_ns(0..self.parts.len())
     }
 
+    /// What a process costs before it does any of it.
+    pub(super) fn start_ns(&self) -> u64 {
+        self.fixed_ns
+    }
+
     /// The costliest part.
     pub(super) fn longest_part_ns(&self) -> u64 {
         (0..self.parts.len()).map(|part| self.cost_ns(part..part + 1)).max().unwrap_or(0)

@@ -15,7 +15,7 @@ use crate::engine::replay::forkserver::{self, Servers};
 use crate::engine::replay::{isolation, worker};
 use crate::engine::{Error, spawn};
 use crate::model::plan::{Isolation, ReplayPlan, RunPlan, Segment, Stop};
-use crate::store::layout::Layout;
+use crate::store::layout::{Layout, names};
 
 /// Shorter than this it is executed anew in less time than it takes to share it, in nanoseconds.
 const WORTH_NS: u64 = 1_000_000_000;
@@ -64,7 +64,9 @@ impl<'a> Prefixes<'a> {
                 // Which GPUs it sees, a process finds out once, and each segment has its own.
                 let has_devices =
                     run.environment.as_ref().is_some_and(|found| found.devices.is_some_and(|count| count > 0));
-                let Some(first) = sharing.next().filter(|_| !has_devices) else { continue };
+                // What the script does there was found out by an earlier replay.
+                let unfit = layout.run(&run.run).join(names::UNSHARED).exists() && !forkserver::is_always();
+                let Some(first) = sharing.next().filter(|_| !has_devices && !unfit) else { continue };
                 let left = 1 + sharing.count();
                 if left > 1 && (first.cost.prefix_ns >= WORTH_NS || forkserver::is_always()) {
                     of.insert(&run.run, Shared { left, state: State::NotStarted });

@@ -14,7 +14,7 @@ use crate::analysis::{planner, python};
 use crate::base::files::{self, at};
 use crate::base::ids::JobId;
 use crate::base::units::counted;
-use crate::engine::replay::forkserver::{Asked, Forked, Started};
+use crate::engine::replay::forkserver::{Asked, Forked, NotShared, Started};
 use crate::engine::replay::isolation::{self, View};
 use crate::engine::replay::prefix;
 use crate::engine::replay::states::States;
@@ -308,8 +308,12 @@ fn share(socket: io::Result<OwnedFd>, layout: &Layout, plan: &ReplayPlan, segmen
     };
     match Asked::at_main_loop(socket, copies) {
         Ok(asked) => Ok(Shared::From(asked)),
-        Err(reason) => {
+        Err(NotShared { reason, is_scripts }) => {
             note(&layout.segment(&plan.job, own), &not_shared(&reason))?;
+            if is_scripts {
+                // The next replay does not wait for nothing.
+                files::write_atomic(&layout.run(&segment.run).join(names::UNSHARED), reason.as_bytes())?;
+            }
             // Half a copy is none.
             isolation::clear(&to)?;
             files::create_dir_all(&to.join(isolation::TREE))?;

@@ -28,6 +28,13 @@ pub(in crate::engine::replay) struct Asked {
     pub(in crate::engine::replay) is_prefix: bool,
 }
 
+/// Why what comes before the main loop is not shared.
+pub(in crate::engine::replay) struct NotShared {
+    pub(in crate::engine::replay) reason: String,
+    /// Whether it lies in what the script does: then it is so the next time, too.
+    pub(in crate::engine::replay) is_scripts: bool,
+}
+
 /// What came of it.
 pub(in crate::engine::replay) enum Started {
     Forked(Forked),
@@ -75,7 +82,8 @@ impl Asked {
     pub(in crate::engine::replay) fn at_main_loop(
         socket: io::Result<OwnedFd>,
         prepares: impl FnOnce() -> Result<(), Error>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, NotShared> {
+        let other = |reason: String| NotShared { reason, is_scripts: false };
         let waited = socket.and_then(|socket| {
             let (answers, theirs) = fork::channel()?;
             let files = [theirs.as_raw_fd()];
@@ -87,16 +95,16 @@ impl Asked {
         });
         match waited {
             Ok((socket, Some(Answer::Ready { process }))) => {
-                prepares().map_err(|error| error.to_string())?;
+                prepares().map_err(|error| other(error.to_string()))?;
                 let namespace = format!("/proc/{process}/ns/user");
                 let joined = File::open(namespace).and_then(|file| Ok(setns(file, CloneFlags::CLONE_NEWUSER)?));
-                joined.map_err(|error| format!("its view cannot be joined: {error}"))?;
+                joined.map_err(|error| other(format!("its view cannot be joined: {error}")))?;
                 Ok(Self { socket, is_prefix: true })
             }
-            Ok((_, Some(Answer::Afresh { reason }))) => Err(reason),
+            Ok((_, Some(Answer::Afresh { reason }))) => Err(NotShared { reason, is_scripts: true }),
             // Its end, or that of whoever started it.
             Ok(_) | Err(_) => {
-                Err("the process that was to execute it for several has not come to the main loop".into())
+                Err(other("the process that was to execute it for several has not come to the main loop".into()))
             }
         }
     }

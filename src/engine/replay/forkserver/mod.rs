@@ -12,7 +12,7 @@ use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::path::PathBuf;
 
-pub(super) use ask::{Asked, Forked, Started};
+pub(super) use ask::{Asked, Forked, NotShared, Started};
 
 use crate::analysis::python;
 use crate::base::files::{self, at};

@@ -125,7 +125,7 @@ mod tests {
         fs::create_dir_all(layer.join("a/b")).expect("made");
         fs::create_dir_all(from.join("project-work")).expect("made");
         fs::create_dir_all(&to).expect("made");
-        fs::write(layer.join("a/b/file"), "text").expect("written");
+        crate::base::files::write_atomic(&layer.join("a/b/file"), b"text").expect("written");
         fs::hard_link(layer.join("a/b/file"), layer.join("a/other")).expect("linked");
         symlink("nowhere", layer.join("link")).expect("linked");
         fs::set_permissions(layer.join("a/b/file"), fs::Permissions::from_mode(0o400)).expect("set");
