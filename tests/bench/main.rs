@@ -42,7 +42,7 @@ pub(crate) fn target(goal: &'static str, met: bool) -> Option<(&'static str, boo
 
 type Benchmark = (&'static str, fn() -> Vec<Row>);
 
-const BENCHMARKS: [Benchmark; 20] = [
+const BENCHMARKS: [Benchmark; 21] = [
     ("record", overhead::adaptive),
     ("others-cnn", overhead::against_others::<0>),
     ("others-finetune", overhead::against_others::<1>),
