@@ -86,21 +86,52 @@ fn what_a_statement_changes_or_takes_from_chance_is_marked_with_the_reason() {
     }
 }
 
-#[test]
-fn what_a_forked_process_finds_that_the_run_left_behind_later_is_no_value_of_the_run() {
-    let script = "import os, random\nrandom.seed(0)\nw = 0.0\ndef look(epoch):\n    get, put = os.pipe()\n    \
-                  if os.fork() == 0:\n        os.write(put, b'1' if os.path.exists('f%d' % (epoch + 1)) else b'0')\n        \
-                  os._exit(0)\n    os.wait()\n    return os.read(get, 1)\nfor epoch in range(6):\n    \
-                  for step in range(3):\n        w += random.random()\n    open('f%d' % epoch, 'w').close()\n    \
-                  seen = look(epoch)\n    print('w', repr(w))\n";
-    let project = TestProject::git();
+/// What a replay entered at iteration 3 says of `seen`, logged at the end of each iteration, must be that it relies on `what`.
+#[track_caller]
+fn is_marked(project: &TestProject, script: &str, seen: &str, what: &str) {
     project.write("train.py", script);
     project.afterlog(&["run", "--checkpoints", "all", "train.py"]).ok();
-    project.write("train.py", format!("import afterlog\n{script}    afterlog.log('probe', seen.decode())\n"));
+    project.write("train.py", format!("import afterlog\n{script}    afterlog.log('probe', {seen})\n"));
     let replayed = project.afterlog(&["replay", "probe", "--iters", "epoch=3", "--yes"]);
-    assert!(replayed.stderr.contains("rely on") && replayed.stderr.contains("/f4"), "{replayed:?}");
+    assert!(replayed.stderr.contains("rely on") && replayed.stderr.contains(what), "{script}{replayed:?}");
     let grid = project.afterlog(&["grid", "probe", "--verdicts", "--format", "csv"]).ok();
-    assert!(grid.contains(",unverified") && !grid.contains(",verified"), "{grid}");
+    assert!(grid.contains(",unverified") && !grid.contains(",verified"), "{script}{grid}");
+}
+
+#[test]
+fn what_a_forked_process_finds_that_the_run_left_behind_later_is_no_value_of_the_run_however_it_ends() {
+    for end in ["os._exit(0)", "raise SystemExit"] {
+        let script = format!(
+            "import os, random, sys\nrandom.seed(0)\nw = 0.0\ndef look(epoch):\n    get, put = os.pipe()\n    \
+             sys.stdout.flush()\n    if os.fork() == 0:\n        \
+             os.write(put, b'1' if os.path.exists('f%d' % (epoch + 1)) else b'0')\n        {end}\n    os.wait()\n    \
+             return os.read(get, 1)\nfor epoch in range(6):\n    for step in range(3):\n        w += random.random()\n    \
+             open('f%d' % epoch, 'w').close()\n    seen = look(epoch)\n    print('w', repr(w))\n"
+        );
+        is_marked(&TestProject::git(), &script, "seen.decode()", "/f4");
+    }
+}
+
+#[test]
+fn what_a_program_says_that_is_awaited_is_no_value_of_the_run() {
+    let script = "import asyncio, random\nrandom.seed(0)\nw = 0.0\nasync def ask():\n    \
+                  pipe = asyncio.subprocess.PIPE\n    \
+                  program = await asyncio.create_subprocess_exec('cat', 'said', stdout=pipe)\n    \
+                  return (await program.communicate())[0].decode()\nasync def both():\n    \
+                  return await asyncio.gather(ask(), ask())\nfor epoch in range(6):\n    for step in range(3):\n        \
+                  w += random.random()\n    with open('said', 'w') as out:\n        print(epoch, file=out)\n    \
+                  print('w', repr(w))\n";
+    for seen in ["asyncio.run(ask())", "asyncio.run(both())"] {
+        is_marked(&TestProject::git(), script, seen, "what cat says");
+    }
+}
+
+#[test]
+fn a_project_that_lies_in_memory_has_its_files_watched_like_any_other() {
+    let script = "import os, random\nrandom.seed(0)\nw = 0.0\nfor epoch in range(6):\n    for step in range(3):\n        \
+                  w += random.random()\n    if epoch < 3:\n        open('f%d' % epoch, 'w').close()\n    \
+                  print('w', repr(w))\n";
+    is_marked(&TestProject::in_memory(), script, "os.path.exists('f2')", "/f2");
 }
 
 /// A model whose value depends on its mode.

@@ -43,7 +43,15 @@ impl Finished {
 impl TestProject {
     /// A folder that is no git repository.
     pub(crate) fn plain() -> Self {
-        let dir = TempDir::new().expect("temporary folder");
+        Self::of(TempDir::new().expect("temporary folder"))
+    }
+
+    /// The same where the system keeps memory that processes share as files.
+    pub(crate) fn in_memory() -> Self {
+        Self::of(TempDir::new_in("/dev/shm").expect("a folder in memory"))
+    }
+
+    fn of(dir: TempDir) -> Self {
         fs::create_dir_all(dir.path().join("home")).expect("home");
         fs::create_dir_all(dir.path().join("project")).expect("project");
         let project = dir.path().join("project");

@@ -197,19 +197,23 @@ for epoch in afterlog.loop('epoch', range(2)):
 /// Gives what the segments noted.
 #[track_caller]
 fn importing(thing: &str, prepare: impl Fn(&TestProject)) -> String {
-    let project = TestProject::git();
+    importing_in(&TestProject::git(), thing, prepare)
+}
+
+#[track_caller]
+fn importing_in(project: &TestProject, thing: &str, prepare: impl Fn(&TestProject)) -> String {
     project.write("../home/libraries/thing.py", thing);
     project.write("../home/libraries/other.py", "");
     let libraries = project.home().join("libraries");
     project.write("train.py", PLAIN);
     for which in ["which=one", "which=two"] {
-        prepare(&project);
+        prepare(project);
         let mut run = project.afterlog_command(&["run", "--checkpoints", "off", "train.py", which]);
         assert!(run.env("PYTHONPATH", &libraries).status().expect("starts").success());
     }
-    replay(&project, PLAIN, "again", "total", true);
-    assert_same(&project, "total", "again");
-    notes(&project)
+    replay(project, PLAIN, "again", "total", true);
+    assert_same(project, "total", "again");
+    notes(project)
 }
 
 #[test]
@@ -252,4 +256,18 @@ fn imports_that_would_have_found_something_else_in_the_version_are_done_afresh()
     assert_eq!(noted.matches("the project has a module of the name extra").count(), 2, "{noted}");
     let noted = importing("import other\nVALUE = len(dir(other))\n", |project| project.write("other.py", "A = 1\n"));
     assert_eq!(noted.matches("the project has a module of the name other").count(), 2, "{noted}");
+}
+
+/// Importing this asks how many GPUs there are, as far as torch can tell afterwards: a process forked from one that has
+/// asked the driver is told by torch that it cannot use them.
+const COUNTING: &str = "\
+import os, torch
+VALUE = float(torch.cuda.device_count()) + 1
+os.register_at_fork(after_in_child=lambda: setattr(torch.cuda, '_is_in_bad_fork', lambda: True))
+";
+
+#[test]
+fn imports_that_ask_for_the_gpus_are_done_afresh() {
+    let noted = importing_in(&TestProject::git().with_torch(), COUNTING, |_| {});
+    assert_eq!(noted.matches("importing counts the GPUs").count(), 2, "{noted}");
 }

@@ -145,6 +145,29 @@ fn state_of_classes_and_functions() {
             ..NOTHING
         },
         Hidden {
+            what: "where a file is written whose end is where everything goes",
+            before: "with open('kept', 'w') as kept:\n    kept.write('xyz')\nkept = open('kept', 'a')",
+            inner: "kept.write('ab')",
+            seen: "kept.tell()",
+            ..NOTHING
+        },
+        Hidden {
+            what: "what is compressed while it is written",
+            before: "import gzip\nkept = gzip.open('kept', 'wt')",
+            inner: "kept.write('ab')",
+            seen: "total, kept.closed",
+            ..NOTHING
+        },
+        Hidden {
+            what: "a filter of warnings whose category is not there yet",
+            others: &[("careful.py", "class Careful(UserWarning):\n    pass\n")],
+            before: "import sys, warnings\ndef careful(epoch):\n    if epoch == 1:\n        from careful import Careful\n        \
+                     warnings.simplefilter('ignore', Careful)",
+            outer: "careful(epoch); warnings.simplefilter('error' if epoch == 2 else 'default', UserWarning)",
+            seen: "total, warnings.filters[0][0]",
+            ..NOTHING
+        },
+        Hidden {
             what: "a cache of results",
             before: "import functools\n@functools.lru_cache(None)\ndef draw(k):\n    return random.random()",
             outer: "d = draw(epoch // 2)",

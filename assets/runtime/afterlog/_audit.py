@@ -7,10 +7,12 @@ entered, and where one has changed, the checkpoint is not taken. Data beyond som
 """
 import bisect
 import collections
+import ctypes
 import functools
 import itertools
 import marshal
 import os
+import stat
 import sys
 import types
 
@@ -36,8 +38,9 @@ class Audit:
     def __init__(self, root):
         self._root = os.path.realpath(root) + os.sep
         self._ours = os.path.realpath(os.path.dirname(__file__))
-        self._is_project = {}
-        self._real_paths = {}
+        #: Names of the modules that were looked at, and of those among them that are the project's.
+        self._known, self._projects = set(), set()
+        self._real_folders = {}
         self._failures = collections.Counter()
 
     def has_failed(self, key):
@@ -142,16 +145,18 @@ class Audit:
         return found + list(modules.values())
 
     def _modules(self):
-        found = []
+        """Prefix and variables of each module of the project."""
+        if self._known != sys.modules.keys():
+            # Another thread may be importing.
+            modules = dict(sys.modules)
+            new = modules.keys() - self._known
+            self._projects |= {name for name in new if self._is_of_project(modules[name])}
+            self._known = set(modules)
+        # In the order in which they were imported.
+        found = [(name, module) for name, module in list(sys.modules.items()) if name in self._projects]
         # torch has it go by the name that processes which it spawns know it by, too.
         main = sys.modules.get("__main__")
-        for name, module in list(sys.modules.items()):
-            is_project = self._is_project.get(name)
-            if is_project is None:
-                is_project = self._is_project[name] = self._is_of_project(module)
-            if is_project:
-                found.append(("" if module is main else name + ".", vars(module)))
-        return found
+        return [("" if module is main else name + ".", vars(module)) for name, module in found]
 
     def _is_of_project(self, module):
         # Modules that load themselves when asked for something are not asked.
@@ -166,15 +171,13 @@ class Audit:
 
     def _real_path(self, path):
         """As ``os.path.realpath``, which looks at every folder above a file anew: of thousands of modules that takes long."""
-        real = self._real_paths.get(path)
+        folder, _, name = path.rpartition(os.sep)
+        if not folder or name in ("", ".", "..") or _is_link(path):
+            return os.path.realpath(path)
+        real = self._real_folders.get(folder)
         if real is None:
-            folder, name = os.path.split(path)
-            if folder == path or name in ("", ".", "..") or os.path.islink(path):
-                real = os.path.realpath(path)
-            else:
-                real = os.path.join(self._real_path(folder), name)
-            self._real_paths[path] = real
-        return real
+            real = self._real_folders[folder] = self._real_path(folder).rstrip(os.sep) + os.sep
+        return real + name
 
 
 class _Look:
@@ -372,6 +375,13 @@ def _identities(values):
     )
 
 
+def _is_link(path):
+    try:
+        return stat.S_ISLNK(os.lstat(path).st_mode)
+    except OSError:
+        return False
+
+
 def _is_bound(cell):
     try:
         cell.cell_contents
@@ -412,7 +422,19 @@ def _tensor(value):
         return facts + (id(value),)
     if not _kinds.is_held(value):
         return facts + ("not held", id(value))
-    return facts + (value.data_ptr(), repr(_sample(value.detach().view(-1)).tolist()))
+    if type(value) not in (_kinds.torch().Tensor, _kinds.torch().nn.Parameter):
+        return facts + (value.data_ptr(), repr(_sample(value.detach().view(-1)).tolist()))
+    if value.numel() > _WHOLE:
+        kept = value.detach().view(-1)[:: value.numel() // _SAMPLE].contiguous()
+    else:
+        kept = value
+    return facts + (value.data_ptr(), _bytes(kept))
+
+
+def _bytes(tensor):
+    """What lies in a tensor's memory: to make numbers of it takes a hundred times as long."""
+    address = tensor.data_ptr()
+    return ctypes.string_at(address, tensor.numel() * tensor.element_size()) if address else b""
 
 
 def _version(value):

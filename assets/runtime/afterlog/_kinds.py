@@ -71,8 +71,8 @@ def is_sink(value):
 
 
 def position_of(sink):
-    """Where the next byte goes that is written to a plain file; None of anything else: the process' own streams, what
-    compresses, and what is written at the end wherever that is.
+    """Where the next byte goes that is written to a plain file; None of anything else: the process' own streams, and what
+    compresses.
     """
     raw = sink
     try:
@@ -82,7 +82,7 @@ def position_of(sink):
             raw = raw.raw
         if type(raw) is not io.FileIO or raw.closed or raw.fileno() <= 2 or not raw.seekable():
             return None
-        return None if fcntl.fcntl(raw.fileno(), fcntl.F_GETFL) & os.O_APPEND else sink.tell()
+        return sink.tell()
     except (OSError, ValueError):
         return None
 
@@ -90,7 +90,10 @@ def position_of(sink):
 def set_position(sink, position):
     """The inverse of ``position_of``. What was written up to there is not known: nothing stands in its place."""
     sink.flush()
-    if os.fstat(sink.fileno()).st_size < position:
+    size = os.fstat(sink.fileno()).st_size
+    # What is written at the file's end, wherever that is, must find it there: what the run, or a later one, added since is cut
+    # off. The file is the replay's own.
+    if size < position or size > position and fcntl.fcntl(sink.fileno(), fcntl.F_GETFL) & os.O_APPEND:
         os.truncate(sink.fileno(), position)
     sink.seek(position)
 
