@@ -155,14 +155,13 @@ fn state_of_classes_and_functions() {
             what: "what is compressed while it is written",
             before: "import gzip\nkept = gzip.open('kept', 'wt')",
             inner: "kept.write('ab')",
-            seen: "total, kept.closed",
+            seen: "kept.tell()",
             ..NOTHING
         },
         Hidden {
             what: "a filter of warnings whose category is not there yet",
-            others: &[("careful.py", "class Careful(UserWarning):\n    pass\n")],
-            before: "import sys, warnings\ndef careful(epoch):\n    if epoch == 1:\n        from careful import Careful\n        \
-                     warnings.simplefilter('ignore', Careful)",
+            before: "import sys, warnings\ndef careful(epoch):\n    if epoch == 1:\n        from getpass import GetPassWarning\n        \
+                     warnings.simplefilter('ignore', GetPassWarning)",
             outer: "careful(epoch); warnings.simplefilter('error' if epoch == 2 else 'default', UserWarning)",
             seen: "total, warnings.filters[0][0]",
             ..NOTHING

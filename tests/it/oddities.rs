@@ -217,6 +217,18 @@ print('trained')
     project.afterlog(&["fsck"]).ok();
 }
 
+#[test]
+fn a_name_that_cannot_be_told_costs_its_value_and_not_the_training() {
+    let project = TestProject::plain();
+    let no = "class No:\n    def __str__(self):\n        raise ValueError(self)\n";
+    project
+        .write("train.py", format!("import afterlog\n{no}print(afterlog.log(No(), 1.5))\nafterlog.log('more', 2)\n"));
+    let run = project.afterlog(&["run", "train.py"]);
+    assert!(run.stderr.contains("a value of a No was not logged: ValueError: a ValueError"), "{run:?}");
+    assert_eq!(run.ok(), "1.5\n");
+    assert!(project.afterlog(&["grid", "more", "--format", "csv"]).ok().ends_with(",2\n"));
+}
+
 /// Makes more variables than a message about them passes to a recorder that does not read; a child then comes to its end.
 fn forking() -> String {
     let names: String = (0..4000).map(|k| format!("a_variable_with_a_rather_long_name_{k} = ")).collect();

@@ -71,18 +71,14 @@ def is_sink(value):
 
 
 def position_of(sink):
-    """Where the next byte goes that is written to a plain file; None of anything else: the process' own streams, and what
-    compresses.
+    """Where the next byte goes that is written to a plain file, or before it is compressed; None of anything else, and of the
+    process' own streams.
     """
-    raw = sink
     try:
-        if type(raw) is io.TextIOWrapper:
-            raw = raw.buffer
-        if type(raw) is io.BufferedWriter:
-            raw = raw.raw
-        if type(raw) is not io.FileIO or raw.closed or raw.fileno() <= 2 or not raw.seekable():
+        raw = _raw(sink)
+        if type(raw) is not io.FileIO and _counter_of(raw) is None:
             return None
-        return sink.tell()
+        return None if raw.closed or raw.fileno() <= 2 or not raw.seekable() else sink.tell()
     except (OSError, ValueError):
         return None
 
@@ -90,12 +86,34 @@ def position_of(sink):
 def set_position(sink, position):
     """The inverse of ``position_of``. What was written up to there is not known: nothing stands in its place."""
     sink.flush()
+    raw = _raw(sink)
+    if type(raw) is not io.FileIO:
+        # To go there would compress as much nothing.
+        setattr(raw, _counter_of(raw), position)
+        return
     size = os.fstat(sink.fileno()).st_size
     # What is written at the file's end, wherever that is, must find it there: what the run, or a later one, added since is cut
     # off. The file is the replay's own.
     if size < position or size > position and fcntl.fcntl(sink.fileno(), fcntl.F_GETFL) & os.O_APPEND:
         os.truncate(sink.fileno(), position)
     sink.seek(position)
+
+
+def _raw(sink):
+    """What a file object stands on."""
+    raw = sink.buffer if type(sink) is io.TextIOWrapper else sink
+    return raw.raw if type(raw) is io.BufferedWriter else raw
+
+
+#: Of files that compress: module, class, and the attribute that counts what was written.
+_COMPRESSING = (("gzip", "GzipFile", "offset"), ("bz2", "BZ2File", "_pos"), ("lzma", "LZMAFile", "_pos"))
+
+
+def _counter_of(raw):
+    for module, name, counter in _COMPRESSING:
+        if type(raw) is getattr(sys.modules.get(module), name, None) and type(vars(raw).get(counter)) is int:
+            return counter
+    return None
 
 
 class NotCapturable(Exception):

@@ -116,6 +116,12 @@ def make_log(journal, foreign):
     pack = struct.Struct("<BIBd").pack
     failed = set()
 
+    def note_failure(name, error):
+        told = _text(name)
+        if told not in failed:
+            failed.add(told)
+            journal.note("a value of %s was not logged: %s: %s" % (told, type(error).__name__, _text(error)))
+
     def log(name, value):
         """Logs a named value at the current position and returns it. Never raises."""
         try:
@@ -133,9 +139,14 @@ def make_log(journal, foreign):
                     pass
             journal.log(str(name), _values.encode(value))
         except Exception as error:  # noqa: BLE001 - logging must not break training
-            if str(name) not in failed:
-                failed.add(str(name))
-                journal.note("a value of %s was not logged: %s: %s" % (name, type(error).__name__, error))
+            note_failure(name, error)
         return value
 
     return log
+
+
+def _text(value):
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - a class of the script's may do anything
+        return "a %s" % type(value).__name__
