@@ -1,6 +1,7 @@
 //! State in places where a look at the loop does not find it: replayed all the same, or executed from the beginning.
 
-use crate::truth::{Added, Case};
+use crate::env::TestProject;
+use crate::truth::{Added, Case, values};
 
 /// One iteration of `outer` in each epoch, of `inner` in each step; `seen` is logged by the added statement.
 struct Hidden {
@@ -159,14 +160,6 @@ fn state_of_classes_and_functions() {
             ..NOTHING
         },
         Hidden {
-            what: "a filter of warnings whose category is not there yet",
-            before: "import sys, warnings\ndef careful(epoch):\n    if epoch == 1:\n        from getpass import GetPassWarning\n        \
-                     warnings.simplefilter('ignore', GetPassWarning)",
-            outer: "careful(epoch); warnings.simplefilter('error' if epoch == 2 else 'default', UserWarning)",
-            seen: "total, warnings.filters[0][0]",
-            ..NOTHING
-        },
-        Hidden {
             what: "a cache of results",
             before: "import functools\n@functools.lru_cache(None)\ndef draw(k):\n    return random.random()",
             outer: "d = draw(epoch // 2)",
@@ -237,4 +230,35 @@ fn iterators_and_queues_that_are_used_up_on_the_way() {
     ] {
         hidden.check();
     }
+}
+
+/// What iteration 3 logs as `seen` when it is entered there, and what the replay says; the whole run's must be `expected`.
+#[track_caller]
+fn entered(project: &TestProject, before: &str, inner: &str, seen: &str, expected: &str) {
+    let script = format!(
+        "import random, afterlog\nrandom.seed(1)\n{before}\ntotal = 0.0\nfor epoch in range(6):\n    \
+         for step in range(3):\n        total += random.random()\n        {inner}\n    print(total)\n"
+    );
+    project.write("train.py", &script);
+    project.afterlog(&["run", "--checkpoints", "all", "train.py"]).ok();
+    project.write("train.py", format!("{script}    afterlog.log('seen', {seen})\n"));
+    let replayed = project.afterlog(&["replay", "seen", "--iters", "epoch=3", "--yes"]);
+    assert!(!replayed.stderr.contains("cannot be restored"), "{replayed:?}");
+    assert_eq!(values(project, &["seen"]), [format!("3,{expected}")], "{replayed:?}");
+}
+
+#[test]
+fn filters_of_warnings_are_the_runs_where_their_library_was_imported_in_iterations_that_are_skipped() {
+    let before = "import warnings\ndef careful(epoch):\n    if epoch == 1:\n        from getpass import GetPassWarning\n        \
+                  warnings.simplefilter('error', GetPassWarning)";
+    let seen = "[rule[2].__name__ for rule in warnings.filters].count('GetPassWarning')";
+    entered(&TestProject::git(), before, "careful(epoch)", seen, "1");
+}
+
+#[test]
+fn a_file_written_at_its_end_goes_on_where_the_run_did_though_it_holds_all_of_the_run() {
+    let project = TestProject::git();
+    project.write(".gitignore", "kept\n");
+    entered(&project, "kept = open('kept', 'a')", "kept.write('ab')", "kept.tell()", "24");
+    assert_eq!(project.read("kept").len(), 36, "the user's file is as the run left it");
 }

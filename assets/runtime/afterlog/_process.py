@@ -1,5 +1,6 @@
 """State of the process that no variable holds: random number generators, and the settings of libraries that decide how
 they compute. It belongs to every snapshot."""
+import importlib
 import os
 import random
 import re
@@ -156,15 +157,17 @@ def _filters():
 
 
 def _set_filters(wanted):
+    # The run had imported these libraries by then; they may add filters of their own.
+    for _, _, (module, _), _, _ in wanted:
+        if module not in sys.modules:
+            importlib.import_module(module)
+    filters = [
+        (action, _compiled(message), _kinds.class_from(category), _compiled(module), line)
+        for action, message, category, module, line in wanted
+    ]
     # This says that they have changed.
     warnings.resetwarnings()
-    for action, message, category, module, line in wanted:
-        try:
-            category = _kinds.class_from(category)
-        except (KeyError, AttributeError):
-            # Of a library that the replay has not imported yet: it adds its filters itself.
-            continue
-        warnings.filters.append((action, _compiled(message), category, _compiled(module), line))
+    warnings.filters.extend(filters)
 
 
 def _pattern(expression):

@@ -279,7 +279,8 @@ class Snapshots:
                 bound[prefix][scope, name] = value
         for prefix, values in bound.items():
             _frames.bind(frames[prefix], values)
-        for key, value in process_last:
+        # Settings may import a library, and that draw random numbers: generators come last.
+        for key, value in sorted(process_last, key=lambda entry: entry[0].startswith("rng:")):
             _process.restore(key, value)
 
 
