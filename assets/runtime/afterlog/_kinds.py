@@ -1,7 +1,6 @@
 """What kinds of objects there are, as capture and restore see them. torch and NumPy only if the script imported them."""
 import collections
 import enum
-import fcntl
 import io
 import os
 import random
@@ -91,10 +90,7 @@ def set_position(sink, position):
         # To go there would compress as much nothing.
         setattr(raw, _counter_of(raw), position)
         return
-    size = os.fstat(sink.fileno()).st_size
-    # What is written at the file's end, wherever that is, must find it there: what the run, or a later one, added since is cut
-    # off. The file is the replay's own.
-    if size < position or size > position and fcntl.fcntl(sink.fileno(), fcntl.F_GETFL) & os.O_APPEND:
+    if os.fstat(sink.fileno()).st_size < position:
         os.truncate(sink.fileno(), position)
     sink.seek(position)
 
