@@ -70,6 +70,14 @@ impl Work<'_, '_> {
                     .push(format!("only one of line {a} of the source and line {b} computes `{theirs}`"));
                 return;
             }
+            let more = is_scaled(there, is, ours, was);
+            if a.is_none() && (more || is_scaled(ours, was, there, is)) {
+                let what = if more { "scales" } else { "does not scale" };
+                let other = self.session.source.lines.line(ours.node(id).range.start);
+                let doubt = format!("line {line} {what} `{theirs}`, unlike line {other} of the source");
+                self.adapted.doubts.push(doubt);
+                return;
+            }
             if path != theirs && !same {
                 let other = self.session.source.lines.line(ours.node(id).range.start);
                 self.adapted.others.push(format!(
@@ -360,6 +368,25 @@ fn adds(tree: &Tree, id: NodeId) -> Option<&str> {
 fn assigned(tree: &Tree, statement: NodeId) -> Option<NodeId> {
     let node = tree.node(statement);
     node.children.last().copied().filter(|_| node.kind == Kind::Simple && node.children.len() > 1)
+}
+
+/// Whether an assignment multiplies or divides what another one assigns as it is: `loss = criterion(x, y) / parts`.
+fn is_scaled(tree: &Tree, statement: NodeId, plain: &Tree, other: NodeId) -> bool {
+    let scaled = |tree: &Tree, value: NodeId| {
+        let node = tree.node(value);
+        let factor = node.children.last().is_some_and(|id| matches!(tree.node(*id).kind, Kind::Literal | Kind::Name));
+        node.kind == Kind::Other && ["*", "/"].contains(&node.text.as_str()) && factor
+    };
+    let (Some(value), Some(other)) = (assigned(tree, statement), assigned(plain, other)) else { return false };
+    let callee = |tree: &Tree, id: NodeId| {
+        let callee = tree.node(id).children.first().filter(|_| tree.node(id).kind == Kind::Call);
+        callee.map(|callee| tree.node(*callee).text.clone())
+    };
+    let first = tree.node(value).children.first().copied().unwrap_or(value);
+    scaled(tree, value)
+        && !scaled(plain, other)
+        && (callee(plain, other).is_none() && plain.subtree(other).len() > 1
+            || callee(plain, other) == callee(tree, first))
 }
 
 /// Whether two assignments assign the same, but for the names of variables.

@@ -82,7 +82,7 @@ impl Work<'_, '_> {
 }
 
 /// The only function that a path can call: a function or a class's constructor by its name, a method after `self`.
-fn function(tree: &Tree, path: &str) -> Option<NodeId> {
+pub(super) fn function(tree: &Tree, path: &str) -> Option<NodeId> {
     let method = path.strip_prefix("self.");
     let name = method.unwrap_or(path);
     let named = |id: &NodeId, kind: Kind, name: &str| tree.node(*id).kind == kind && tree.node(*id).name == name;

@@ -49,6 +49,26 @@ const SAME: &[&str] = &[
     "squeeze",
     "unsqueeze",
 ];
+/// Methods that write something for people.
+const SAYS: &[&str] = &[
+    "print",
+    "debug",
+    "info",
+    "warning",
+    "warn",
+    "error",
+    "log",
+    "write",
+    "flush",
+    "set_postfix",
+    "set_description",
+    "display",
+    "add_scalar",
+    "add_scalars",
+    "log_metric",
+    "log_metrics",
+    "log_dict",
+];
 /// How deep functions of the source are followed.
 const MAX_DEPTH: usize = 3;
 
@@ -173,7 +193,8 @@ impl<'s, 'a> Beside<'s, 'a> {
             }
             let in_place = name.ends_with('_') && !name.starts_with('_');
             let changes = EFFECTS.contains(&name) || FEEDS.contains(&name) || TAKES.contains(&name) || in_place;
-            if changes || is_kept_up(name) || trains(name) {
+            let alone = depth == 0 && !is_self && self.is_alone(id) && !PURE.contains(&name) && !SAYS.contains(&name);
+            if changes || is_kept_up(name) || trains(name) || alone {
                 let path = object.and_then(|object| tree.path(root(tree, object))).unwrap_or_else(|| "*".into());
                 found.push(self.event(part, id, path, name));
             }
@@ -187,14 +208,30 @@ impl<'s, 'a> Beside<'s, 'a> {
             Kind::Call => Some(node),
             _ => tree.statement_of(node).and_then(|statement| tree.node(statement).children.last().copied()),
         };
-        let takes = what == "=" || what == "train" || TAKES.contains(&what);
+        let sets = || ["set", "load", "restore"].iter().any(|word| what.starts_with(word));
+        let takes = what == "=" || what == "train" || TAKES.contains(&what) || sets();
         let kept = |id: NodeId| {
             let name = &tree.node(id).name;
             let binds = |other: &NodeId| *other < part && self.binds(*other, name);
             tree.node(id).access.reads() && self.window.iter().any(binds)
         };
-        let is_return = takes && value.is_some_and(|value| tree.subtree(value).any(kept));
+        // Nothing is made of it on the way.
+        let plain = |id: NodeId| {
+            let node = tree.node(id);
+            node.access != Access::Inner
+                && !(node.kind == Kind::Other && ["+", "-", "*", "/", "not"].contains(&node.text.as_str()))
+        };
+        let given_back = |value: NodeId| tree.subtree(value).any(kept) && tree.subtree(value).all(plain);
+        let is_return = takes && value.is_some_and(given_back);
         Event { part, node, path: self.resolved(path, 0), what: what.to_owned(), is_return }
+    }
+
+    /// Whether nothing takes what a call gives: it is made for what it does.
+    fn is_alone(&self, call: NodeId) -> bool {
+        let tree = &self.session.source.tree;
+        tree.node(call)
+            .parent
+            .is_some_and(|parent| tree.node(parent).kind == Kind::Simple && tree.node(parent).children.len() == 1)
     }
 
     fn binds(&self, statement: NodeId, name: &str) -> bool {
@@ -302,7 +339,11 @@ impl<'s, 'a> Beside<'s, 'a> {
     fn is_module(&self, path: &str) -> bool {
         let tree = &self.session.source.tree;
         let base = path.split('.').next().unwrap_or(path);
-        let imported = |id: &NodeId| tree.statement_of(*id).is_some_and(|id| tree.node(id).kind == Kind::Import);
+        // What is imported from a module may be any object.
+        let imported = |id: &NodeId| {
+            let import = tree.statement_of(*id).filter(|id| tree.node(*id).kind == Kind::Import);
+            import.is_some_and(|id| tree.node(id).text.is_empty())
+        };
         tree.binders(base).iter().any(imported)
     }
 

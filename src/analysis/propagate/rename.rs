@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::analysis::propagate::fits::function;
 use crate::analysis::propagate::reach::{carrier, is_stored};
 use crate::analysis::propagate::scope::owner;
 use crate::analysis::treediff::{Kind, Matching, NodeId, Tree};
@@ -114,27 +115,31 @@ impl<'a> Renames<'a> {
         }
     }
 
-    /// Whether two calls differ in more than the name of a function: `x.mean()` is not `f(x)` under another name.
+    /// Whether two calls differ in more than the name of a function: `x.mean()` is not `f(x)` under another name, and a
+    /// script's own function none that it has not.
     fn is_another_method(&self, a: NodeId, b: NodeId) -> bool {
         let called = |tree: &Tree, id: NodeId| {
             let call = tree.node(id).parent.map(|parent| tree.node(parent));
             call.is_some_and(|call| call.kind == Kind::Call && call.children.first() == Some(&id))
         };
-        let of_object = |tree: &Tree, id: NodeId| {
-            let base = tree.path(id).unwrap_or_default();
-            let base = base.split('.').next().unwrap_or_default();
-            let imported = || {
-                tree.nodes.iter().enumerate().any(|(at, node)| {
-                    node.name == base && node.access.binds() && tree.node(carrier(tree, at)).kind == Kind::Import
-                })
-            };
-            tree.node(id).kind == Kind::Member && base != "self" && base != "cls" && !imported()
+        let base = |tree: &Tree, id: NodeId| {
+            tree.path(id).unwrap_or_default().split('.').next().unwrap_or_default().to_owned()
         };
+        let imported = |tree: &Tree, id: NodeId| {
+            let base = base(tree, id);
+            let import = |at: &NodeId| tree.node(carrier(tree, *at)).kind == Kind::Import;
+            tree.binders(&base).iter().any(import)
+        };
+        let of_object = |tree: &Tree, id: NodeId| {
+            let base = base(tree, id);
+            tree.node(id).kind == Kind::Member && base != "self" && base != "cls" && !imported(tree, id)
+        };
+        let own = |tree: &Tree, id: NodeId| tree.path(id).is_some_and(|path| function(tree, &path).is_some());
         let last = |tree: &Tree, id: NodeId| tree.node(id).text.clone();
         called(self.source, a)
             && called(self.target, b)
             && last(self.source, a) != last(self.target, b)
-            && (of_object(self.source, a) || of_object(self.target, b))
+            && (of_object(self.source, a) || of_object(self.target, b) || own(self.source, a) != own(self.target, b))
     }
 
     /// `self.optimizer.lr` in both versions is evidence for `self.optimizer` and `self`, too.
