@@ -347,20 +347,43 @@ impl<'s, 'a> Beside<'s, 'a> {
         tree.binders(base).iter().any(imported)
     }
 
-    /// The statements that move together.
+    /// The statements that move together; where another log shares some of them, with what belongs to that.
     fn parts(&self) -> Vec<NodeId> {
         let tree = &self.session.source.tree;
-        let mut parts = vec![self.statement];
+        let mut parts = self.parts_of(self.statement);
+        let logs = |id: &&NodeId| self.session.wanted.iter().any(|wanted| tree.contains(**id, *wanted));
+        if self.is_chosen(self.statement) {
+            return parts;
+        }
+        let mut others: Vec<Vec<NodeId>> =
+            self.window.iter().filter(logs).filter(|id| !self.is_chosen(**id)).map(|id| self.parts_of(*id)).collect();
+        while let Some(at) = others.iter().position(|other| other.iter().any(|id| parts.contains(id))) {
+            parts.extend(others.remove(at));
+        }
+        parts.sort_unstable();
+        parts.dedup();
+        parts
+    }
+
+    /// Whether the user has said where a statement stands: it goes there by itself.
+    fn is_chosen(&self, statement: NodeId) -> bool {
+        self.session.chosen.keys().any(|chosen| self.session.source.tree.contains(statement, *chosen))
+    }
+
+    fn parts_of(&self, statement: NodeId) -> Vec<NodeId> {
+        let tree = &self.session.source.tree;
+        let mut parts = vec![statement];
         loop {
             let (first, last) = (parts[0], parts[parts.len() - 1]);
             let belongs = |id: &&NodeId| {
                 let own = || self.events.iter().filter(|event| event.part == **id);
                 let wanted = self.session.wanted.iter().any(|wanted| tree.contains(**id, *wanted));
-                let between = (first..last).contains(*id) && wanted;
+                let between =
+                    (first..last).contains(*id) && wanted && !self.is_chosen(**id) && !self.is_chosen(statement);
                 let concerned = own().any(|event| {
                     let undone = |other: &Event| parts.contains(&other.part) && self.is_undone_by(other, event);
                     let undoes = self.events.iter().any(undone) || event.is_return && self.is_module(&event.path);
-                    self.concerns(event, &parts) && (undoes || **id < self.statement && !event.is_return)
+                    self.concerns(event, &parts) && (undoes || **id < statement && !event.is_return)
                 });
                 !parts.contains(id)
                     && own().all(|event| self.is_undone(event))
@@ -371,7 +394,7 @@ impl<'s, 'a> Beside<'s, 'a> {
             parts.sort_unstable();
         }
         let acts = |part: &NodeId| self.events.iter().any(|event| event.part == *part && !event.is_draw());
-        if parts.iter().any(acts) { parts } else { vec![self.statement] }
+        if parts.iter().any(acts) { parts } else { vec![statement] }
     }
 
     /// Whether a statement gives a name a value that a later one of these reads.
@@ -414,9 +437,10 @@ impl Work<'_, '_> {
             let text = source.text.get(tree.node(id).range.clone()).unwrap_or_default();
             text.lines().next().unwrap_or_default().trim_end_matches(':').to_owned()
         };
-        for part in whole.parts.iter().filter(|part| **part != whole.statement) {
-            self.adapted.changes.push(format!("`{}` added", words(*part)));
-        }
+        let added = |part: &&NodeId| **part != whole.statement && !self.session.wanted.contains(*part);
+        let added: Vec<String> =
+            whole.parts.iter().filter(added).map(|part| format!("`{}` added", words(*part))).collect();
+        self.adapted.changes.extend(added);
         for id in &whole.left_out {
             let line = source.lines.line(tree.node(*id).range.start);
             let reason = format!(

@@ -221,7 +221,7 @@ impl<'a> Session<'a> {
             let whole = outcome.whole.as_ref().filter(|_| !outcome.edits.is_empty());
             whole.is_some_and(|whole| whole.parts.iter().any(|part| self.source.tree.contains(*part, node)))
         };
-        let whole = outcomes.iter().find(holds)?;
+        let whole = outcomes.iter().find(holds).filter(|_| !self.chosen.contains_key(&node))?;
         let mut placement = self.blank(node);
         placement.status = whole.placement.status;
         placement.reasons.push(format!("along with line {} of the source", whole.placement.source_line));
