@@ -207,13 +207,25 @@ impl App {
     /// never come while a run goes on.
     pub(super) fn renew_grid(&mut self) -> Vec<Effect> {
         self.results.again = self.results.waiting || self.results.incoming.is_some();
-        if self.results.again { Vec::new() } else { self.ask_grid() }
+        if self.results.again { Vec::new() } else { self.ask_grid_quietly() }
+    }
+
+    /// Nobody asked for newer data: it is not spoken of, and Esc is for what the user does.
+    fn ask_grid_quietly(&mut self) -> Vec<Effect> {
+        let effects = self.ask_grid();
+        self.working.end(Slot::Grid);
+        effects
     }
 
     pub(super) fn take_grid(&mut self, grid: Arc<Grid>) -> Vec<Effect> {
         self.results.waiting = false;
         self.results.incoming = Some(grid);
-        self.ask_arranged()
+        let effects = self.ask_arranged();
+        if self.results.loaded {
+            // The older one is there meanwhile.
+            self.working.end(Slot::Arrange);
+        }
+        effects
     }
 
     pub(super) fn ask_arranged(&mut self) -> Vec<Effect> {
@@ -235,7 +247,7 @@ impl App {
         }
         let mut effects = self.ask_curves();
         if self.results.again && self.panel == Panel::Results {
-            effects.extend(self.ask_grid());
+            effects.extend(self.ask_grid_quietly());
         }
         effects
     }

@@ -83,7 +83,7 @@ mod tests {
     use std::sync::Arc;
 
     use crate::tui::app::App;
-    use crate::tui::app::fixture::{answer, app, asks, give_grid, press, settle, with_grid};
+    use crate::tui::app::fixture::{answer, app, asks, give_grid, press, settle, survey, with_grid};
     use crate::tui::app::table::tests::small;
     use crate::tui::event::{Answer, Effect, Event, Request, Slot};
 
@@ -120,6 +120,18 @@ mod tests {
         assert!(app.results.arrangement.sort.is_empty());
         press(&mut app, "\x1b");
         assert_eq!(app.panel, crate::tui::app::Panel::Timeline, "Esc goes out again");
+    }
+
+    #[test]
+    fn newer_values_that_nobody_asked_for_are_not_spoken_of_and_leave_escape_to_the_user() {
+        let mut app = with_grid(80, 24);
+        let effects = press(&mut app, "&loss>0\n");
+        settle(&mut app, effects);
+        let renewed = app.update(Event::Changed(Box::new(survey())));
+        assert_eq!(slow(&mut app, &renewed), Slot::Grid);
+        assert_eq!(app.working_on(), None);
+        press(&mut app, "\x1b");
+        assert_eq!(app.results.arrangement.filter, None);
     }
 
     #[test]
