@@ -127,9 +127,7 @@ impl Session<'_> {
         if !is_definition {
             work.check_repetition();
         }
-        if depth == 0 {
-            work.say_group(whole);
-        }
+        work.say_group(whole);
         if !is_definition && depth == 0 && !whole.further {
             work.check_context();
             work.check_order();

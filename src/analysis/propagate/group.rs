@@ -134,7 +134,7 @@ impl<'s, 'a> Beside<'s, 'a> {
     /// `None` where they do nothing but bind names.
     fn of(session: &'s Session<'a>, statement: NodeId) -> Option<Self> {
         let tree = &session.source.tree;
-        let (block, index) = tree.place(statement)?;
+        let (block, index) = tree.place(statement).filter(|_| !tree.node(statement).kind.is_scope())?;
         let foreign = |id: NodeId| {
             let kind = tree.node(id).kind;
             kind.is_scope() || matches!(kind, Kind::Import | Kind::Return | Kind::Raise | Kind::Break)
