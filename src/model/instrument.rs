@@ -79,17 +79,19 @@ pub struct Wrap {
 pub struct Variable {
     pub name: String,
     /// `local` is the frame that holds the loop (for module code: the globals), `global` the module's globals,
-    /// `nonlocal` a cell of that frame.
+    /// `nonlocal` a cell of that frame, `module` the globals of another module of the project: its name is then the place of
+    /// the module's file from the project's root, dotted and without `.py`, a dot, and the variable's name.
     pub scope: VariableScope,
 }
 
 impl Variable {
-    /// `local:name`, `global:name`, `nonlocal:name`.
+    /// `local:name`, `global:name`, `nonlocal:name`, `module:package.module.name`.
     pub fn key(&self) -> String {
         let scope = match self.scope {
             VariableScope::Local => "local",
             VariableScope::Global => "global",
             VariableScope::Nonlocal => "nonlocal",
+            VariableScope::Module => "module",
         };
         format!("{scope}:{}", self.name)
     }
@@ -101,6 +103,7 @@ pub enum VariableScope {
     Local,
     Global,
     Nonlocal,
+    Module,
 }
 
 /// Where code that contains a given line can run, relative to the main loop. Conservative: `true` where unsure.

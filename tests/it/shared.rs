@@ -98,6 +98,61 @@ for epoch in afterlog.loop('epoch', range(6)):
     check(true, script, "afterlog.log('draw'", seen);
 }
 
+/// What the scripts of many image classifiers bring along: a progress bar and meters with variables of their own.
+#[test]
+fn variables_of_other_modules_are_restored_and_the_loop_is_entered_in_its_middle() {
+    let script = "\
+import random, afterlog, state, pkg.meters as M
+from pkg import helper
+from pkg.helper import bump, HISTORY
+random.seed(1)
+class Sampler:
+    def __init__(self, draw=random.gauss, mode=M.Mode.PLAIN, size=4 * 8, dims=(1, 2), scale=float('1')):
+        self.draw, self.mode, self.size, self.scale, self.count = draw, mode, size, scale, 0
+    def step(self):
+        self.count += 1
+        return self.draw(0, self.scale)
+sampler = Sampler()
+for epoch in afterlog.loop('epoch', range(6)):
+    for i in afterlog.loop('i', range(4)):
+        g = sampler.step()
+        bump(g)
+        state.count += 1
+        state.best[epoch % 3] = g
+    state.rate = state.rate * 0.9
+    state.table['seen'].append(g)
+    M.tick()
+    HISTORY.append(epoch)
+    afterlog.log('draw', g)
+";
+    let others = [
+        ("state.py", "count = 0\nrate = 1.0\nbest = {}\ntable = {'seen': []}\n"),
+        ("pkg/__init__.py", ""),
+        (
+            "pkg/meters.py",
+            "import enum\nclass Mode(enum.Enum):\n    PLAIN = 1\ncalls = 0\nseen = [None]\ndef tick():\n    global calls\n    \
+             calls += 1\n    seen.append(calls * 2)\n    seen[:] = seen[-3:]\n",
+        ),
+        (
+            "pkg/helper.py",
+            "from . import meters\ntotal = 0.0\nlast = None\nHISTORY = []\ndef bump(x):\n    global total, last\n    \
+             total += x\n    last = x\n    meters.tick()\n",
+        ),
+    ];
+    let seen = "afterlog.log('seen', [state.count, state.rate, str(state.best), state.table['seen'], helper.total, helper.last, \
+                len(helper.HISTORY), M.calls, M.seen, sampler.count])";
+    let with_statement = Added { after: "afterlog.log('draw'", statement: seen, deeper: 0 }.to(script);
+    let case = Case { torch: false, others: &others, script, with_statement: &with_statement };
+    case.check_entered("a variable of another module", "seen");
+    let project = case.project();
+    project.write("train.py", script);
+    let recorded = project.afterlog(&["run", "--checkpoints", "all", "train.py"]);
+    assert!(!recorded.stderr.contains("begin at the first iteration"), "{recorded:?}");
+    project.write("train.py", &with_statement);
+    project.afterlog(&["replay", "seen", "--iters", "epoch=3", "--yes"]).ok();
+    assert_eq!(crate::truth::values(&project, &["seen"]).len(), 1, "only the iteration that was asked for is executed");
+}
+
 /// Variables that the loop's code does not name, and that show what it changes.
 #[test]
 fn what_shows_numbers_of_a_restored_array_or_tensor_costs_no_checkpoint_and_is_right_where_they_part() {

@@ -136,6 +136,10 @@ class Audit:
         for plan, frame in loops:
             modules.setdefault(id(frame.f_globals), ("", None, frame.f_globals, set()))
             for variable in plan["changes"]:
+                if variable["scope"] == "module":
+                    names, name = _frames.elsewhere(variable["name"])
+                    modules.get(id(names), (None, None, None, set()))[3].add(name)
+                    continue
                 is_global = variable["scope"] == "global" or frame.f_locals is frame.f_globals
                 (modules[id(frame.f_globals)][3] if is_global else frames[frame]).add(variable["name"])
         for frame in {**frames, **dict.fromkeys(between)}:

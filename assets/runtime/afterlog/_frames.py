@@ -1,7 +1,9 @@
 """Finding the frame that runs a loop, and reading and binding its variables."""
 import ctypes
 import itertools
+import os
 import sys
+import types
 
 from . import _kinds
 
@@ -24,12 +26,58 @@ def is_running(frame):
     return caller is frame
 
 
+#: In place of a variable of a module that is not imported, or more than once: like any module, it cannot be captured.
+_NOWHERE = types.ModuleType("nowhere")
+
+
+class Modules:
+    """Modules of a project by where their files lie in it: ``package.part`` is ``package/part.py``."""
+
+    def __init__(self, root):
+        self._root = root
+        #: By place: how many modules there were when it was looked for, and its module.
+        self._found = {}
+
+    def variables(self, place):
+        """A module's variables; None if it is not imported, or more than once."""
+        count, module = self._found.get(place, (None, None))
+        if count != len(sys.modules):
+            module = self._find(place)
+            self._found[place] = len(sys.modules), module
+        return None if module is None else vars(module)
+
+    def _find(self, place):
+        file = os.path.realpath(os.path.join(self._root, *place.split("."))) + ".py"
+        name, found = os.path.basename(file), {}
+        for module in list(sys.modules.values()):
+            # Modules that load themselves when asked for something are not asked.
+            held = object.__getattribute__(module, "__dict__") if isinstance(module, types.ModuleType) else {}
+            path = held.get("__file__")
+            if isinstance(path, str) and path.endswith(name) and os.path.realpath(path) == file:
+                found[id(module)] = module
+        return next(iter(found.values())) if len(found) == 1 else None
+
+
+#: Those of the project that is recorded or replayed, as soon as it is known.
+modules = Modules("")
+
+
 def read(frame, variables):
-    """Values of variables, [(scope, name)], in order; UNBOUND for those without. A scope is local, nonlocal or global."""
-    local = frame.f_locals
-    values = [(frame.f_globals if scope == "global" else local).get(name, UNBOUND) for scope, name in variables]
+    """Values of variables, [(scope, name)], in order; UNBOUND for those without. A scope is local, nonlocal, global or module."""
+    local, values = frame.f_locals, []
+    for scope, name in variables:
+        names = local if scope in ("local", "nonlocal") else frame.f_globals
+        if scope == "module":
+            names, name = elsewhere(name)
+        values.append(_NOWHERE if names is None else names.get(name, UNBOUND))
     release(frame)
     return values
+
+
+def elsewhere(name):
+    """Where a variable of another module is bound, None for nowhere, and its name there."""
+    place, _, name = name.rpartition(".")
+    return modules.variables(place), name
 
 
 def release(frame):
@@ -56,7 +104,11 @@ def _takes_memory(value, depth=1):
 
 def bind(frame, values):
     """Binds variables, given as {(scope, name): value}, in a running frame; those that are UNBOUND it unbinds."""
-    local = {name: value for (scope, name), value in values.items() if scope != "global"}
+    for (scope, name), value in values.items():
+        if scope == "module":
+            names, name = elsewhere(name)
+            _update(names, {name: value})
+    local = {name: value for (scope, name), value in values.items() if scope in ("local", "nonlocal")}
     _update(frame.f_globals, {name: value for (scope, name), value in values.items() if scope == "global"})
     if not local:
         return
@@ -70,11 +122,16 @@ def bind(frame, values):
         ctypes.pythonapi.PyFrame_LocalsToFast(ctypes.py_object(frame), ctypes.c_int(1))
 
 
+def can_bind(variables):
+    """Whether there are the modules of those of these variables, [(scope, name)], that are another module's."""
+    return all(scope != "module" or elsewhere(name)[0] is not None for scope, name in variables)
+
+
 def can_unbind(frame, variables):
     """Whether variables, [(scope, name)], can be unbound: none of a function's from outside since Python 3.13."""
     if sys.version_info < (3, 13) or frame.f_locals is frame.f_globals:
         return True
-    return not any(scope != "global" and name in frame.f_locals for scope, name in variables)
+    return not any(scope in ("local", "nonlocal") and name in frame.f_locals for scope, name in variables)
 
 
 def _update(names, values):

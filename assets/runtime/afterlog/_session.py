@@ -33,6 +33,7 @@ class Session:
     def __init__(self, journal, snapshots, plan, root, adaptive):
         self._journal = journal
         self._snapshots = snapshots
+        _frames.modules = _frames.Modules(root)
         self._loops = {}
         script = sys.argv[1]
         for loop in plan["loops"]:

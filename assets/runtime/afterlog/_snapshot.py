@@ -265,6 +265,8 @@ class Snapshots:
         for prefix, frame in frames.items():
             if not _frames.can_unbind(frame, [name for within, name in unbound if within == prefix]):
                 raise AnotherPath("a variable is there that was not in the run")
+        if not _frames.can_bind([_variable(key)[1] for key in index if key != _WALKS]):
+            raise AnotherPath("a module is not there that was there in the run")
         entries = {key: part[2] for key, part in index.items()}
         shared = {key: part[3] for key, part in index.items()}
         restore = Restore(tables, entries, shared, buffers, fail)

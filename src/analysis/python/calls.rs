@@ -1,6 +1,6 @@
 //! What a call may change: its arguments, the object that it is a method of, and names outside.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use ruff_python_ast::visitor::{Visitor, walk_expr, walk_stmt};
 use ruff_python_ast::{Expr, ExprCall, Stmt};
@@ -101,11 +101,10 @@ impl Scan<'_, '_, '_> {
                 let method = dotted.rsplit('.').next().unwrap_or_default();
                 let units = self.analyser.program.methods(method);
                 self.call_units(call, &units, 1);
-                let path = self.analyser.program.files[file].path;
                 let changes = |unit: &usize| self.analyser.summary(*unit).params.first().is_none_or(|changed| *changed);
                 if if units.is_empty() { !purity::is_pure_method(method) } else { units.iter().any(changes) } {
                     self.change_arguments(call);
-                    self.give_up(format!("it may change '{name}' of {path}"));
+                    self.analyser.add_far(self.unit, &BTreeSet::from([(file, name)]), &mut self.effects);
                 }
                 return;
             }
@@ -207,10 +206,10 @@ impl Scan<'_, '_, '_> {
             } else if is_module_data && here.file == there.file {
                 self.effects.globals.insert(name.clone());
             } else if is_module_data {
-                let file = self.analyser.program.files[there.file].path;
-                self.effects.opaque.get_or_insert(format!("{}() changes '{name}' of {file}", there.name));
+                self.effects.far.insert((there.file, name.clone()));
             }
         }
+        self.analyser.add_far(self.unit, &summary.far, &mut self.effects);
     }
 
     /// Whether a name is data here: bound in this function or around it by something else than def, class or import.

@@ -6,7 +6,9 @@ use std::collections::{BTreeSet, HashMap};
 use ruff_python_ast::visitor::{Visitor, walk_comprehension, walk_expr, walk_stmt};
 use ruff_python_ast::{Comprehension, Expr, ExprCall, ExprContext, Stmt};
 
+use crate::analysis::python::defaults;
 use crate::analysis::python::implicit::{self, Implicit};
+use crate::analysis::python::origin::Origin;
 use crate::analysis::python::parts::{arguments, holds, roots};
 use crate::analysis::python::program::Program;
 use crate::analysis::python::purity;
@@ -20,6 +22,8 @@ pub(super) struct Effects {
     pub(super) mutated: BTreeSet<String>,
     /// Global names of the unit's file that functions called may bind or change.
     pub(super) globals: BTreeSet<String>,
+    /// The same of other files, by their numbers.
+    pub(super) far: BTreeSet<(usize, String)>,
     /// Why no estimate holds.
     pub(super) opaque: Option<String>,
     /// Why the code may stop in its middle, if so: then no estimate holds either for whoever calls it.
@@ -33,6 +37,8 @@ pub(super) struct Summary {
     pub(super) params: Vec<bool>,
     /// Names outside it that it may bind or change.
     pub(super) outside: BTreeSet<String>,
+    /// Global names of other files that it may bind or change.
+    pub(super) far: BTreeSet<(usize, String)>,
     pub(super) opaque: Option<String>,
     pub(super) suspends: Option<String>,
 }
@@ -59,11 +65,13 @@ impl<'p, 'a> Analyser<'p, 'a> {
         for other in self.implicit.units.clone() {
             let summary = self.summary(other);
             self.anywhere(unit, other, &summary.outside, summary.opaque.as_ref(), &mut effects);
+            self.add_far(unit, &summary.far, &mut effects);
         }
         for (other, lambda) in self.implicit.lambdas.clone() {
             let own = self.effects(other, |scan| scan.visit_expr(&lambda.body));
             self.anywhere(unit, other, &own.mutated, own.opaque.as_ref(), &mut effects);
             self.anywhere(unit, other, &own.globals, None, &mut effects);
+            self.add_far(unit, &own.far, &mut effects);
         }
         if self.implicit.has_addresses {
             effects.opaque.get_or_insert("id() gives other numbers in another process".into());
@@ -73,6 +81,17 @@ impl<'p, 'a> Analyser<'p, 'a> {
         }
         effects.opaque = effects.opaque.or(effects.suspends.take());
         effects
+    }
+
+    /// Adds global names of files, by their numbers, to the effects of code of the unit `here`.
+    pub(super) fn add_far(&self, here: usize, names: &BTreeSet<(usize, String)>, effects: &mut Effects) {
+        for (file, name) in names {
+            if *file == self.program.units[here].file {
+                effects.globals.insert(name.clone());
+            } else {
+                effects.far.insert((*file, name.clone()));
+            }
+        }
     }
 
     /// Adds what code of the unit `there` changes outside itself to the effects of a loop of the unit `here`.
@@ -100,13 +119,7 @@ impl<'p, 'a> Analyser<'p, 'a> {
                 }
                 Some(owner) if units[owner].name != "<module>" => {}
                 _ if self.program.is_data(units[there].file, name) => {
-                    if units[there].file == units[here].file {
-                        effects.globals.insert(name.clone());
-                    } else {
-                        let file = self.program.files[units[there].file].path;
-                        let code = units[there].name;
-                        effects.opaque.get_or_insert(format!("{code}() may change '{name}' of {file}"));
-                    }
+                    self.add_far(here, &BTreeSet::from([(units[there].file, name.clone())]), effects);
                 }
                 _ => {}
             }
@@ -155,7 +168,7 @@ impl<'p, 'a> Analyser<'p, 'a> {
         for (param, default) in function.defaults.iter().filter(|(param, _)| changed(param)) {
             match default {
                 Expr::Name(name) => drop(outside.insert(name.id.to_string())),
-                other if other.is_literal_expr() || other.is_tuple_expr() || other.is_unary_op_expr() => {}
+                other if defaults::stays(self.program, function.file, other) => {}
                 _ => {
                     let reason = format!("'{param}' of {}() keeps its value from call to call", function.name);
                     effects.opaque.get_or_insert(reason);
@@ -171,7 +184,7 @@ impl<'p, 'a> Analyser<'p, 'a> {
             effects.opaque.get_or_insert(format!("{}() changes '{name}' of another module", function.name));
         }
         let params = function.params.iter().map(changed).collect();
-        let summary = Summary { params, outside, opaque: effects.opaque, suspends: effects.suspends };
+        let summary = Summary { params, outside, far: effects.far, opaque: effects.opaque, suspends: effects.suspends };
         self.summaries.insert(unit, summary.clone());
         summary
     }
@@ -189,6 +202,7 @@ pub(super) struct Scan<'s, 'p, 'a> {
 impl<'a> Scan<'_, '_, 'a> {
     pub(super) fn change(&mut self, expr: &Expr) {
         roots(expr, &mut self.spread);
+        self.is_far(expr);
     }
 
     /// A change of an object by the name that leads to it, which must be that of data to be captured.
@@ -203,6 +217,7 @@ impl<'a> Scan<'_, '_, 'a> {
         let program = self.analyser.program;
         let unit = &program.units[self.unit];
         match root {
+            _ if self.is_far(expr) => {}
             Some(Expr::Name(name)) => {
                 let name = name.id.as_str();
                 let of_class = unit.params.first() == Some(&name)
@@ -224,6 +239,39 @@ impl<'a> Scan<'_, '_, 'a> {
             }
             _ => {}
         }
+    }
+
+    /// Whether this is a variable of another module of the project or something in it, as `state.best`: then that changes.
+    fn is_far(&mut self, expr: &Expr) -> bool {
+        let mut names = Vec::new();
+        let mut at = expr;
+        loop {
+            at = match at {
+                Expr::Attribute(attribute) => {
+                    names.push(attribute.attr.as_str());
+                    &attribute.value
+                }
+                // What comes after is in what it gives.
+                Expr::Subscript(subscript) => {
+                    names.clear();
+                    &subscript.value
+                }
+                Expr::Call(call) => {
+                    names.clear();
+                    &call.func
+                }
+                _ => break,
+            };
+        }
+        let Some(root) = at.as_name_expr().filter(|root| !names.is_empty() && !self.is_variable(&root.id)) else {
+            return false;
+        };
+        let program = self.analyser.program;
+        let Some(module) = program.import(program.units[self.unit].file, &root.id) else { return false };
+        let dotted: Vec<&str> = std::iter::once(module).chain(names.into_iter().rev()).collect();
+        let Origin::Data { file, name, .. } = program.origin(&dotted.join(".")) else { return false };
+        self.analyser.add_far(self.unit, &BTreeSet::from([(file, name)]), &mut self.effects);
+        true
     }
 
     /// Iterates over something: of parameters and attributes nobody knows whether that uses them up.
@@ -343,7 +391,12 @@ impl<'a> Visitor<'a> for Scan<'_, '_, '_> {
                     self.effects.mutated.insert(name.id.to_string());
                 }
             }
-            Expr::Attribute(attribute) if !attribute.ctx.is_load() => self.change_directly(&attribute.value),
+            Expr::Attribute(attribute) if !attribute.ctx.is_load() => {
+                let is_module = attribute.value.is_name_expr();
+                if !is_module || !self.is_far(expr) {
+                    self.change_directly(&attribute.value);
+                }
+            }
             Expr::Attribute(attribute) => {
                 let properties = self.analyser.implicit.properties.get(attribute.attr.as_str()).cloned();
                 for unit in properties.unwrap_or_default() {

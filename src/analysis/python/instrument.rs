@@ -222,7 +222,12 @@ fn variables(program: &Program<'_>, unit: usize, effects: &Effects) -> Vec<Varia
             found.insert(name.clone(), scope);
         }
     }
-    found.into_iter().map(|(name, scope)| Variable { name, scope }).collect()
+    let far = effects.far.iter().map(|(file, name)| {
+        let path = program.files[*file].path;
+        let module = path.strip_suffix(".py").unwrap_or(path).replace('/', ".");
+        Variable { name: format!("{module}.{name}"), scope: VariableScope::Module }
+    });
+    found.into_iter().map(|(name, scope)| Variable { name, scope }).chain(far).collect()
 }
 
 /// Keys of the changes that may be read later before they are assigned: in what follows, or when the code comes round

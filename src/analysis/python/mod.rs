@@ -8,6 +8,7 @@ mod api;
 mod calls;
 mod carried;
 mod chance;
+mod defaults;
 mod effects;
 mod expression;
 mod foreign;

@@ -64,6 +64,11 @@ impl<'a> Program<'a> {
         matches!(origin, Some(Origin::Data { whole: true, .. }))
     }
 
+    /// Whether a name in a file is imported from a library.
+    pub(super) fn is_foreign(&self, file: usize, name: &str) -> bool {
+        self.import(file, name).is_some_and(|dotted| self.origin(dotted) == Origin::Library)
+    }
+
     /// Whether a module's name is a variable: its own, or another module's of the project that it imports.
     pub(super) fn is_data(&self, file: usize, name: &str) -> bool {
         self.units[self.files[file].unit].variables.contains(name) || self.is_imported_data(file, name)
