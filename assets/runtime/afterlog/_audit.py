@@ -156,11 +156,12 @@ class Audit:
             new = modules.keys() - self._known
             self._projects |= {name for name in new if self._is_of_project(modules[name])}
             self._known = set(modules)
-        # In the order in which they were imported.
-        found = [(name, module) for name, module in list(sys.modules.items()) if name in self._projects]
-        # torch has it go by the name that processes which it spawns know it by, too.
-        main = sys.modules.get("__main__")
-        return [("" if module is main else name + ".", vars(module)) for name, module in found]
+        # In the order in which they were imported, each once: torch has the script go by another name, too.
+        found = {}
+        for name, module in list(sys.modules.items()):
+            if name in self._projects:
+                found.setdefault(id(module), ("" if name == "__main__" else name + ".", vars(module)))
+        return list(found.values())
 
     def _is_of_project(self, module):
         # Modules that load themselves when asked for something are not asked.
