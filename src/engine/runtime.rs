@@ -47,6 +47,7 @@ const FILES: &[(&str, &str)] = &[
     ("afterlog/_restore.py", include_str!("../../assets/runtime/afterlog/_restore.py")),
     ("afterlog/_seeds.py", include_str!("../../assets/runtime/afterlog/_seeds.py")),
     ("afterlog/_session.py", include_str!("../../assets/runtime/afterlog/_session.py")),
+    ("afterlog/_shareable.py", include_str!("../../assets/runtime/afterlog/_shareable.py")),
     ("afterlog/_snapshot.py", include_str!("../../assets/runtime/afterlog/_snapshot.py")),
     ("afterlog/_start.py", include_str!("../../assets/runtime/afterlog/_start.py")),
     ("afterlog/_statement.py", include_str!("../../assets/runtime/afterlog/_statement.py")),

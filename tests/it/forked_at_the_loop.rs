@@ -305,7 +305,8 @@ fn it_is_shared_only_where_it_takes_longer_than_sharing() {
     let slow = PLAIN.replace("BEFORE", "import time\ntime.sleep(1.2)\nMORE");
     assert_eq!(checked(&project, &slow.replace("MORE", ""), &[], ""), "1 shared ");
     // Where it could not be, nobody waits for that again.
-    assert!(checked(&project, &slow.replace("MORE", "kept = open('x', 'w')"), &[], "").starts_with("1 shared what"));
+    let asks = slow.replace("MORE", "import os\nMAIN = os.getpid()");
+    assert!(checked(&project, &asks, &[], "").starts_with("1 shared what"));
     assert_eq!(again(&project, ""), "0 shared ");
 }
 
@@ -349,4 +350,17 @@ fn a_killed_coordinator_takes_the_shared_process_along() {
     until("the end of all workers", || processes(&["__worker", &job]).is_empty().then_some(()));
     let place = project.path().to_string_lossy().into_owned();
     until("the end of all scripts", || processes(&["train.py", "slow=1", &place]).is_empty().then_some(()));
+}
+
+#[test]
+fn what_a_run_holds_open_where_its_loop_begins_is_known_to_its_replays_without_trying() {
+    let script = "import random, threading, time, afterlog\nrandom.seed(1)\ntime.sleep(1.5)\n# holds\ntotal = 0.0\n\
+                  for epoch in afterlog.loop('epoch', range(8)):\n    total += random.random()\n    \
+                  afterlog.log('total', total)\n";
+    let waits = "waiting = threading.Thread(target=threading.Event().wait, daemon=True)\nwaiting.start()";
+    for (holds, shared) in [("log = open('log.txt', 'w')", "0 shared"), (waits, "0 shared"), ("pass", "1 shared")] {
+        let project = TestProject::git();
+        let noted = checked(&project, &script.replace("# holds", holds), &[], "auto");
+        assert!(noted.starts_with(shared), "{holds}: {noted}");
+    }
 }

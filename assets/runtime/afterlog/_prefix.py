@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 
-from . import _become, _flordb, _forks, _journal, _preload, _reads, _snapshot
+from . import _become, _flordb, _forks, _journal, _preload, _reads, _shareable, _snapshot
 
 #: Modules that may ask for the process id: they ask again when they need it, or it is seen to here.
 _MAY_ASK = frozenset(["afterlog", "logging", "tempfile", "random", "multiprocessing"])
@@ -55,7 +55,7 @@ class Prefix:
         self._session, self._journal, self._fds = session, journal, fds
         #: Whether it is this that forks: what is forked is the run's, and no child of the script's.
         self.forks = False
-        self._files, self._shared = _preload.open_files(), _shared_memory()
+        self._files, self._shared = _shareable.open_files(), _shared_memory()
         self._getpid, self._asking = os.getpid, set()
         self._watch_process_id()
 
@@ -141,12 +141,9 @@ class Prefix:
         """What a forked process would share with others, or would not have."""
         if threading.current_thread() is not threading.main_thread():
             return "the main loop is not in the main thread"
-        torch = sys.modules.get("torch")
-        if torch is not None and torch.cuda.is_initialized():
-            return "CUDA is initialised before the main loop"
-        new = {place for _, place in _preload.open_files() ^ self._files}
-        if new:
-            return "%s is open before the main loop" % ", ".join(sorted(new)[:3])
+        why = _shareable.why_devices() or _shareable.why_files(self._files)
+        if why:
+            return why
         if not _shared_memory() <= self._shared:
             return "memory is shared before the main loop"
         try:
@@ -160,9 +157,9 @@ class Prefix:
 
     def _why_threads(self):
         _end_progress_bars()
-        others = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
-        if others:
-            return "the thread %s was started before the main loop" % others[0].name
+        why = _shareable.why_threads()
+        if why:
+            return why
         torch = sys.modules.get("torch")
         threads = torch and torch.get_num_threads()
         _end_pools()

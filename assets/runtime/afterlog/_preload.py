@@ -13,7 +13,7 @@ import tempfile
 import threading
 import warnings
 
-from . import _seeds
+from . import _seeds, _shareable
 
 #: Larger files of the project are not compared but taken for different, in bytes.
 _MOST_COMPARED = 1 << 20
@@ -66,7 +66,7 @@ class Preloaded:
         planted = sys.meta_path[: len(sys.meta_path) - seeds]
         sys.meta_path.append(self._missing)
         self._arguments = sys.argv = _Arguments(sys.argv[:1])
-        self._files, self._shared = open_files(), _shared_memory()
+        self._files, self._shared = _shareable.open_files(), _shared_memory()
         # The script's folder is first otherwise, and it is each version's own.
         installed = self.path if getattr(sys.flags, "safe_path", False) else self.path[1:]
         sys.path[:] = self._kept_path = [entry for entry in installed if not self.is_projects(entry)]
@@ -146,7 +146,7 @@ class Preloaded:
             return "importing prints"
         if not _untouched_generators():
             return "importing draws random numbers"
-        if open_files() != self._files or _shared_memory() != self._shared:
+        if _shareable.open_files() != self._files or _shared_memory() != self._shared:
             return "importing opens files or shares memory"
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_initialized():
@@ -215,17 +215,6 @@ def _untouched_generators():
     if torch is not None:
         return torch.equal(torch.get_rng_state(), torch.Generator().manual_seed(0).get_state())
     return True
-
-
-def open_files():
-    found = set()
-    for fd in os.listdir("/proc/self/fd"):
-        try:
-            found.add((fd, os.readlink("/proc/self/fd/" + fd)))
-        except OSError:
-            # That of the listing itself.
-            pass
-    return {(fd, place) for fd, place in found if place != "/dev/null" and place != "/dev/urandom"}
 
 
 def _shared_memory():

@@ -53,6 +53,8 @@ class Session:
         self._arguments = {}
         #: Called with the main loop's frame when it begins.
         self.on_main = None
+        #: Looked at then in a record: a `_shareable.Told`.
+        self.shareable = None
         #: The block that is running.
         self.block = None
         #: What watches statements that were added; in a record there are none.
@@ -183,6 +185,8 @@ class Session:
         self.leaves_blocks = False
         if self.on_main is not None:
             self.on_main(frame)
+        if self.shareable is not None:
+            self.shareable.look()
 
     def _leave_main(self, how):
         self._checkpoints.main = self.block = None

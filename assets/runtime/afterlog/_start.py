@@ -8,7 +8,7 @@ import struct
 import sys
 
 from . import _activate, _adaptive, _buffers, _flordb, _foreign, _handsfree, _journal, _lines, _output, _parameters
-from . import _ranks, _seeds, _session, _snapshot, _together, _values
+from . import _ranks, _seeds, _session, _shareable, _snapshot, _together, _values
 
 #: `select` takes no numbers of files from here on.
 _SELECTABLE = 1024
@@ -58,6 +58,9 @@ def begin(environment):
     foreign = _foreign.Foreign(journal, root, session._note_once, parameters, replay)
     if parameters is not None:
         session.on_main = parameters.look
+        if rank == 0:
+            # As in src/store/layout.rs.
+            session.shareable = _shareable.Told(os.path.join(os.path.dirname(environment["AFTERLOG_PLAN"]), "unshared.txt"))
     _activate(
         log=make_log(journal, foreign),
         arg=session.arg,
