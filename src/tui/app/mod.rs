@@ -25,7 +25,7 @@ pub mod table;
 pub mod timeline;
 pub mod working;
 
-use crossterm::event::{KeyEvent, KeyEventKind};
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use crate::tui::app::columns::COLUMNS;
 use crate::tui::app::diff::Diff;
@@ -156,6 +156,12 @@ impl App {
     pub fn update(&mut self, event: Event) -> Vec<Effect> {
         let effects = match event {
             Event::Key(key) if key.kind == KeyEventKind::Release => Vec::new(),
+            // Esc, and a control key right after it: over a slow line they come as one.
+            Event::Key(key) if key.modifiers.contains(KeyModifiers::ALT | KeyModifiers::CONTROL) => {
+                let mut effects = self.key(KeyEvent::from(KeyCode::Esc));
+                effects.extend(self.key(KeyEvent { modifiers: KeyModifiers::CONTROL, ..key }));
+                effects
+            }
             Event::Key(key) => self.key(key),
             Event::Mouse(mouse) => self.mouse(mouse),
             Event::Paste(text) => self.paste(&text),
