@@ -160,6 +160,13 @@ fn state_of_classes_and_functions() {
             ..NOTHING
         },
         Hidden {
+            what: "what is compressed while it is written, as bytes",
+            before: "import bz2\nkept = bz2.open('kept', 'wb')",
+            inner: "kept.write(b'ab')",
+            seen: "kept.tell()",
+            ..NOTHING
+        },
+        Hidden {
             what: "a cache of results",
             before: "import functools\n@functools.lru_cache(None)\ndef draw(k):\n    return random.random()",
             outer: "d = draw(epoch // 2)",
@@ -261,4 +268,16 @@ fn a_file_written_at_its_end_goes_on_where_the_run_did_though_it_holds_all_of_th
     project.write(".gitignore", "kept\n");
     entered(&project, "kept = open('kept', 'a')", "kept.write('ab')", "kept.tell()", "24");
     assert_eq!(project.read("kept").len(), 36, "the user's file is as the run left it");
+    // Where the iteration itself goes on writing, too.
+    let project = TestProject::git();
+    project.write(".gitignore", "kept\n");
+    let script = "import random\nkept = open('kept', 'a')\ntotal = 0.0\nfor epoch in range(6):\n    for step in range(3):\n        \
+                  total += random.random()\n    kept.write('ab')\n    kept.flush()\n    print(total)\n";
+    project.write("train.py", script);
+    project.afterlog(&["run", "--checkpoints", "all", "train.py"]).ok();
+    project.write("train.py", format!("import afterlog\n{script}    afterlog.log('seen', kept.tell())\n"));
+    project.afterlog(&["replay", "seen", "--iters", "epoch=3", "--yes"]).ok();
+    let seen = values(&project, &["seen"]);
+    assert!(seen.iter().any(|row| row == "3,8"), "{seen:?}");
+    assert_eq!(project.read("kept").len(), 12, "the user's file is as the run left it");
 }

@@ -153,6 +153,34 @@ for epoch in afterlog.loop('epoch', range(6)):
     assert_eq!(crate::truth::values(&project, &["seen"]).len(), 1, "only the iteration that was asked for is executed");
 }
 
+/// A read-only array is restored where it lies, for others see it there; a default that is a library's own state is not left out.
+#[test]
+fn what_is_seen_through_read_only_arrays_and_libraries_own_variables_is_the_runs() {
+    let script = "\
+import os, random, afterlog, numpy as np
+random.seed(0)
+buf = np.zeros(8)
+head, other = buf[:4], buf
+buf.flags.writeable = False
+def note(epoch, env=os.environ):
+    env['SEEN'] = env.get('SEEN', '') + str(epoch)
+for epoch in afterlog.loop('epoch', range(6)):
+    buf.flags.writeable = True
+    buf += random.random()
+    buf.flags.writeable = False
+    note(epoch)
+    afterlog.log('draw', random.random())
+";
+    check(true, script, "afterlog.log('draw'", "afterlog.log('seen', [float(head.sum()), float(other.sum())])");
+    check(true, script, "afterlog.log('draw'", "afterlog.log('seen', os.environ['SEEN'])");
+    check(
+        true,
+        &script.replace("    note(epoch)\n", ""),
+        "afterlog.log('draw'",
+        "afterlog.log('seen', [float(head.sum()), float(other.sum())])",
+    );
+}
+
 /// Variables that the loop's code does not name, and that show what it changes.
 #[test]
 fn what_shows_numbers_of_a_restored_array_or_tensor_costs_no_checkpoint_and_is_right_where_they_part() {

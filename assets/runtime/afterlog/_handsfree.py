@@ -145,6 +145,8 @@ class _Loops(ast.NodeTransformer):
         self._spans, self._blocks, self._statements = places.wrapped, places.blocks, places.statements
         #: The calls around added statements, by their id.
         self._before, self._after = {}, {}
+        #: How many statements around catch exceptions.
+        self._catching = 0
 
     def visit(self, node):
         if self._statements is not None and self._statements.holds(node):
@@ -160,8 +162,13 @@ class _Loops(ast.NodeTransformer):
         return self._visit(node)
 
     def generic_visit(self, node):
+        catches = bool(getattr(node, "handlers", None))
+        self._catching += catches
         node = super().generic_visit(node)
-        for _, body in ast.iter_fields(node) if self._statements is not None else ():
+        self._catching -= catches
+        # Where the script goes on after an exception, what an earlier one did is not undone by a later one.
+        joins = self._statements is not None and not catches and not self._catching
+        for _, body in ast.iter_fields(node) if joins else ():
             if isinstance(body, list) and any(id(part) in self._after for part in body):
                 self._join(body)
         return node

@@ -1,6 +1,7 @@
 """What kinds of objects there are, as capture and restore see them. torch and NumPy only if the script imported them."""
 import collections
 import enum
+import fcntl
 import io
 import os
 import random
@@ -71,26 +72,36 @@ def is_sink(value):
 
 def position_of(sink):
     """Where the next byte goes that is written to a plain file, or before it is compressed; None of anything else, and of the
-    process' own streams.
+    process' own streams. Raises NotCapturable where only writing tells.
     """
     try:
         raw = _raw(sink)
-        if type(raw) is not io.FileIO and _counter_of(raw) is None:
+        if type(raw) is io.FileIO:
+            return None if raw.closed or raw.fileno() <= 2 or not raw.seekable() else sink.tell()
+        counter = _counter_of(raw)
+        if counter is None or raw.closed:
             return None
-        return None if raw.closed or raw.fileno() <= 2 or not raw.seekable() else sink.tell()
-    except (OSError, ValueError):
+        if raw is not sink:
+            # To ask would have it write what it has not compressed yet, and the script's file would be another.
+            raise NotCapturable("a text file that is compressed")
+        return getattr(raw, counter)
+    except NotCapturable:
+        raise
+    except Exception:  # noqa: BLE001 - it may stand on an object of the script's
         return None
 
 
 def set_position(sink, position):
     """The inverse of ``position_of``. What was written up to there is not known: nothing stands in its place."""
-    sink.flush()
     raw = _raw(sink)
     if type(raw) is not io.FileIO:
         # To go there would compress as much nothing.
         setattr(raw, _counter_of(raw), position)
         return
-    if os.fstat(sink.fileno()).st_size < position:
+    sink.flush()
+    size = os.fstat(sink.fileno()).st_size
+    # What is written at the end goes where the run's end was: what stands behind it was written later.
+    if size < position or size > position and fcntl.fcntl(sink.fileno(), fcntl.F_GETFL) & os.O_APPEND:
         os.truncate(sink.fileno(), position)
     sink.seek(position)
 
@@ -156,10 +167,12 @@ def is_array(value):
 def memory_of(value):
     """Where the memory begins that an array or a plain tensor shows numbers of; None if that cannot be told."""
     if is_tensor(value):
-        if value.layout != torch().strided or value.requires_grad or value.grad_fn is not None:
+        # Of others there is more to see than numbers.
+        is_plain = type(value) is torch().Tensor and value.layout == torch().strided
+        if not is_plain or value.requires_grad or value.grad_fn is not None or value.grad is not None:
             return None
         return _storage_of(value)[0]
-    if not is_array(value) or value.dtype.hasobject:
+    if not is_array(value) or type(value) is not numpy().ndarray or value.dtype.hasobject:
         return None
     while is_array(value.base):
         value = value.base

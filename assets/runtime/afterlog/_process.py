@@ -41,6 +41,13 @@ def restore(key, state):
         _kinds.torch().cuda.set_rng_state(state, int(key.rpartition(":")[2]))
 
 
+def import_for(key, state):
+    """Imports what the settings' part of such a state names, as the run had by then."""
+    for _, _, (module, _), _, _ in dict(state).get("warnings", ()) if key == _SETTINGS else ():
+        if module not in sys.modules:
+            importlib.import_module(module)
+
+
 def generators():
     """The states of the process' random number generators, as variables."""
     found = [("rng:random", random.getstate())]
@@ -157,10 +164,6 @@ def _filters():
 
 
 def _set_filters(wanted):
-    # The run had imported these libraries by then; they may add filters of their own.
-    for _, _, (module, _), _, _ in wanted:
-        if module not in sys.modules:
-            importlib.import_module(module)
     filters = [
         (action, _compiled(message), _kinds.class_from(category), _compiled(module), line)
         for action, message, category, module, line in wanted

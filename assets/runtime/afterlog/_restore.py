@@ -303,14 +303,26 @@ class Restore:
         saved = numpy.empty(shape, dtype=kind)
         if buffer is not None:
             saved = numpy.frombuffer(self._buffers[buffer], dtype=kind).reshape(shape)
-        fits = live is not None and list(live.shape) == shape and live.dtype == kind and live.flags.writeable
-        if fits:
+        if live is not None and list(live.shape) == shape and live.dtype == kind:
             value = live
-            value[...] = saved
+            _fill(value, saved)
         else:
             value = saved.copy()
         self._memo[self._key, number] = value
         return value
+
+
+def _fill(array, saved):
+    """Puts numbers where they lie, since others may see them there, into an array that only its script may not write to, too."""
+    if array.flags.writeable:
+        array[...] = saved
+    elif array.tobytes() != saved.tobytes():
+        try:
+            array.flags.writeable = True
+        except ValueError as error:
+            raise RestoreError("an array that nobody may write to") from error
+        array[...] = saved
+        array.flags.writeable = False
 
 
 def _is_dense(size, stride):

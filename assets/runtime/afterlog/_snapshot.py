@@ -272,17 +272,18 @@ class Snapshots:
         restore = Restore(tables, entries, shared, buffers, fail)
         bound = {prefix: {} for prefix in frames}
         process_last = []
-        for key, (data, uses, _, _) in index.items():
+        # Settings first: of libraries that the run had imported by then, and that may do anything when they are.
+        for key, (data, uses, _, _) in sorted(index.items(), key=lambda entry: not entry[0].startswith("process:")):
             value = restore.variable(key, marshal.loads(data), uses)
             prefix, (scope, name) = _variable(key)
             if _process.is_process_state(scope):
+                _process.import_for(key, value)
                 process_last.append((key, value))
             elif scope != "object":
                 bound[prefix][scope, name] = value
         for prefix, values in bound.items():
             _frames.bind(frames[prefix], values)
-        # Settings may import a library, and that draw random numbers: generators come last.
-        for key, value in sorted(process_last, key=lambda entry: entry[0].startswith("rng:")):
+        for key, value in process_last:
             _process.restore(key, value)
 
 

@@ -60,6 +60,9 @@ class Statements:
     def begin(self, line):
         """The statement at that line, with those joined to it, is about to be executed."""
         start = time.perf_counter()
+        if line in self._before:
+            # What undoes the beginning may have been left out.
+            self._say("was left by an exception")
         self._times[line] = times = self._times.get(line, 0) + 1
         generators = names = None
         if times <= _OFTEN or times % _THEN == 0:
