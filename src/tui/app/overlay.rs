@@ -361,3 +361,21 @@ impl App {
         self.open(overlay)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+    use crate::tui::app::fixture::{press, with_diff};
+    use crate::tui::event::{Effect, Event};
+
+    #[test]
+    fn escape_and_a_control_key_that_arrive_together_are_both_taken() {
+        let mut app = with_diff(80, 24);
+        press(&mut app, "?");
+        assert!(app.overlay.is_some());
+        let both = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::ALT | KeyModifiers::CONTROL);
+        assert!(matches!(app.update(Event::Key(both))[..], [Effect::Quit]));
+        assert!(app.overlay.is_none());
+    }
+}

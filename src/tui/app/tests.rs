@@ -120,16 +120,6 @@ fn q_leaves_layer_by_layer_and_quits_only_at_the_outermost() {
 }
 
 #[test]
-fn escape_and_a_control_key_that_arrive_together_are_both_taken() {
-    let mut app = with_diff(80, 24);
-    press(&mut app, "?");
-    assert!(app.overlay.is_some());
-    let both = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::ALT | KeyModifiers::CONTROL);
-    assert!(matches!(app.update(Event::Key(both))[..], [Effect::Quit]));
-    assert!(app.overlay.is_none());
-}
-
-#[test]
 fn statements_in_a_diff_are_reached_explained_and_counted_apart() {
     let mut app = with_diff(80, 24);
     // The older version's stands before it: there it is certain.
