@@ -48,6 +48,14 @@ pub fn create_dir_all(path: &Path) -> Result<(), FileError> {
 /// # Errors
 /// With the path, if any step fails; the old content then stands.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    write_atomic_unless(path, bytes, &|| false).map(drop)
+}
+
+/// The same, unless by then nobody wants it any more: then the old content stands. Whether it was written.
+///
+/// # Errors
+/// As there.
+pub fn write_atomic_unless(path: &Path, bytes: &[u8], outdated: &dyn Fn() -> bool) -> Result<bool, FileError> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.tmp", std::process::id()));
     let temporary = path.with_file_name(name);
@@ -55,11 +63,13 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
         file.write_all(bytes)?;
         file.sync_all()
     });
-    written.and_then(|()| fs::rename(&temporary, path)).map_err(|source| {
+    let wanted =
+        written.and_then(|()| if outdated() { Ok(false) } else { fs::rename(&temporary, path).map(|()| true) });
+    if !matches!(wanted, Ok(true)) {
         // Nothing depends on the temporary file; leaving it behind would only litter.
         let _ = fs::remove_file(&temporary);
-        at("write", path)(source)
-    })
+    }
+    wanted.map_err(at("write", path))
 }
 
 /// Makes a file's content, or the names in a folder (new, renamed, removed), survive a power cut.
@@ -68,4 +78,21 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 /// With the path, if the disk refuses.
 pub fn sync(path: &Path) -> Result<(), FileError> {
     File::open(path).and_then(|file| file.sync_all()).map_err(at("sync", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{write_atomic, write_atomic_unless};
+
+    #[test]
+    fn what_is_not_wanted_any_more_leaves_the_old_file_and_nothing_beside_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("grid.csv");
+        write_atomic(&path, b"old").expect("written");
+        assert!(!write_atomic_unless(&path, b"new", &|| true).expect("no trouble"));
+        assert_eq!(std::fs::read(&path).expect("there"), b"old");
+        assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 1);
+        assert!(write_atomic_unless(&path, b"new", &|| false).expect("written"));
+        assert_eq!(std::fs::read(&path).expect("there"), b"new");
+    }
 }

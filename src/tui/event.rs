@@ -247,7 +247,8 @@ pub enum Answer {
     },
     Statements(Vec<LogStatement>),
     Draft(Arc<Draft>),
-    Kept(String),
+    /// A statement is kept as it was written.
+    Kept(Written),
     /// The version's placements after a decision, and how many other runs it holds for.
     Corrected {
         correction: Correction,

@@ -21,7 +21,8 @@ const NAMED: [&str; 3] = ["lightning", "pytorch_lightning", "lightning_fabric"];
 /// Functions that are imported by name.
 const FUNCTIONS: [&str; 3] = ["log", "log_metric", "log_metrics"];
 /// Methods that mean logging whatever they are methods of.
-const METHODS: [&str; 6] = ["add_scalar", "add_scalars", "log_metric", "log_metrics", "log_dict", "set_postfix"];
+pub(super) const METHODS: [&str; 6] =
+    ["add_scalar", "add_scalars", "log_metric", "log_metrics", "log_dict", "set_postfix"];
 /// Of nested dictionaries, as deep as the runtime looks.
 const MAX_DEPTH: usize = 4;
 

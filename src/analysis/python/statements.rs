@@ -1,11 +1,12 @@
 //! Log statements and imports of one file.
 
 use ruff_python_ast::visitor::{Visitor, walk_expr, walk_stmt};
-use ruff_python_ast::{Expr, Stmt, StmtImportFrom};
+use ruff_python_ast::{Expr, ExprCall, Stmt, StmtImportFrom};
 use ruff_text_size::{Ranged, TextRange};
 
 use crate::analysis::python::api::{Api, ApiNames};
 use crate::analysis::python::expression::argument;
+use crate::analysis::python::foreign::METHODS;
 use crate::analysis::python::parse::Module;
 use crate::analysis::python::parts::arguments;
 use crate::model::probe::LogStatement;
@@ -31,15 +32,15 @@ pub fn imports(file: &SourceFile) -> Vec<String> {
 }
 
 /// What a log statement logs under a name, on one line: of `log("name", x)` and its like the `x`, of `{"name": x}` too.
-/// The text is the statement's alone, with its indentation.
+/// The text is the statement's, with its indentation and what comes with it; what imports it needs is not known here.
 pub fn logged_expression(statement: &str, name: &str) -> Option<String> {
     let indent = statement.len() - statement.trim_start().len();
     let lines = statement.lines().map(|line| line.get(indent..).unwrap_or(line.trim_start()));
     let text = lines.collect::<Vec<_>>().join("\n");
     let module = Module::parse(&text);
-    let mut finder = Logged { name, found: None };
+    let mut finder = Logged { name, in_log: false, found: None };
     finder.visit_body(module.body());
-    let found = text.get(finder.found?.to_std_range())?;
+    let found = text.get(finder.found?.1.to_std_range())?;
     let on_one_line = found.lines().map(str::trim).collect::<Vec<_>>().join(" ");
     // A comment or a long string does not go onto one line.
     argument(&on_one_line).ok().map(|_| on_one_line)
@@ -47,14 +48,44 @@ pub fn logged_expression(statement: &str, name: &str) -> Option<String> {
 
 struct Logged<'n> {
     name: &'n str,
-    found: Option<TextRange>,
+    /// Whether the innermost call around is spelled as one that logs.
+    in_log: bool,
+    /// Whether the best so far was found there, and where that is.
+    found: Option<(bool, TextRange)>,
+}
+
+impl Logged<'_> {
+    /// What a call that logs says of a name counts before what another says of it, such as `stats.get("loss", 0)`. Of two
+    /// alike the later counts, since what comes with a statement mostly stands before it; of one within another the outer.
+    fn take(&mut self, found: TextRange) {
+        let is_better = |(in_log, best): (bool, TextRange)| match (self.in_log, in_log) {
+            (true, false) => true,
+            (false, true) => false,
+            _ => found.start() >= best.end(),
+        };
+        if self.found.is_none_or(is_better) {
+            self.found = Some((self.in_log, found));
+        }
+    }
+}
+
+/// Whether a call is written as those that log, by whatever they are imported from.
+fn is_spelled_as_log(call: &ExprCall) -> bool {
+    let name = match &*call.func {
+        Expr::Name(name) => name.id.as_str(),
+        Expr::Attribute(attribute) => attribute.attr.as_str(),
+        _ => return false,
+    };
+    name == "log" || METHODS.contains(&name)
 }
 
 impl<'a> Visitor<'a> for Logged<'_> {
     fn visit_expr(&mut self, expr: &'a Expr) {
         let is_name = |expr: &Expr| expr.as_string_literal_expr().is_some_and(|text| text.value.to_str() == self.name);
+        let outer = self.in_log;
         let found = match expr {
             Expr::Call(call) => {
+                self.in_log = is_spelled_as_log(call);
                 let arguments: Vec<&Expr> = arguments(call).map(|(_, value)| value).collect();
                 let at = arguments.iter().position(|argument| is_name(argument));
                 at.and_then(|at| arguments.get(at + 1)).map(|value| value.range())
@@ -65,10 +96,9 @@ impl<'a> Visitor<'a> for Logged<'_> {
             }
             _ => None,
         };
-        if self.found.is_none() {
-            self.found = found;
-        }
+        found.into_iter().for_each(|found| self.take(found));
         walk_expr(self, expr);
+        self.in_log = outer;
     }
 }
 
@@ -195,6 +225,10 @@ mod tests {
             ("y = writer.add_scalar('n', x, step)", Some("x")),
             ("log('m', 1)", None),
             ("log('n', (a,  # first\n    b))", None),
+            ("  v = stats.get('n', 0)\n  afterlog.log('n', v)\n  seen.update('n', 1)", Some("v")),
+            ("v = stats.get('n', 0)\nnote('n', f(v, d.get('n', 1)))", Some("f(v, d.get('n', 1))")),
+            ("d = {'n': 0}\nwandb.log({'m': d['n'], 'n': v})", Some("v")),
+            ("log('n', d.get('n', 0))\nlog('m', d.get('n', 1))", Some("d.get('n', 0)")),
         ] {
             assert_eq!(logged_expression(statement, "n").as_deref(), expected, "{statement}");
         }

@@ -41,8 +41,8 @@ impl Overlay {
                 ],
                 &[
                     ("J K", "a statement down or up, in this version and all with the same code around it"),
-                    ("e", "have it log another expression in this version, or stand after another line"),
-                    ("x", "the statement is left out of this version: nothing of it is replayed"),
+                    ("e", "log something else or stand elsewhere, in all with the same code around it"),
+                    ("x", "leave it out of this version and all with the same code around it"),
                     ("u", "forget what was decided for this version"),
                     ("Tab", "in the diff: the same statement in the other version"),
                     ("j k", "scroll"),
@@ -116,7 +116,9 @@ mod tests {
 
     use crate::model::probe::PlacementStatus;
     use crate::tui::app::App;
-    use crate::tui::app::fixture::{answer, asks, draft, id, press, propagation, with_editor, with_grid, with_replay};
+    use crate::tui::app::fixture::{
+        answer, asks, draft, give_kept, id, press, propagation, with_editor, with_grid, with_replay,
+    };
     use crate::tui::app::overlay::Overlay;
     use crate::tui::app::replay::Stage;
     use crate::tui::event::{Answer, Event, Request};
@@ -159,7 +161,7 @@ mod tests {
         let kept = answer(&mut app, &tried, Answer::Draft(Arc::new(draft(Ok(Vec::new())))));
         assert!(matches!(asks(&kept)[0].request, Request::Keep(_)), "Enter was pressed before");
         assert!(matches!(app.overlay, Some(Overlay::Help { .. })));
-        answer(&mut app, &kept, Answer::Kept("n".into()));
+        give_kept(&mut app, &kept);
         assert_eq!(app.overlay, None, "there is nothing left to explain");
         let (mut app, _) = with_editor(80, 24);
         ask_for_help(&mut app);

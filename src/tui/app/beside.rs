@@ -130,11 +130,12 @@ impl App {
 
     /// Back to all runs, at the same position of the first of the two.
     pub(super) fn leave_beside(&mut self) -> Option<Vec<Effect>> {
-        let [run, _] = self.results.arrangement.beside.take()?;
+        let [run, _] = self.results.arrangement.beside.clone()?;
         let row = self.results.row();
         let at = self.results.grid.loops.iter().filter_map(|l| l.index.get(row).copied()).collect();
         self.results.jump = Some(Jump { run: Some(run), at, column: None });
-        self.results.arrangement = self.results.before.take().unwrap_or_default();
+        // It is kept until that is shown: on the way there it can be stopped, and be gone again.
+        self.results.arrangement = self.results.before.clone().unwrap_or_default();
         Some(self.ask_arranged())
     }
 }

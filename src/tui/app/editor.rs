@@ -12,10 +12,10 @@ use crate::analysis::python::logged_expression;
 use crate::base::ids::RunId;
 use crate::engine::propagate::Written;
 use crate::model::probe::{PlacementStatus, Spot};
-use crate::tui::app::App;
 use crate::tui::app::list::LineEdit;
 use crate::tui::app::overlay::{Overlay, edit};
 use crate::tui::app::placement::Explained;
+use crate::tui::app::{App, Panel};
 use crate::tui::event::{Choice, Correction, Effect, Request};
 
 /// Completions that are shown at a time.
@@ -29,7 +29,7 @@ pub struct Editor {
     pub version: RunId,
     pub line: u32,
     pub before: bool,
-    /// What is rewritten for this version alone; `None`: a new statement for all.
+    /// What is rewritten for this version and all with the same code around it; `None`: a new statement for all.
     pub rewritten: Option<Rewritten>,
     pub field: Field,
     pub name: LineEdit,
@@ -105,7 +105,7 @@ impl Editor {
         }
     }
 
-    /// For a placement that is corrected in its version alone.
+    /// For a placement that is corrected in its version.
     fn rewriting(script: String, explained: &Explained) -> Self {
         let placement = &explained.placement;
         let spot = || Some(Spot { after_line: placement.after_line?, column: placement.column? });
@@ -147,7 +147,7 @@ impl Editor {
     }
 
     /// The decision that it stands for, if it is one about a version.
-    fn correction(&self) -> Option<Correction> {
+    pub(super) fn correction(&self) -> Option<Correction> {
         let rewritten = self.rewritten.as_ref()?;
         let line: Option<u32> = rewritten.place.text.trim().parse().ok();
         // Of several blocks that end on a line it stays in the one that it stands in.
@@ -383,13 +383,21 @@ impl App {
         }
     }
 
-    /// The statement is kept: it is shown in every version.
-    pub(super) fn take_kept(&mut self, name: String) -> Vec<Effect> {
+    /// The statement is kept: it is shown in every version. What is being written meanwhile, be it another one or more of
+    /// the same, stays open where it is.
+    pub(super) fn take_kept(&mut self, kept: &Written) -> Vec<Effect> {
         let mut iterations = String::new();
-        if let Some(editor) = self.editor_mut() {
-            iterations.clone_from(&editor.iterations.text);
-            self.overlay = None;
+        match self.editor_mut() {
+            Some(editor) if editor.rewritten.is_none() && editor.written() == *kept => {
+                iterations.clone_from(&editor.iterations.text);
+                self.overlay = None;
+            }
+            Some(_) => {
+                self.say(format!("{} is kept", kept.name));
+                return if self.panel == Panel::Diff { self.ask_diff_again() } else { Vec::new() };
+            }
+            None => {}
         }
-        self.replay_of(name, &iterations)
+        self.replay_of(kept.name.clone(), &iterations)
     }
 }

@@ -238,6 +238,12 @@ pub(crate) fn with_editor(width: u16, height: u16) -> (App, Vec<Effect>) {
     (app, effects)
 }
 
+/// Answers that a statement is kept as it was asked for.
+pub(crate) fn give_kept(app: &mut App, effects: &[Effect]) -> Vec<Effect> {
+    let Request::Keep(written) = asks(effects)[0].request.clone() else { panic!("{effects:?}") };
+    answer(app, effects, Answer::Kept(written))
+}
+
 /// The app on its grid.
 pub(crate) fn with_grid(width: u16, height: u16) -> App {
     let mut app = app(width, height);

@@ -376,7 +376,7 @@ impl App {
                 Vec::new()
             }
             Answer::Draft(draft) => self.take_draft(draft),
-            Answer::Kept(name) => self.take_kept(name),
+            Answer::Kept(written) => self.take_kept(&written),
             Answer::Corrected { correction, propagation, others } => {
                 self.take_corrected(&correction, &propagation, others)
             }
@@ -405,8 +405,8 @@ impl App {
         match slot {
             Slot::Diff => self.diff.waiting = false,
             Slot::Grid => self.results.waiting = false,
-            // It keeps no newer one from coming.
-            Slot::Arrange => self.results.incoming = None,
+            // It keeps no newer one from coming, and the next one is not for where this one would have led.
+            Slot::Arrange => (self.results.incoming, self.results.jump) = (None, None),
             Slot::Courses => self.courses_refused(),
             Slot::Plan => self.replay.plan_refused(),
             Slot::Statements | Slot::Preview => self.replay.waiting = None,

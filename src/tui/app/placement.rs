@@ -5,7 +5,6 @@ use crossterm::event::{KeyCode, KeyEvent};
 use crate::base::ids::RunId;
 use crate::base::units::counted;
 use crate::model::probe::{Placement, PlacementStatus, Propagation};
-use crate::tui::app::editor::Editor;
 use crate::tui::app::list;
 use crate::tui::app::overlay::Overlay;
 use crate::tui::app::replay::Stage;
@@ -198,15 +197,9 @@ impl App {
         }
     }
 
-    /// Whether the editor is open on what was decided.
+    /// Whether the editor is open on what was decided, as it was decided: what was typed since is not lost.
     fn is_rewriting(&mut self, correction: &Correction) -> bool {
-        let of = |editor: &mut Editor| {
-            let statement = editor.rewritten.as_ref().map(|rewritten| rewritten.statement);
-            editor.version == correction.run
-                && statement == Some(correction.statement)
-                && editor.name.text == correction.name
-        };
-        self.editor_mut().is_some_and(of)
+        self.editor_mut().is_some_and(|editor| editor.correction().as_ref() == Some(correction))
     }
 
     /// A decision that was refused leaves everything as it was.

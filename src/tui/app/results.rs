@@ -12,8 +12,8 @@ use crate::tui::app::overlay::{Overlay, Purpose};
 use crate::tui::app::plot::{Dots, Plot};
 use crate::tui::app::table::profile::Profile;
 use crate::tui::app::table::{
-    self, Arranged, Arrangement, Column, Direction, Found, Hunt, RowFilter, Target, all_columns, row_at, rows_shown,
-    title,
+    self, Arranged, Arrangement, Column, Direction, Found, Hunt, RowFilter, Target, all_columns, column_named, row_at,
+    rows_shown, title,
 };
 use crate::tui::app::{App, Panel};
 use crate::tui::event::{Effect, Request, Slot};
@@ -143,6 +143,11 @@ impl Results {
         usize::from(self.beside().is_none()) + self.grid.loops.len()
     }
 
+    /// The column without whose values rows are left out; it leaves out none while it is not among the columns.
+    pub fn valued(&self) -> Option<&str> {
+        self.arrangement.valued.as_deref().filter(|column| column_named(&self.grid, column).is_some())
+    }
+
     /// The selected column.
     pub fn selected(&self) -> Column {
         self.visible().get(self.column).copied().unwrap_or(Column::Run)
@@ -236,8 +241,14 @@ impl App {
     }
 
     pub(super) fn take_arranged(&mut self, arranged: Arranged) -> Vec<Effect> {
+        // Newer values that nobody asked for bring curves that nobody asked for, unless some were being waited for.
+        let renewed = self.results.incoming.is_some() && self.results.loaded;
+        let quietly = renewed && !self.working.is_asked(Slot::Curves);
         self.results.take_arranged(arranged);
         self.results.arranged_by = self.results.arrangement.clone();
+        if self.results.arrangement.beside.is_none() {
+            self.results.before = None;
+        }
         if let Some(row) = self.results.jumped() {
             let height = self.list_height();
             self.results.cursor.go(row, self.results.shown(), height);
@@ -246,6 +257,9 @@ impl App {
                 row.saturating_sub(height / 2).min(self.results.shown().saturating_sub(height));
         }
         let mut effects = self.ask_curves();
+        if quietly {
+            self.working.end(Slot::Curves);
+        }
         if self.results.again && self.panel == Panel::Results {
             effects.extend(self.ask_grid_quietly());
         }
@@ -429,8 +443,9 @@ impl App {
         if self.results.plot.take().is_some() {
             return Some(Vec::new());
         }
+        let valued = self.results.valued().is_some();
         let arrangement = &mut self.results.arrangement;
-        if arrangement.filter.take().is_none() && arrangement.valued.take().is_none() {
+        if arrangement.filter.take().is_none() && !(arrangement.valued.take().is_some() && valued) {
             if arrangement.sort.is_empty() {
                 return self.leave_beside();
             }

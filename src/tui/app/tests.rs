@@ -182,10 +182,40 @@ fn enter_keeps_what_was_tried_last_once_and_shows_its_places() {
     let effects = answer(&mut app, &tried, Answer::Draft(Arc::new(draft(Ok(Vec::new())))));
     assert!(matches!(asks(&effects)[0].request, Request::Keep(_)));
     assert!(press(&mut app, "\n").is_empty(), "once");
-    let effects = answer(&mut app, &effects, Answer::Kept("n".into()));
+    let effects = give_kept(&mut app, &effects);
     assert_eq!(app.panel, Panel::Replay);
     let asked: Vec<&Request> = asks(&effects).into_iter().map(|ask| &ask.request).collect();
     assert!(matches!(asked[..], [Request::Statements, Request::Preview { names, .. }] if *names == ["n"]));
+}
+
+#[test]
+fn what_is_being_written_when_another_is_kept_stays_open_and_closes_when_it_is_kept_itself() {
+    let (mut app, _) = with_editor(80, 24);
+    let tried = press(&mut app, "n\nloss");
+    press(&mut app, "\n");
+    let first = answer(&mut app, &tried, Answer::Draft(Arc::new(draft(Ok(Vec::new())))));
+    press(&mut app, "\x1ba");
+    let tried = press(&mut app, "m\nmodel");
+    let effects = give_kept(&mut app, &first);
+    assert!(matches!(asks(&effects)[0].request, Request::Diff { .. }), "it is shown in the version");
+    assert_eq!((app.panel, editor(&app).expression.text.as_str()), (Panel::Diff, "model"));
+    answer(&mut app, &tried, Answer::Draft(Arc::new(draft(Ok(Vec::new())))));
+    let second = press(&mut app, "\n");
+    give_kept(&mut app, &second);
+    assert_eq!((app.panel, &app.overlay), (Panel::Replay, &None));
+}
+
+#[test]
+fn what_was_typed_since_a_statement_was_rewritten_is_not_lost() {
+    let mut app = with_replay(80, 24, 2);
+    let tried = press(&mut app, "ome");
+    answer(&mut app, &tried, Answer::Draft(Arc::new(draft(Ok(Vec::new())))));
+    let effects = press(&mut app, "\n");
+    let Request::Correct(correction) = asks(&effects)[0].request.clone() else { panic!("{effects:?}") };
+    press(&mut app, " * 2");
+    let propagation = Box::new(propagation(2, PlacementStatus::Exact));
+    answer(&mut app, &effects, Answer::Corrected { correction, propagation, others: 0 });
+    assert_eq!(editor(&app).expression.text, "norm(net) * 2");
 }
 
 #[test]
@@ -292,6 +322,21 @@ fn sorting_asks_the_background_and_the_same_key_again_undoes_it() {
     assert_eq!(arrangement.sort, [("loss".into(), table::Direction::Descending)]);
     press(&mut app, "]");
     assert!(app.results.arrangement.sort.is_empty());
+}
+
+#[test]
+fn rows_are_said_to_be_left_out_only_while_the_column_that_decides_is_there() {
+    let mut app = with_grid(80, 24);
+    let effects = press(&mut app, "v");
+    fixture::settle(&mut app, effects);
+    assert_eq!(app.results.valued(), Some("loss"));
+    let effects = press(&mut app, "13");
+    let mut without = table::tests::small();
+    without.names.remove(0);
+    give_grid(&mut app, &effects, without);
+    assert_eq!((app.results.valued(), app.results.shown()), (None, 6));
+    press(&mut app, "\x1b");
+    assert_eq!(app.panel, Panel::Timeline, "no key is spent on what cannot be seen");
 }
 
 #[test]

@@ -83,7 +83,10 @@ mod tests {
     use std::sync::Arc;
 
     use crate::tui::app::App;
-    use crate::tui::app::fixture::{answer, app, asks, give_grid, press, settle, survey, with_grid};
+    use crate::tui::app::fixture::{
+        answer, app, asks, give_grid, id, nested, plot, press, settle, survey, with_grid, with_nested,
+    };
+    use crate::tui::app::table::arrange;
     use crate::tui::app::table::tests::small;
     use crate::tui::event::{Answer, Effect, Event, Request, Slot};
 
@@ -120,6 +123,61 @@ mod tests {
         assert!(app.results.arrangement.sort.is_empty());
         press(&mut app, "\x1b");
         assert_eq!(app.panel, crate::tui::app::Panel::Timeline, "Esc goes out again");
+    }
+
+    #[test]
+    fn leaving_two_runs_side_by_side_can_be_stopped_and_loses_nothing_of_what_was_before() {
+        let mut app = with_nested(80, 24);
+        let effects = press(&mut app, "[");
+        settle(&mut app, effects);
+        let effects = press(&mut app, "v");
+        settle(&mut app, effects);
+        let before = app.results.arrangement.clone();
+        app.timeline.marked = vec![id(1), id(2)];
+        let effects = press(&mut app, "D");
+        settle(&mut app, effects);
+        // Stopped on the way there, it leads nowhere.
+        let effects = press(&mut app, "\n");
+        assert_eq!(slow(&mut app, &effects), Slot::Arrange);
+        press(&mut app, "\x1b");
+        assert_eq!((&app.results.arrangement, &app.results.jump), (&before, &None));
+        let effects = press(&mut app, "D");
+        settle(&mut app, effects);
+        let effects = press(&mut app, "\n");
+        settle(&mut app, effects);
+        assert!(app.results.beside().is_some());
+        let effects = press(&mut app, "\x1b");
+        assert_eq!(slow(&mut app, &effects), Slot::Arrange);
+        press(&mut app, "\x1b");
+        assert!(app.results.arrangement.beside.is_some() && app.results.jump.is_none(), "still the two");
+        let effects = press(&mut app, "\x1b");
+        settle(&mut app, effects);
+        assert_eq!(app.results.arrangement, before);
+    }
+
+    #[test]
+    fn curves_of_newer_values_are_not_spoken_of_and_escape_leaves_the_plot() {
+        let mut app = with_nested(80, 24);
+        plot(&mut app);
+        let renew = |app: &mut App| {
+            let effects = app.update(Event::Changed(Box::new(survey())));
+            let effects = answer(app, &effects, Answer::Grid(Arc::new(nested())));
+            let Request::Arrange { grid, arrangement, .. } = asks(&effects)[0].request.clone() else { panic!() };
+            let arranged = arrange(&grid, &arrangement, &|| false).expect("arranged");
+            answer(app, &effects, Answer::Arranged(arranged))
+        };
+        let curves = renew(&mut app);
+        assert_eq!(slow(&mut app, &curves), Slot::Curves);
+        assert_eq!(app.working_on(), None);
+        // Those of another column are waited for, whatever grid they are of in the end.
+        press(&mut app, "\t");
+        let curves = renew(&mut app);
+        slow(&mut app, &curves);
+        assert_eq!(app.working_on(), Some("laying out curves"));
+        press(&mut app, "\x1b");
+        assert!(app.results.plot.is_some());
+        press(&mut app, "\x1b");
+        assert!(app.results.plot.is_none());
     }
 
     #[test]

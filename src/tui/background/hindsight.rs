@@ -27,8 +27,8 @@ pub(super) fn perform(project: &Project, request: Request) -> Result<Answer, Str
         }
         Request::Keep(written) => {
             // What it replaces was said in the editor.
-            let probe = project.add_written(&written, true).map_err(told)?;
-            Ok(Answer::Kept(probe.name))
+            project.add_written(&written, true).map_err(told)?;
+            Ok(Answer::Kept(written))
         }
         Request::Plan(wanted) => {
             let plan = project.plan(&resolved(wanted)?).map_err(told)?;

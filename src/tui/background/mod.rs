@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::analysis::compare::compare;
-use crate::base::files::write_atomic;
+use crate::base::files::write_atomic_unless;
 use crate::base::ids::RunId;
 use crate::engine::Error;
 use crate::engine::export::{csv_unless, json_unless};
@@ -252,8 +252,9 @@ fn perform(project: &Project, request: Request, outdated: &(dyn Fn() -> bool + S
             };
             let text = if json { json_unless(&shown, true, outdated) } else { csv_unless(&shown, true, outdated) };
             let Some(text) = text else { return Ok(Answer::Nothing) };
-            write_atomic(&path, text.as_bytes()).map_err(|error| error.to_string())?;
-            Ok(Answer::Exported { path, rows: shown.len() })
+            // What was stopped is said to be: it replaces no file in the end.
+            let written = write_atomic_unless(&path, text.as_bytes(), outdated).map_err(|error| error.to_string())?;
+            Ok(if written { Answer::Exported { path, rows: shown.len() } } else { Answer::Nothing })
         }
         Request::SegmentLog(job, segment) => {
             let log = project.segment_log(&job, segment).map_err(told)?;

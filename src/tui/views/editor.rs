@@ -17,7 +17,7 @@ const LABEL: u16 = 12;
 pub(super) fn draw(app: &App, editor: &Editor, pen: &mut Pen<'_>) {
     let side = if editor.before { "before" } else { "after" };
     let title = match editor.rewritten {
-        Some(_) => format!("what {} logs in {} alone", editor.name.text, editor.version),
+        Some(_) => format!("what {} logs in {} and where the same code is around it", editor.name.text, editor.version),
         None => format!("log statement {side} line {} of {} in {}", editor.line, editor.script, editor.version),
     };
     let context = context_of(editor, pen.glyphs());

@@ -59,7 +59,7 @@ fn header(app: &App, pen: &mut Pen<'_>, line: Rect) {
         let sign = if *direction == Direction::Ascending { glyphs.ascending } else { glyphs.descending };
         said.push_str(&format!("{}{sign} {column}", if at == 0 { "   " } else { " " }));
     }
-    if let Some(column) = &results.arrangement.valued {
+    if let Some(column) = results.valued() {
         said.push_str(&format!("   with {column} (v all)"));
     }
     if let Some(filter) = &results.arrangement.filter {
