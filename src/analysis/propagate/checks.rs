@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::analysis::propagate::adapt::{Unbound, Work};
-use crate::analysis::propagate::group;
+use crate::analysis::propagate::events;
 use crate::analysis::propagate::made::is_nothing;
 use crate::analysis::propagate::names::base_node;
 use crate::analysis::propagate::reach::{Definitions, Place, carrier, is_stored, reaching};
@@ -244,7 +244,8 @@ impl Work<'_, '_> {
                     .any(|at| ours.node(*at).access.binds() && ours.node(ours.scope(*at)).kind == Kind::Class)
             };
             let reason = format!("`{attribute}` occurs nowhere in the target");
-            let common = || PURE.contains(&attribute) || group::is_kept_up(attribute) || self.session.is_of_library(id);
+            let common =
+                || PURE.contains(&attribute) || events::is_kept_up(attribute) || self.session.is_of_library(id);
             let given = || {
                 let own = |at: NodeId| ours.path(at).is_some_and(|path| path == format!("self.{attribute}"));
                 renamed.is_none()
@@ -322,7 +323,7 @@ impl Work<'_, '_> {
             let equal = |tree: &Tree, other: NodeId| tree.node(other).hash == ours.node(id).hash;
             let elsewhere = (0..ours.nodes.len()).any(|other| equal(ours, other) && !self.moves(other));
             let name = ours.node(callee).text.as_str();
-            if own(callee) || elsewhere || PURE.contains(&name) || group::is_kept_up(name) {
+            if own(callee) || elsewhere || PURE.contains(&name) || events::is_kept_up(name) {
                 continue;
             }
             let scope = theirs.scope(self.point.block);

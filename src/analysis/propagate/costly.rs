@@ -1,7 +1,7 @@
 //! What is brought beside a log statement and may change a training or take long: told, never added silently.
 
 use crate::analysis::propagate::Session;
-use crate::analysis::propagate::group;
+use crate::analysis::propagate::events::KEPT_UP;
 use crate::analysis::propagate::names::base_node;
 use crate::analysis::propagate::reach::carrier;
 use crate::analysis::propagate::unit::{EFFECTS, FEEDS, PURE, Whole, called, stores};
@@ -126,17 +126,28 @@ impl Session<'_> {
         if whole.parts.len() == 1 && !self.source.tree.node(whole.statement).kind.is_compound() {
             return None;
         }
-        let mut seen = group::KEPT_UP.iter().map(|(name, _)| (*name).to_owned()).collect();
-        whole.parts.iter().find_map(|part| self.costly(*part, &mut seen))
+        let mut seen = KEPT_UP.iter().flat_map(|(a, b)| [(*a).to_owned(), (*b).to_owned()]).collect();
+        let with_logs = whole.parts.len() > 1;
+        whole.parts.iter().find_map(|part| self.costly_in(*part, with_logs, &mut seen))
     }
 
     fn costly(&self, node: NodeId, seen: &mut Vec<String>) -> Option<String> {
+        self.costly_in(node, false, seen)
+    }
+
+    /// What a log statement calls is wanted, unless something is changed for it.
+    fn costly_in(&self, node: NodeId, with_logs: bool, seen: &mut Vec<String>) -> Option<String> {
         let tree = &self.source.tree;
+        let ours = |id: NodeId| {
+            let callee = tree.node(id).children.first().map(|callee| &tree.node(*callee).range);
+            self.source.calls.iter().any(|call| Some(&call.callee) == callee)
+        };
         let logs = |id: NodeId| {
             let logged = |log: &NodeId| *log <= id && tree.contains(*log, id);
             self.source_logs.iter().any(|(log, _)| logged(log)) || self.wanted.iter().any(logged)
         };
-        let calls = tree.subtree(node).filter(|id| tree.node(*id).kind == Kind::Call && !logs(*id));
+        let taken = |id: NodeId| if with_logs { !ours(id) } else { !logs(id) };
+        let calls = tree.subtree(node).filter(|id| tree.node(*id).kind == Kind::Call && taken(*id));
         calls.filter_map(|call| tree.node(call).children.first().copied()).find_map(|callee| {
             let name = &tree.node(callee).text;
             if name.is_empty() || seen.contains(name) {

@@ -149,6 +149,8 @@ pub(super) struct Whole {
     pub(super) parts: Vec<NodeId>,
     /// Statements before it that are as new, change what it reads, and do not come.
     pub(super) left_out: Vec<NodeId>,
+    /// Why what moves together may leave something changed, after all.
+    pub(super) doubts: Vec<String>,
     /// Whether it becomes a further part of the statement that stands at the place.
     pub(super) further: bool,
     /// What is written around it then, where that is no condition: `else:`.
@@ -157,8 +159,8 @@ pub(super) struct Whole {
 
 impl Whole {
     pub(super) fn alone(statement: NodeId) -> Self {
-        let (guards, parts, left_out) = (Vec::new(), vec![statement], Vec::new());
-        Self { guards, statement, parts, left_out, further: false, keyword: None }
+        let (guards, parts, left_out, doubts) = (Vec::new(), vec![statement], Vec::new(), Vec::new());
+        Self { guards, statement, parts, left_out, doubts, further: false, keyword: None }
     }
 
     /// What has a place among siblings in the source.
