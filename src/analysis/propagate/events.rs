@@ -204,7 +204,9 @@ impl<'s, 'a> Events<'s, 'a> {
             let feeds = object.is_some() && FEEDS.contains(&name);
             let quiet = PURE.contains(&name) || SAYS.contains(&name) || session.is_of_library(callee);
             if changes || takes || feeds || depth == 0 && !is_self && !quiet && self.is_alone(id) {
-                let path = object.and_then(|object| tree.path(root(tree, object)));
+                // Which entry is meant is not known.
+                let whole = object.filter(|id| feeds || !self.text(*id).contains('['));
+                let path = whole.and_then(|object| tree.path(root(tree, object)));
                 found.push(self.event(part, id, path.filter(|_| !self.is_handed(object, id)), name));
             }
         }
