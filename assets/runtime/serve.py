@@ -40,7 +40,7 @@ def _serve():
     except _become.Different as different:
         _forks.tell(answers, {"t": "afresh", "reason": str(different)})
         os._exit(0)
-    _forks.tell(answers, {"t": "started"})
+    _forks.tell(answers, {"t": "started", "process": os.getpid()})
     answers.close()
     return main
 

@@ -20,7 +20,7 @@ class Server:
     """``unfit`` says why nothing may be forked from this process, or is None."""
 
     def __init__(self, asked, unfit):
-        self._asked, self._unfit = asked, unfit
+        self._asked, self._unfit, self._number = asked, unfit, os.getpid()
         #: Of each process that runs: the socket on which its worker waits, and its descriptor.
         self._running = {}
         self._poll = select.poll()
@@ -46,6 +46,9 @@ class Server:
                     return request
 
     def _begin(self, request, files):
+        if not files:
+            # This process may have no more open files: whoever asks sees that there is no answer.
+            return None
         answers, files = socket.socket(fileno=files[0]), files[1:]
         if self._unfit or request.get("waits"):
             # Whoever waits asks for a process as soon as it knows where.
@@ -54,7 +57,15 @@ class Server:
             answers.close()
             _close(files)
             return None
-        pid = _preload.fork()
+        try:
+            pid = _preload.fork()
+        except Exception as error:  # noqa: BLE001 - of the memory, mostly; those that run are not to end with it
+            if os.getpid() != self._number:
+                os._exit(70)
+            tell(answers, {"t": "afresh", "reason": "%s: %s" % (type(error).__name__, error)})
+            answers.close()
+            _close(files)
+            return None
         if pid == 0:
             self._asked.close()
             for other, end in self._running.values():
@@ -62,7 +73,7 @@ class Server:
                 _close([] if end is None else [end])
             return request, answers, files
         _close(files)
-        end = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else None
+        end = _descriptor(pid)
         self._running[pid] = answers, end
         self._poll.register(answers, select.POLLHUP)
         if end is not None:
@@ -70,7 +81,11 @@ class Server:
         return None
 
     def _ended(self, pid):
-        ended, status = os.waitpid(pid, os.WNOHANG)
+        try:
+            ended, status = os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:
+            # Something else took its status: its journal tells how it ended.
+            ended, status = pid, 0
         if ended == 0:
             return
         answers, end = self._running.pop(pid)
@@ -82,9 +97,33 @@ class Server:
             os.close(end)
 
 
-def _receive(connection):
+def refuse(asked, reason, stays):
+    """Tells who has asked, at least one, that nothing is forked here, and ends: whoever asks later sees that it has.
+
+    ``stays`` is whether it would be so again the next time.
+    """
+    data, files = _receive(asked)
+    while data:
+        if files:
+            tell(socket.socket(fileno=files[0]), {"t": "afresh", "reason": reason, "stays": stays})
+            _close(files[1:])
+        try:
+            data, files = _receive(asked, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            break
+    os._exit(0)
+
+
+def _descriptor(pid):
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        return None
+
+
+def _receive(connection, flags=0):
     each = struct.calcsize("i")
-    data, ancillary, _, _ = connection.recvmsg(_MAX_REQUEST, socket.CMSG_SPACE(_MAX_FILES * each))
+    data, ancillary, _, _ = connection.recvmsg(_MAX_REQUEST, socket.CMSG_SPACE(_MAX_FILES * each), flags)
     numbers = []
     for level, kind, content in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:

@@ -15,11 +15,14 @@ import socket
 import sys
 import threading
 import time
+import traceback
 
 from . import _become, _flordb, _forks, _journal, _preload, _reads, _shareable, _snapshot
 
 #: Modules that may ask for the process id: they ask again when they need it, or it is seen to here.
-_MAY_ASK = frozenset(["afterlog", "logging", "tempfile", "random", "multiprocessing"])
+_MAY_ASK = frozenset(["afterlog", "logging", "tempfile", "random", "multiprocessing", "threading"])
+#: Through these others ask: `multiprocessing.current_process().pid`.
+_ASKS_FOR = ("multiprocessing.process", "ident")
 #: So long the threads of pools may take to end, in seconds.
 _PATIENCE = 1.0
 #: So many events may be kept for each segment's journal.
@@ -56,46 +59,68 @@ class Prefix:
         #: Whether it is this that forks: what is forked is the run's, and no child of the script's.
         self.forks = False
         self._files, self._shared = _shareable.open_files(), _shared_memory()
-        self._getpid, self._asking = os.getpid, set()
-        self._watch_process_id()
+        #: The names of modules that looked at the process id.
+        self._asking = set()
+        self._real = [(os, "getpid", os.getpid), (threading, "get_native_id", threading.get_native_id)]
+        for module, name, function in self._real:
+            setattr(module, name, self._watching(function))
+        #: Which signals the script blocks, and whether it ignores that children end.
+        self._blocked, self._ignores = None, False
 
-    def _watch_process_id(self):
+    def _watching(self, function):
         """Whoever keeps the number of this process would take each segment's for a child."""
-        getpid, asking, frame_of = self._getpid, self._asking, sys._getframe
+        asking, frame_of = self._asking, sys._getframe
 
         def watched():
-            name = str(frame_of(1).f_globals.get("__name__"))
+            frame = frame_of(1)
+            if (frame.f_globals.get("__name__"), frame.f_code.co_name) == _ASKS_FOR and frame.f_back is not None:
+                frame = frame.f_back
+            name = str(frame.f_globals.get("__name__"))
             if name.partition(".")[0] not in _MAY_ASK:
                 asking.add(name)
-            return getpid()
+            return function()
 
-        os.getpid = watched
+        return watched
 
     def fork(self):
         """Serves; returns in each forked process, with its segment's order, and in this process never."""
-        os.getpid = self._getpid
+        try:
+            return self._fork()
+        except BaseException:  # noqa: BLE001 - the script is not to see it
+            try:
+                traceback.print_exc()
+            finally:
+                os._exit(70)
+
+    def _fork(self):
+        for module, name, function in self._real:
+            setattr(module, name, function)
         for stream in (sys.stdout, sys.stderr):
             try:
                 stream.flush()
             except (AttributeError, OSError, ValueError):
                 pass
         drawn, took, self.forks = random.getstate(), self._journal.now(), True
-        unfit = self._why_unfit()
-        number = os.getpid()
-        request, answers, files = _forks.Server(socket.socket(fileno=self._fds["asked"]), unfit).next_request()
+        unfit, stays = self._why_unfit()
+        number, asked = os.getpid(), socket.socket(fileno=self._fds["asked"])
+        if unfit:
+            # Its memory is kept for nobody.
+            _forks.refuse(asked, unfit, stays)
+        request, answers, files = _forks.Server(asked, None).next_request()
         try:
             order = self._become(request, files, number)
         except (_become.Different, OSError) as different:
             _forks.tell(answers, {"t": "afresh", "reason": str(different)})
             os._exit(0)
-        _forks.tell(answers, {"t": "started"})
-        answers.close()
         # Python seeds it in each forked process.
         random.setstate(drawn)
         # It has waited for this segment to begin, and nothing took that long.
         self._journal._start_ns = time.monotonic_ns() - took
         self._journal.begin(json.dumps(dict(_snapshot.process_facts(), rank=0, world=1)))
         self._session.go_on()
+        self._let_children_end()
+        _forks.tell(answers, {"t": "started", "process": os.getpid()})
+        answers.close()
         return order
 
     def _become(self, request, files, number):
@@ -131,11 +156,27 @@ class Prefix:
                     found.__dict__[name] = os.getpid()
 
     def _why_unfit(self):
-        """In words, or None."""
+        """In words, or None; and whether it is so whenever the script comes to its main loop."""
         try:
-            return self._why_shared() or self._why_threads() or self._why_changed()
-        except Exception as error:  # noqa: BLE001 - a library that is not what it seems
-            return "%s: %s" % (type(error).__name__, error)
+            why = self._why_shared() or _shareable.why_threads() or self._why_changed()
+            if why:
+                return why, True
+            self._keep_children()
+            return self._why_threads(), False
+        except Exception as error:  # noqa: BLE001 - a library that is not what it seems, or no memory
+            return "%s: %s" % (type(error).__name__, error), False
+
+    def _keep_children(self):
+        """How they end is for the server to know: what the script does with its own is not done with these."""
+        self._blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+        self._ignores = signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN
+        if self._ignores:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+    def _let_children_end(self):
+        if self._ignores:
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._blocked)
 
     def _why_shared(self):
         """What a forked process would share with others, or would not have."""
@@ -157,9 +198,6 @@ class Prefix:
 
     def _why_threads(self):
         _end_progress_bars()
-        why = _shareable.why_threads()
-        if why:
-            return why
         torch = sys.modules.get("torch")
         threads = torch and torch.get_num_threads()
         _end_pools()

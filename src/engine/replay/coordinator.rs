@@ -59,7 +59,7 @@ struct Coordinator<'a> {
     devices: Devices,
     /// Checkpoints that segments could not read.
     unreadable: HashSet<(u32, u64)>,
-    /// Segments whose process could not be forked where the main loop begins.
+    /// Segments whose process could not be forked where the main loop begins, or was killed with the one that forked it.
     unshared: HashSet<u32>,
 }
 
@@ -107,7 +107,8 @@ impl<'a> Coordinator<'a> {
         let shared = if is_alone { None } else { self.prefixes.serving(segment, &mut self.servers) };
         let sharing = shared.map_or(spawn::Sharing::Nothing, spawn::Sharing::Asks);
         let what = spawn::Segment { job: &self.plan.job, number: segment.id, devices: devices.as_deref(), sharing };
-        match spawn::worker(self.layout.root(), what, &log, self.servers.serving(&segment.run)) {
+        let server = if is_alone { None } else { self.servers.serving(&segment.run) };
+        match spawn::worker(self.layout.root(), what, &log, server) {
             Ok(child) => {
                 self.note(&status)?;
                 self.running.push((child, status));
@@ -154,7 +155,7 @@ impl<'a> Coordinator<'a> {
         Ok(())
     }
 
-    /// The segment, if it ended for want of a checkpoint that is damaged, or of what comes before its main loop: its worker
+    /// The segment, if it ended for want of a checkpoint that is damaged, or of a process that others share: its worker
     /// does without it the next time.
     fn repeated(&mut self, status: &SegmentStatus) -> Option<&'a Segment> {
         let journal = self.layout.segment(&self.plan.job, status.id).join(names::EVENTS);
@@ -244,7 +245,7 @@ struct Ending {
     traceback: Option<String>,
     /// The checkpoint that could not be read.
     unreadable: Option<u64>,
-    /// Whether nothing was begun, and is to be without what others of the run share.
+    /// Whether it is to be begun anew, without what others of the run share.
     #[serde(default)]
     unshared: bool,
     /// The last iteration of an outermost loop.

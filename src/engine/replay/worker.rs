@@ -39,6 +39,9 @@ const TRACKERS_OFF: [(&str, &str); 6] = [
     ("CLEARML_OFFLINE_MODE", "1"),
 ];
 
+/// The exit code of a worker whose segment is begun anew by another.
+const BEGIN_ANEW: i32 = 70;
+
 /// Performs a segment of a job; gives the exit code of its script.
 ///
 /// # Errors
@@ -222,7 +225,11 @@ impl<'a> Worker<'a> {
             streams: Streams::AppendedTo(&output),
             guard: place.guard.as_deref(),
         };
-        let mut process = begin(server, &invocation, &session, &cwd, descriptors)?;
+        let path = self.folder.join(names::EVENTS);
+        let mut journal = Writer::of(descriptors.events.try_clone().map_err(at("write", &path))?, &path);
+        let Some(mut process) = begin(server, &invocation, &session, &cwd, descriptors, &mut journal)? else {
+            return Ok(BEGIN_ANEW);
+        };
         let Channels { control, buffers } = channels;
         let ours = control.try_clone().map_err(at("serve", &self.folder))?;
         let (status, served) = std::thread::scope(|scope| {
@@ -233,7 +240,13 @@ impl<'a> Worker<'a> {
             let _ = ours.shutdown(Shutdown::Both);
             (status, server.join().unwrap_or_else(|_| Err(io::Error::other("the server of states panicked"))))
         });
-        let status = status.map_err(at("wait for", &self.meta.python))?;
+        let Some(status) = status.map_err(at("wait for", &self.meta.python))? else {
+            begin_anew(
+                &mut journal,
+                "it is executed from the beginning: the process that had forked its own was killed",
+            )?;
+            return Ok(BEGIN_ANEW);
+        };
         let (code, signal) = spawn::outcome(status);
         // A killed script may have left half a message.
         if signal.is_none() {
@@ -250,45 +263,50 @@ enum Process {
 }
 
 impl Process {
-    fn wait(&mut self) -> io::Result<ExitStatus> {
+    /// `None` if it was killed for no reason of its own.
+    fn wait(&mut self) -> io::Result<Option<ExitStatus>> {
         match self {
             Self::Forked(forked) => forked.wait(),
-            Self::Fresh(child) => child.wait(),
+            Self::Fresh(child) => child.wait().map(Some),
         }
     }
 }
 
-/// Has a segment's Python forked, or starts it afresh and notes in its journal why it was not.
+/// Has a segment's Python forked, or starts it afresh and notes in its journal why it was not. `None` if that cannot be
+/// done in this process.
 fn begin(
     server: Option<Result<Asked, String>>,
     invocation: &Invocation<'_>,
     session: &Session<'_>,
     cwd: &Path,
     descriptors: Descriptors,
-) -> Result<Process, Error> {
+    journal: &mut Writer,
+) -> Result<Option<Process>, Error> {
     let is_prefix = matches!(&server, Some(Ok(server)) if server.is_prefix);
     let started = server.map(|server| match server {
         Ok(server) => server.start(invocation, session, cwd, &descriptors),
         Err(reason) => Started::Afresh(reason),
     });
-    let path = session.directory.join(names::EVENTS);
-    let journal = |event| -> Result<(), Error> {
-        let events = descriptors.events.try_clone().map_err(at("write", &path))?;
-        Ok(Writer::of(events, &path).append(&[event])?)
-    };
     match started {
-        Some(Started::Forked(forked)) => return Ok(Process::Forked(forked)),
+        Some(Started::Forked(forked)) => return Ok(Some(Process::Forked(forked))),
         Some(Started::Afresh(reason)) if is_prefix => {
-            // Its view holds what was written before the main loop: the coordinator has it done again in one that does not.
-            let reason = not_shared(&reason);
-            let end = serde_json::json!({ "exit_code": 70, "exception": reason, "traceback": null, "unshared": true });
-            journal(Event::End(end.to_string()))?;
-            return Err(Error::NoIsolation { reason });
+            // Its view holds what was written before the main loop.
+            begin_anew(journal, &not_shared(&reason))?;
+            return Ok(None);
         }
-        Some(Started::Afresh(reason)) => journal(Event::Note(format!("started afresh, not forked: {reason}")))?,
+        Some(Started::Afresh(reason)) => {
+            journal.append(&[Event::Note(format!("started afresh, not forked: {reason}"))])?;
+        }
         None => {}
     }
-    Ok(Process::Fresh(spawn::session(invocation, session, Handover::Inherited(descriptors))?))
+    Ok(Some(Process::Fresh(spawn::session(invocation, session, Handover::Inherited(descriptors))?)))
+}
+
+/// Has the coordinator begin the segment anew, with nothing of what was written, in a process that shares nothing.
+fn begin_anew(journal: &mut Writer, reason: &str) -> Result<(), Error> {
+    let end = serde_json::json!({ "exit_code": BEGIN_ANEW, "exception": reason, "traceback": null, "unshared": true });
+    // What was noted before an end does not count any more.
+    Ok(journal.append(&[Event::End(end.to_string()), Event::Note(reason.to_owned())])?)
 }
 
 /// Waits until what comes before the main loop is executed; notes in the segment's journal why nothing is forked there.

@@ -1,15 +1,15 @@
 //! The worker's side: asks the fork server for a process in the worker's place, and waits for its end.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::ExitStatus;
+use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
-use nix::sys::signal::Signal;
 use nix::sys::socket::{ControlMessage, MsgFlags, recv, sendmsg};
 use nix::unistd::getpgrp;
 use serde::Deserialize;
@@ -45,6 +45,7 @@ pub(in crate::engine::replay) enum Started {
 /// A process that the server has forked and watches.
 pub(in crate::engine::replay) struct Forked {
     answers: OwnedFd,
+    process: i32,
 }
 
 /// A message from the server or from the process that it forked.
@@ -52,11 +53,15 @@ pub(in crate::engine::replay) struct Forked {
 #[serde(tag = "t", rename_all = "snake_case")]
 enum Answer {
     /// The process is what a fresh start would be, and is about to run the script.
-    Started,
+    Started { process: i32 },
     /// So may a process be that this one forks when it is asked.
     Ready { process: i32 },
-    /// It cannot be.
-    Afresh { reason: String },
+    /// It cannot be, and whether it cannot be the next time either.
+    Afresh {
+        reason: String,
+        #[serde(default)]
+        stays: bool,
+    },
     /// Its status, as `waitpid` gives it.
     Ended { status: i32 },
 }
@@ -101,11 +106,9 @@ impl Asked {
                 joined.map_err(|error| other(format!("its view cannot be joined: {error}")))?;
                 Ok(Self { socket, is_prefix: true })
             }
-            Ok((_, Some(Answer::Afresh { reason }))) => Err(NotShared { reason, is_scripts: true }),
+            Ok((_, Some(Answer::Afresh { reason, stays }))) => Err(NotShared { reason, is_scripts: stays }),
             // Its end, or that of whoever started it.
-            Ok(_) | Err(_) => {
-                Err(other("the process that was to execute it for several has not come to the main loop".into()))
-            }
+            Ok(_) | Err(_) => Err(other("the process that was to execute it for several has ended".into())),
         }
     }
 
@@ -156,8 +159,8 @@ impl Asked {
         sendmsg::<()>(self.socket.as_raw_fd(), &bytes, &rights, MsgFlags::MSG_NOSIGNAL, None)?;
         drop(theirs);
         Ok(match next(&answers)? {
-            Some(Answer::Started) => Started::Forked(Forked { answers }),
-            Some(Answer::Afresh { reason }) => Started::Afresh(reason),
+            Some(Answer::Started { process }) => Started::Forked(Forked { answers, process }),
+            Some(Answer::Afresh { reason, .. }) => Started::Afresh(reason),
             Some(Answer::Ended { .. } | Answer::Ready { .. }) => {
                 Started::Afresh("the forked process ended before it began".into())
             }
@@ -167,18 +170,36 @@ impl Asked {
 }
 
 impl Forked {
-    /// Waits for the process's end. With the server the kernel ends what it forked, too.
+    /// Waits for the process's end. `None` where the server ended first: with it the kernel ends what it forked.
     ///
     /// # Errors
     /// If the server's answer makes no sense.
-    pub(in crate::engine::replay) fn wait(&self) -> io::Result<ExitStatus> {
+    pub(in crate::engine::replay) fn wait(&self) -> io::Result<Option<ExitStatus>> {
         loop {
             match next(&self.answers)? {
-                Some(Answer::Ended { status }) => return Ok(ExitStatus::from_raw(status)),
+                Some(Answer::Ended { status }) => return Ok(Some(ExitStatus::from_raw(status))),
                 Some(_) => {}
-                None => return Ok(ExitStatus::from_raw(Signal::SIGKILL as i32)),
+                None => {
+                    until_gone(self.process);
+                    return Ok(None);
+                }
             }
         }
+    }
+}
+
+/// Waits for the end of a process that is being killed, whoever is told of it: a last write of its may be under way.
+fn until_gone(process: i32) {
+    // A kill takes longer only where a disk does not answer.
+    for _ in 0..2000 {
+        let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+        let states = threads.filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok());
+        // Those that have ended are there until somebody asks how.
+        let runs = |state: String| !state.rsplit(") ").next().is_some_and(|rest| rest.starts_with(['Z', 'X']));
+        if !states.map(runs).any(|runs| runs) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
