@@ -150,10 +150,16 @@ fn a_killed_worker_fails_its_segment_and_takes_its_script_along() {
 }
 
 #[test]
-fn a_killed_fork_server_fails_what_it_forked_and_leaves_nothing_running() {
+fn what_a_killed_fork_server_had_forked_is_begun_anew_once_and_nothing_is_left_running() {
     let replaying = Replaying::begin();
+    let before = processes(&["launch.py", &replaying.marker]);
     // What the script itself forked is in its worker's process group.
     kill_now(replaying.process("serve.py"));
+    let anew = until("the script to hold again", || {
+        let now = processes(&["launch.py", &replaying.marker]);
+        (now.len() == 2 && !now.iter().any(|process| before.contains(process))).then_some(now)
+    });
+    kill_now(anew[0]);
     let (code, said) = replaying.end();
     assert_eq!(code, Some(4), "{said}");
     assert!(said.contains("failed: the script was killed by signal 9"), "{said}");
