@@ -253,7 +253,7 @@ struct Ending {
     iteration: Option<u64>,
 }
 
-/// The last end that a journal tells of. Its notes are added to `notes`.
+/// The end of what a journal tells of last.
 fn ending(path: &std::path::Path) -> Option<Ending> {
     let mut offset = 0;
     let mut last: Option<Ending> = None;
@@ -263,7 +263,7 @@ fn ending(path: &std::path::Path) -> Option<Ending> {
         for event in &batch.events {
             match event {
                 // Performed once more.
-                Event::Start(_) => (depth, iteration) = (0, None),
+                Event::Start(_) => (last, depth, iteration) = (None, 0, None),
                 Event::LoopEnter { .. } => depth += 1,
                 Event::LoopExit { .. } => depth = depth.saturating_sub(1),
                 Event::Iteration { index, .. } if depth == 1 => iteration = Some(*index),
