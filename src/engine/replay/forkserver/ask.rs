@@ -193,10 +193,10 @@ fn until_gone(process: i32) {
     // A kill takes longer only where a disk does not answer.
     for _ in 0..2000 {
         let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
-        let states = threads.filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok());
+        let mut states = threads.filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok());
         // Those that have ended are there until somebody asks how.
         let runs = |state: String| !state.rsplit(") ").next().is_some_and(|rest| rest.starts_with(['Z', 'X']));
-        if !states.map(runs).any(|runs| runs) {
+        if !states.any(runs) {
             return;
         }
         std::thread::sleep(Duration::from_millis(5));
