@@ -149,6 +149,8 @@ impl Session<'_> {
         adapted.whole = Some(whole.clone());
         adapted.changes.dedup();
         adapted.others.dedup();
+        let mut told = BTreeSet::new();
+        adapted.doubts.retain(|doubt| told.insert(doubt.clone()));
         Ok(adapted)
     }
 

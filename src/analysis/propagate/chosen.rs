@@ -222,10 +222,16 @@ impl Session<'_> {
 
     /// Places a log statement of the user's own words.
     fn place_as_written(&self, node: NodeId, chosen: &Chosen, expression: &str, at: (NodeId, usize)) -> Outcome {
-        let Put { edits, doubts, .. } = match written(self.target, &chosen.name, expression, at, node) {
+        let Put { edits, mut doubts, .. } = match written(self.target, &chosen.name, expression, at, node) {
             Ok(written) => written,
             Err(misfit) => return self.not_there(node, chosen, &misfit.what),
         };
+        // What stands beside it in the source for its sake is not written with it.
+        let whole = self.wholes(node).into_iter().next();
+        let beside = whole.iter().flat_map(|whole| whole.parts.iter().filter(|part| **part != whole.statement));
+        let text = |id: &NodeId| self.source.text.get(self.source.tree.node(*id).range.clone()).unwrap_or_default();
+        let first = |id: &NodeId| text(id).lines().next().unwrap_or_default().to_owned();
+        doubts.extend(beside.map(|id| format!("`{}` does not come with what you wrote", first(id))));
         let mut placement = self.blank(node);
         let sure = doubts.is_empty();
         placement.status = if sure { PlacementStatus::Adapted } else { PlacementStatus::Uncertain };
