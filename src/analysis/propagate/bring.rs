@@ -6,7 +6,9 @@ use crate::analysis::propagate::compose::sort_key;
 use crate::analysis::propagate::group::is_for_a_while;
 use crate::analysis::propagate::insert::{self, Edit, Unit};
 use crate::analysis::propagate::scope::owner;
-use crate::analysis::propagate::unit::{Whole, feeds, has_no_effect, is_pure, only_logged, wholes};
+use crate::analysis::propagate::unit::{
+    Whole, feeds, has_no_effect, is_pure, only_logged, stores_entry_of_others, wholes,
+};
 use crate::analysis::propagate::unsure::elsewhere;
 use crate::analysis::propagate::{Provided, Session};
 use crate::analysis::treediff::{Kind, NodeId};
@@ -61,8 +63,9 @@ impl Work<'_, '_> {
             let gone = || tree.subtree(statement).all(|id| self.session.counterpart(id).is_none());
             let simple =
                 matches!(tree.node(statement).kind, Kind::Simple | Kind::Loop | Kind::With | Kind::Branch) && gone();
-            let harmless = is_pure(self.session, statement)
-                || (has_no_effect(self.session, statement) && only_logged(self.session, statement, 4));
+            let harmless = !stores_entry_of_others(self.session, statement)
+                && (is_pure(self.session, statement)
+                    || (has_no_effect(self.session, statement) && only_logged(self.session, statement, 4)));
             let appends = simple
                 && binders.iter().all(|id| !tree.contains(statement, *id))
                 && feeds(self.session, statement, &[name]);

@@ -417,7 +417,7 @@ pub(super) enum End {
 }
 
 /// What a call, a subscript or a chain of methods that give the same object starts with.
-fn root(tree: &Tree, mut id: NodeId) -> NodeId {
+pub(super) fn root(tree: &Tree, mut id: NodeId) -> NodeId {
     loop {
         let node = tree.node(id);
         let Some(first) = node.children.first().copied() else { return id };
@@ -433,7 +433,7 @@ fn root(tree: &Tree, mut id: NodeId) -> NodeId {
 }
 
 /// `a[b]`
-fn is_item(tree: &Tree, id: NodeId) -> bool {
+pub(super) fn is_item(tree: &Tree, id: NodeId) -> bool {
     let node = tree.node(id);
     let bound = |id: &NodeId| tree.node(*id).access.binds();
     node.kind == Kind::Other && node.children.len() == 2 && node.text.is_empty() && !node.children.iter().any(bound)

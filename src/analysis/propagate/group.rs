@@ -57,7 +57,8 @@ pub(super) fn is_for_a_while(session: &Session<'_>, statement: NodeId) -> bool {
     let Some(window) = window(session, statement).filter(|window| window.len() > 1) else { return false };
     let events = Events::of(session, window, None);
     let ends = events.ends(&events.window);
-    let mut own = events.of_part(statement).peekable();
+    // What it does to an object that is new itself is no change of the run's.
+    let mut own = events.of_part(statement).filter(|(_, event)| !event.is_free).peekable();
     own.peek().is_some() && own.all(|(at, _)| ends[at] != End::Open)
 }
 

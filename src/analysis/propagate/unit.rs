@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::analysis::propagate::Session;
+use crate::analysis::propagate::events::{is_item, root};
 use crate::analysis::propagate::group::together;
 use crate::analysis::propagate::insert::header_range;
 use crate::analysis::propagate::reach::is_stored;
@@ -309,6 +310,22 @@ pub(super) fn is_pure(session: &Session<'_>, node: NodeId) -> bool {
             && parent.is_some_and(|p| p.kind == Kind::Simple && p.children.len() > 1 && p.children.last() != Some(&id))
     };
     calls(session, node).iter().all(|name| PURE.contains(&name.as_str())) && !tree.subtree(node).any(stored)
+}
+
+/// Whether a statement gives a value to an entry of what was there before: `group = opt.param_groups[0]`, `group["lr"] = 0.5`.
+pub(super) fn stores_entry_of_others(session: &Session<'_>, statement: NodeId) -> bool {
+    let tree = &session.source.tree;
+    let leads_there = |binder: NodeId| {
+        let Some(statement) = tree.statement_of(binder) else { return true };
+        let node = tree.node(statement);
+        let value = node.children.last().filter(|_| node.kind == Kind::Simple && node.children.len() > 1);
+        value.is_none_or(|value| tree.path(*value).is_some() || is_item(tree, *value))
+    };
+    tree.subtree(statement).filter(|id| is_item(tree, *id) && is_stored(tree, *id)).any(|entry| {
+        let name = &tree.node(root(tree, entry)).name;
+        let here = |id: &&NodeId| tree.node(**id).access.binds() && tree.scope(**id) == tree.scope(statement);
+        tree.uses(name).iter().filter(here).any(|binder| leads_there(*binder))
+    })
 }
 
 /// Whether what a statement binds is read by nothing but log statements and what serves only them.
