@@ -24,7 +24,8 @@ pub struct RunsArgs {
 pub(super) fn run(args: &RunsArgs, output: &mut Output) -> Result<ExitCode, Error> {
     let project = project()?;
     project.refresh()?;
-    let runs = project.runs()?;
+    let mut runs = project.runs()?;
+    project.note_gone(&mut runs);
     let text = match args.format {
         Format::Table => in_table(&runs, output.width()),
         Format::Csv => in_csv(&runs),
@@ -99,7 +100,8 @@ pub(super) fn summary_json(run: &RunSummary) -> serde_json::Value {
     let args: serde_json::Map<_, _> = run.args.iter().map(|(name, value)| (name.clone(), plain(value))).collect();
     serde_json::json!({
         "id": run.id, "name": run.name, "started_ms": run.started_ms, "duration_ms": run.duration_ms,
-        "status": run.status, "exit_code": run.exit_code, "script": run.script, "args": args, "version": run.version,
+        "status": run.status, "exit_code": run.exit_code, "script": run.script, "args": args, "command": run.command,
+        "version": run.version,
         "iterations": run.iterations, "checkpoints": run.checkpoints, "checkpoint_bytes": run.checkpoint_bytes,
         "names": run.names, "notes": run.notes,
         "last_metric": run.last_metric.as_ref().map(|(name, value)| serde_json::json!({"name": name, "value": plain(value)})),

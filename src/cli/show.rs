@@ -49,6 +49,11 @@ fn in_json(detail: &RunDetail) -> String {
     object.to_string()
 }
 
+/// A line end in a name or a path would begin a line that says something else; other controls would be performed.
+fn in_one_line(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
 fn main_loop(plan: &InstrumentationPlan) -> String {
     let Some(main) = plan.loops.iter().find(|found| found.is_main) else {
         return "none found: name it with afterlog.loop to have checkpoints".into();
@@ -86,7 +91,7 @@ fn in_words(detail: &RunDetail, plan: &InstrumentationPlan, output: &mut Output)
         facts.push(("timing", format!("{prefix} before, {} an iteration, {suffix} after", duration_ns(mean))));
     }
     for (name, value) in facts.iter().filter(|(_, value)| !value.is_empty()) {
-        output.line(&format!("{name:<12} {value}"))?;
+        output.line(&format!("{name:<12} {}", in_one_line(value)))?;
     }
     for checkpoint in checkpoints {
         let at = match &checkpoint.kind {
@@ -98,7 +103,8 @@ fn in_words(detail: &RunDetail, plan: &InstrumentationPlan, output: &mut Output)
         };
         let missing: Vec<&str> = checkpoint.missing.iter().map(|(name, _)| name.as_str()).collect();
         let missing = if missing.is_empty() { String::new() } else { format!(", without {}", missing.join(", ")) };
-        output.line(&format!("  #{} {at}: {}{missing}", checkpoint.seq, bytes(checkpoint.bytes)))?;
+        let at = in_one_line(&at);
+        output.line(&format!("  #{} {at}: {}{}", checkpoint.seq, bytes(checkpoint.bytes), in_one_line(&missing)))?;
     }
     let mut reasons: Vec<(&str, &str)> = Vec::new();
     for (variable, reason) in checkpoints.iter().flat_map(|checkpoint| &checkpoint.missing) {
@@ -107,10 +113,11 @@ fn in_words(detail: &RunDetail, plan: &InstrumentationPlan, output: &mut Output)
         }
     }
     for (variable, reason) in reasons {
-        output.line(&format!("not captured: {variable}: {reason}"))?;
+        output.line(&in_one_line(&format!("not captured: {variable}: {reason}")))?;
     }
     for left_out in &meta.left_out {
-        output.line(&format!("left out of the version: {} ({})", left_out.path, left_out.reason))?;
+        let left_out = format!("left out of the version: {} ({})", left_out.path, left_out.reason);
+        output.line(&in_one_line(&left_out))?;
     }
-    summary.notes.iter().try_for_each(|note| output.line(&format!("note: {note}")))
+    summary.notes.iter().try_for_each(|note| output.line(&in_one_line(&format!("note: {note}"))))
 }

@@ -19,6 +19,9 @@ use crate::store::versions::VersionError;
 pub enum Error {
     #[error("nothing was recorded here: no .afterlog in {} or above it", start.display())]
     NoProject { start: PathBuf },
+    /// Nobody waits any more for what was asked.
+    #[error("stopped")]
+    Stopped,
     #[error("there is no run '{0}'")]
     UnknownRun(String),
     #[error("there is no replay job '{0}'")]
@@ -108,6 +111,7 @@ impl Error {
         match self {
             Self::BadSelection { .. } | Self::BadCondition(_) | Self::BadId(_) | Self::FileExists { .. } => Kind::Usage,
             Self::NoProject { .. }
+            | Self::Stopped
             | Self::UnknownRun(_)
             | Self::UnknownJob(_)
             | Self::AmbiguousRun { .. }
@@ -211,6 +215,7 @@ impl Error {
                 Some("install the newer afterlog; nothing was changed".into())
             }
             Self::BadId(_)
+            | Self::Stopped
             | Self::SharedMemory { .. }
             | Self::Spawn(_)
             | Self::File(_)

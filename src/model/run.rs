@@ -47,6 +47,15 @@ pub struct RunMeta {
     pub afterlog_version: String,
 }
 
+impl RunMeta {
+    /// What of the command line can make two runs of a script differ: launcher, interpreter flags, `-m`, arguments.
+    pub fn command(&self) -> Vec<String> {
+        let module = self.module.iter().map(|module| format!("-m {module}"));
+        let before = self.launcher.iter().chain(&self.python_flags).cloned();
+        before.chain(module).chain(self.args.iter().cloned()).collect()
+    }
+}
+
 /// What a script's process said of itself and of what it computed with, at its start and its end.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -131,6 +140,9 @@ pub struct RunSummary {
     pub script: String,
     /// `arg` values in the order in which the script asked for them.
     pub args: Vec<(String, Value)>,
+    /// What the command line held beside the script: see [`RunMeta::command`].
+    #[serde(default)]
+    pub command: Vec<String>,
     pub version: VersionId,
     /// Iterations of the main loop begun.
     pub iterations: u64,

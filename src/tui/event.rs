@@ -302,6 +302,8 @@ impl Slot {
         matches!(
             self,
             Self::Diff
+                | Self::Preview
+                | Self::Plan
                 | Self::Grid
                 | Self::Arrange
                 | Self::Statistics

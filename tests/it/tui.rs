@@ -89,3 +89,53 @@ fn the_first_key_after_a_resize_does_what_it_says() {
     terminal.send("q");
     assert_eq!(terminal.wait_for_exit(), 0);
 }
+
+/// Reads its command line by itself.
+const RAW: &str = "\
+import sys
+import afterlog
+for epoch in afterlog.loop('epoch', range(2)):
+    afterlog.log('loss\\n', float(sys.argv[1]))
+print('printed', sys.argv[1])
+";
+
+#[test]
+fn runs_that_only_their_command_line_tells_apart_are_told_apart_in_an_older_database_too() {
+    let project = TestProject::git();
+    project.write("train.py", RAW);
+    for rate in ["0.25", "0.5", "0.5"] {
+        project.afterlog(&["run", "train.py", rate]).ok();
+    }
+    let command = || project.afterlog(&["runs", "--format", "json"]).ok().matches("\"command\":[\"0.5\"]").count();
+    assert_eq!(command(), 2);
+    let connection = rusqlite::Connection::open(project.path().join(".afterlog/db.sqlite")).expect("opens");
+    let older = "UPDATE run SET summary = json_remove(summary, '$.command'); PRAGMA user_version = 3";
+    connection.execute_batch(older).expect("written");
+    drop(connection);
+    let mut terminal = Terminal::start(&project, &[], 80, 24);
+    terminal.wait_until("all runs", |screen| screen.matches("finished").count() == 3);
+    let screen = terminal.screen();
+    assert_eq!(screen.matches("same again").count(), 1, "{screen}");
+    assert!(screen.lines().any(|line| line.contains("finished 0.5 ")), "{screen}");
+    terminal.send("q");
+    terminal.wait_for_exit();
+    assert_eq!(command(), 2);
+}
+
+#[test]
+fn a_run_whose_folder_was_deleted_is_said_to_be_what_is_left_of_it() {
+    let project = TestProject::git();
+    project.write("train.py", RAW);
+    project.afterlog(&["run", "train.py", "0.25"]).ok();
+    let shown = project.afterlog(&["show", "last"]).ok();
+    assert!(shown.lines().any(|line| line.ends_with("loss\\n")), "a name's line end is no line's: {shown}");
+    let mut terminal = Terminal::start(&project, &[], 80, 24);
+    terminal.wait_for("finished");
+    std::fs::remove_dir_all(project.path().join(".afterlog/runs").join(&project.run_ids()[0])).expect("removed");
+    terminal.wait_for("folder deleted");
+    terminal.send("\r]");
+    terminal.wait_for("and with it what it printed");
+    terminal.send("q");
+    terminal.wait_for_exit();
+    assert!(project.afterlog(&["show", "last"]).ok().contains("note: its folder in the store was deleted"));
+}

@@ -61,6 +61,7 @@ pub(super) fn empty(meta: &RunMeta) -> RunSummary {
         exit_code: None,
         script: meta.script.clone(),
         args: Vec::new(),
+        command: meta.command(),
         version: meta.version.clone(),
         iterations: 0,
         checkpoints: 0,

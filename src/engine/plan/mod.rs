@@ -84,11 +84,15 @@ impl ReplayRequest {
     }
 }
 
-/// Plans a replay. Nothing is executed.
+/// Plans a replay, until nobody waits for it any more. Nothing is executed.
 ///
 /// # Errors
-/// If a name is logged by no script of the working tree, or the store cannot be read.
-pub fn plan(project: &Project, request: &ReplayRequest) -> Result<ReplayPlan, Error> {
+/// If a name is logged by no script of the working tree, the store cannot be read, or it was `outdated`.
+pub fn plan(
+    project: &Project,
+    request: &ReplayRequest,
+    outdated: &(dyn Fn() -> bool + Sync),
+) -> Result<ReplayPlan, Error> {
     let summaries = project.runs()?;
     let mut runs = match &request.runs {
         Some(runs) => runs.clone(),
@@ -100,7 +104,7 @@ pub fn plan(project: &Project, request: &ReplayRequest) -> Result<ReplayPlan, Er
         runs = std::mem::take(&mut chosen.runs);
     }
     let left_out = chosen.as_mut().map(|chosen| std::mem::take(&mut chosen.left_out)).unwrap_or_default();
-    let previews = propagate::preview(project, &request.names, &runs)?;
+    let previews = propagate::preview_unless(project, &request.names, &runs, outdated)?;
     let scripts = Scripts::of(project, &summaries, &previews)?;
     let replayed = Replayed::of(project, &summaries)?;
     let here = Machine::here();
@@ -114,7 +118,10 @@ pub fn plan(project: &Project, request: &ReplayRequest) -> Result<ReplayPlan, Er
     };
     let mut selections = chosen.map(|chosen| chosen.by_run).unwrap_or_default();
     let chosen: Vec<_> = previews.into_iter().map(|preview| (selections.remove(&preview.run), preview)).collect();
-    let gathered = chosen.into_par_iter().map(|(selection, preview)| gathering.one(selection, preview));
+    let gathered = chosen.into_par_iter().map(|(selection, preview)| match outdated() {
+        true => Err(Error::Stopped),
+        false => gathering.one(selection, preview),
+    });
     let mut gathered: Vec<Gathered<'_>> = gathered.collect::<Result<_, _>>()?;
     if let Some(name) = request.iterations.as_ref().and_then(|iterations| iterations.loop_name.as_deref()) {
         check_loop(name, gathered.iter().filter_map(|one| one.instrumentation))?;

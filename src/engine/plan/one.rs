@@ -10,7 +10,7 @@ use crate::engine::plan::iterations::Iterations;
 use crate::engine::plan::known::Replayed;
 use crate::engine::plan::scripts::{Analysed, Scripts, has_place};
 use crate::engine::plan::workers::Need;
-use crate::engine::project::{Project, Selection};
+use crate::engine::project::{FOLDER_GONE, Project, Selection};
 use crate::engine::propagate::Preview;
 use crate::engine::{Error, stored};
 use crate::model::instrument::{InstrumentationPlan, Reach};
@@ -112,6 +112,10 @@ impl<'a> Gathering<'a> {
             let launcher = row.meta.launcher.join(" ");
             plan.notes
                 .push(format!("it was started by {launcher}: only what Python runs by itself can be replayed yet"));
+            return Ok(None);
+        }
+        if !self.project.layout().run(&row.meta.id).is_dir() {
+            plan.notes.push(format!("it cannot be replayed: {FOLDER_GONE}"));
             return Ok(None);
         }
         plan.reach = analysed.reach.clone();

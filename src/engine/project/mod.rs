@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(in crate::engine) use condition::Selection;
 pub use fsck::{FsckReport, Problem};
 pub use grid::GridQuery;
+pub use runs::FOLDER_GONE;
 
 use crate::engine::{Error, ingest};
 use crate::store::db::{self, Db, DbError};

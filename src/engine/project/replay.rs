@@ -29,6 +29,19 @@ impl Project {
     /// # Errors
     /// If a name is logged by no script of the working tree, or a version cannot be read.
     pub fn preview(&self, names: &[String], runs: Option<&[RunId]>) -> Result<Vec<Preview>, Error> {
+        self.preview_unless(names, runs, &|| false)
+    }
+
+    /// The same, until nobody waits for it any more.
+    ///
+    /// # Errors
+    /// As [`Project::preview`], and if it was `outdated`.
+    pub fn preview_unless(
+        &self,
+        names: &[String],
+        runs: Option<&[RunId]>,
+        outdated: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Vec<Preview>, Error> {
         let all;
         let runs = match runs {
             Some(runs) => runs,
@@ -37,7 +50,7 @@ impl Project {
                 &all
             }
         };
-        propagate::preview(self, names, runs)
+        propagate::preview_unless(self, names, runs, outdated)
     }
 
     /// What a replay would do and cost. Nothing is executed.
@@ -45,7 +58,19 @@ impl Project {
     /// # Errors
     /// As [`Project::preview`].
     pub fn plan(&self, request: &ReplayRequest) -> Result<ReplayPlan, Error> {
-        let mut plan = plan::plan(self, request)?;
+        self.plan_unless(request, &|| false)
+    }
+
+    /// The same, until nobody waits for it any more.
+    ///
+    /// # Errors
+    /// As [`Project::plan`], and if it was `outdated`.
+    pub fn plan_unless(
+        &self,
+        request: &ReplayRequest,
+        outdated: &(dyn Fn() -> bool + Sync),
+    ) -> Result<ReplayPlan, Error> {
+        let mut plan = plan::plan(self, request, outdated)?;
         environment::settle(self, &mut plan, request.python.as_deref())?;
         Ok(plan)
     }

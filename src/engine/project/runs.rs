@@ -14,6 +14,10 @@ use crate::model::run::{Checkpoint, RunDetail, RunSummary, RunTimings};
 use crate::store::db::RunRow;
 use crate::store::layout::names;
 
+/// Noted of a run whose folder somebody removed.
+pub const FOLDER_GONE: &str = "its folder in the store was deleted: its output and journals are gone, and what is \
+                               shown is lost with the database";
+
 #[derive(Deserialize)]
 struct Stored {
     checkpoint: Checkpoint,
@@ -28,12 +32,22 @@ impl Project {
         self.query(|db| Ok(db.summaries()?))
     }
 
+    /// Notes with each of these runs whose folder is gone that it is.
+    pub fn note_gone(&self, runs: &mut [RunSummary]) {
+        // Without a list nothing is known of any.
+        let Ok(there) = self.layout().run_ids() else { return };
+        for run in runs.iter_mut().filter(|run| there.binary_search(&run.id).is_err()) {
+            run.notes.push(FOLDER_GONE.to_owned());
+        }
+    }
+
     /// All that is known of one run.
     ///
     /// # Errors
     /// If there is no such run, or the database cannot be read.
     pub fn run_detail(&self, id: &RunId) -> Result<RunDetail, Error> {
-        let (row, timings) = self.run_with_timings(id)?;
+        let (mut row, timings) = self.run_with_timings(id)?;
+        self.note_gone(std::slice::from_mut(&mut row.summary));
         let stored = self.query(|db| Ok(db.checkpoints(id)?))?;
         // What does not parse was noted on the run when it was ingested.
         let checkpoints = stored.iter().filter_map(|json| serde_json::from_str::<Stored>(json).ok());

@@ -123,6 +123,7 @@ mod tests {
             exit_code: Some(0),
             script: "train.py".into(),
             args: Vec::new(),
+            command: Vec::new(),
             version: VersionId(String::new()),
             iterations: 0,
             checkpoints: 0,

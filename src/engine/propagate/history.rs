@@ -50,8 +50,13 @@ struct Carried {
 }
 
 /// Places the statements into each text of `chain`, which holds all different texts of the script, newest first. The
-/// direct ways are found in parallel, while the hops follow them.
-pub(super) fn place(statements: &Statements<'_>, chain: &[String], cache: &Cache<'_>) -> Vec<Propagation> {
+/// direct ways are found in parallel, while the hops follow them. `None` when nobody waits for it any more.
+pub(super) fn place(
+    statements: &Statements<'_>,
+    chain: &[String],
+    cache: &Cache<'_>,
+    outdated: &(dyn Fn() -> bool + Sync),
+) -> Option<Vec<Propagation>> {
     let ours = in_our_words(statements.source, statements.names);
     let text = ours.as_deref().unwrap_or(statements.source);
     let prepared = OnceLock::new();
@@ -64,13 +69,18 @@ pub(super) fn place(statements: &Statements<'_>, chain: &[String], cache: &Cache
     let hops = || {
         let mut walk = Walk { statements, chain, cache, finals: Vec::new(), carried: HashMap::new() };
         for at in 0..chain.len() {
+            if outdated() {
+                return None;
+            }
             walk.step(direct(at));
         }
-        walk.finals
+        Some(walk.finals)
     };
     let all = || {
         (0..chain.len()).into_par_iter().with_max_len(1).for_each(|at| {
-            direct(at);
+            if !outdated() {
+                direct(at);
+            }
         })
     };
     rayon::join(hops, all).0

@@ -78,11 +78,24 @@ pub fn hindsight(project: &Project) -> Result<Vec<HindsightStatement>, Error> {
 /// # Errors
 /// If a name is logged by no script of the working tree nor kept, or a version or a probe cannot be read.
 pub fn preview(project: &Project, names: &[String], runs: &[RunId]) -> Result<Vec<Preview>, Error> {
+    preview_unless(project, names, runs, &|| false)
+}
+
+/// The same, until nobody waits for it any more.
+///
+/// # Errors
+/// As [`preview`], and if it was `outdated`.
+pub fn preview_unless(
+    project: &Project,
+    names: &[String],
+    runs: &[RunId],
+    outdated: &(dyn Fn() -> bool + Sync),
+) -> Result<Vec<Preview>, Error> {
     let mut known = BTreeMap::new();
     for name in names {
         known.extend(probes::named(project.layout(), name)?.map(|probe| (name.clone(), probe)));
     }
-    preview_with(project, names, runs, &known)
+    preview_with(project, names, runs, &known, outdated)
 }
 
 /// As [`preview`], with these probes instead of those stored.
@@ -91,6 +104,7 @@ fn preview_with(
     names: &[String],
     runs: &[RunId],
     probes: &BTreeMap<String, Probe>,
+    outdated: &(dyn Fn() -> bool + Sync),
 ) -> Result<Vec<Preview>, Error> {
     let summaries = project.runs()?;
     let sources = sources(project, &summaries, names, probes)?;
@@ -101,7 +115,11 @@ fn preview_with(
         let Some(oldest) = of_script.iter().position(|summary| runs.contains(&summary.id)) else { continue };
         let (chain, at) = chain(project, script, &of_script[oldest..])?;
         let statements = Statements { script, source, names, probes };
-        let found = history::place(&statements, &chain, &cache);
+        let Some(found) = history::place(&statements, &chain, &cache, outdated) else {
+            // What was found is found again at once.
+            cache.keep();
+            return Err(Error::Stopped);
+        };
         for summary in of_script.iter().filter(|summary| runs.contains(&summary.id)) {
             let at = at[&summary.version];
             let mut propagation = found[at].clone();

@@ -6,7 +6,7 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::{Db, DbError, PATIENCE};
 
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     r"
     -- How far each journal has been read, and the reader's state there (JSON).
     CREATE TABLE journal (source TEXT PRIMARY KEY, offset INTEGER NOT NULL, state TEXT) WITHOUT ROWID;
@@ -42,6 +42,15 @@ const MIGRATIONS: [&str; 3] = [
     r"
     -- Where statements land, by content: of source, statements, target and the program that placed them. Oldest first.
     CREATE TABLE placement (key TEXT PRIMARY KEY, data BLOB NOT NULL);
+",
+    r"
+    -- Lists compare what runs were started with: `RunMeta::command`, also of runs whose journals are gone.
+    UPDATE run SET summary = json_set(summary, '$.command', json((SELECT json_group_array(word) FROM (
+        SELECT value AS word FROM json_each(run.meta, '$.launcher')
+        UNION ALL SELECT value FROM json_each(run.meta, '$.python_flags')
+        UNION ALL SELECT '-m ' || json_extract(run.meta, '$.module')
+            WHERE json_extract(run.meta, '$.module') IS NOT NULL
+        UNION ALL SELECT value FROM json_each(run.meta, '$.args')))));
 ",
 ];
 

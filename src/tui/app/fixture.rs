@@ -44,6 +44,7 @@ pub(crate) fn run(number: u32, status: RunStatus) -> RunSummary {
         exit_code: None,
         script: "train.py".into(),
         args: vec![("lr".into(), Value::Float(0.1 / f64::from(number))), ("width".into(), Value::Int(32))],
+        command: vec![format!("lr={}", 0.1 / f64::from(number)), "width=32".into()],
         version: VersionId(format!("{:040x}", number / 2)),
         iterations: 20,
         checkpoints: 7,

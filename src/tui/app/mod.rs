@@ -5,6 +5,7 @@
 pub mod about;
 pub mod beside;
 pub mod columns;
+pub mod command_line;
 pub mod diff;
 pub mod document;
 pub mod editor;
@@ -27,6 +28,8 @@ pub mod working;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
+use crate::model::job::JobStatus;
+use crate::model::run::{RunStatus, RunSummary};
 use crate::tui::app::columns::COLUMNS;
 use crate::tui::app::diff::Diff;
 use crate::tui::app::layout::{Areas, Share, areas};
@@ -427,6 +430,9 @@ impl App {
         if let Some(notice) = notice {
             self.complain(notice);
         }
+        if self.is_old(&runs, &names, &jobs) {
+            return Vec::new();
+        }
         self.timeline.take_runs(runs);
         let mut effects = self.ask_changes();
         // What was asked for last is looked at first.
@@ -440,6 +446,16 @@ impl App {
             Panel::Diff | Panel::Replay => {}
         }
         effects
+    }
+
+    /// Whether all that was found is there already and nothing goes on that logs or prints: the watcher's first look finds
+    /// what the first survey has shown.
+    fn is_old(&self, runs: &[RunSummary], names: &[String], jobs: &[JobStatus]) -> bool {
+        let goes_on = || runs.iter().any(|run| run.status == RunStatus::Running) || jobs.iter().any(|job| job.active);
+        self.timeline.runs == runs
+            && self.replay.jobs == jobs
+            && self.results.all_names.len() == names.len()
+            && !goes_on()
     }
 
     /// Keeps every cursor inside its list and its window.

@@ -137,6 +137,15 @@ impl Replay {
         }
     }
 
+    /// The preview that is there is of something else: it is left.
+    pub(super) fn preview_stopped(&mut self) {
+        self.previewed = None;
+        self.preview.clear();
+        if self.stage == Stage::Preview {
+            self.enter(Stage::Choose);
+        }
+    }
+
     /// Forgets what the last plan was asked for.
     fn ask_afresh(&mut self) {
         (self.planned, self.asked) = (None, None);
@@ -160,10 +169,12 @@ impl App {
         }
         self.panel = Panel::Replay;
         self.zoom = false;
+        let mut effects = self.stop_planning().unwrap_or_default();
         self.replay.enter(Stage::Choose);
         self.replay.waiting = Some(LOOKING);
         self.replay.ask_afresh();
-        vec![self.ask(Request::Statements)]
+        effects.push(self.ask(Request::Statements));
+        effects
     }
 
     /// Shows one name's place in every version, on the way to its replay.
@@ -350,6 +361,9 @@ impl App {
     }
 
     pub(super) fn leave_replay(&mut self) -> Option<Vec<Effect>> {
+        if let Some(effects) = self.stop_planning() {
+            return Some(effects);
+        }
         let stage = match self.replay.stage {
             Stage::Choose => return None,
             Stage::Job => return None,

@@ -148,6 +148,11 @@ impl Results {
         self.arrangement.valued.as_deref().filter(|column| column_named(&self.grid, column).is_some())
     }
 
+    /// What rows are sorted by; a column that is not there, say because it was taken out, sorts nothing.
+    pub fn sorted(&self) -> impl Iterator<Item = &(String, Direction)> {
+        self.arrangement.sort.iter().filter(|(column, _)| column_named(&self.grid, column).is_some())
+    }
+
     /// The selected column.
     pub fn selected(&self) -> Column {
         self.visible().get(self.column).copied().unwrap_or(Column::Run)
@@ -444,12 +449,13 @@ impl App {
             return Some(Vec::new());
         }
         let valued = self.results.valued().is_some();
+        let sorted = self.results.sorted().next().is_some();
         let arrangement = &mut self.results.arrangement;
         if arrangement.filter.take().is_none() && !(arrangement.valued.take().is_some() && valued) {
-            if arrangement.sort.is_empty() {
+            arrangement.sort.clear();
+            if !sorted {
                 return self.leave_beside();
             }
-            arrangement.sort.clear();
         }
         Some(self.ask_arranged())
     }

@@ -10,6 +10,7 @@ use crate::tui::ansi::Painted;
 use crate::tui::app::App;
 use crate::tui::app::list::Cursor;
 use crate::tui::app::overlay::{Overlay, Purpose};
+use crate::tui::app::timeline::is_gone;
 use crate::tui::event::{Detail, Effect};
 use crate::tui::keys::Command;
 use crate::tui::text;
@@ -97,6 +98,9 @@ fn coloured<'a>(label: &'a str, text: impl Into<String>, role: Role) -> Line<'a>
 pub fn lines(detail: &Detail, section: Section, now_ms: i64) -> Vec<Line<'_>> {
     match section {
         Section::Overview => overview(detail, now_ms),
+        Section::Output if is_gone(&detail.run.summary) => {
+            vec![coloured("", "the run's folder was deleted, and with it what it printed", Role::Warning)]
+        }
         Section::Output if detail.output.is_empty() => vec![coloured("", "nothing was printed", Role::Dim)],
         Section::Output => detail.output.iter().map(Line::Output).collect(),
         Section::Timing => timing(detail),
@@ -126,8 +130,11 @@ fn overview(detail: &Detail, now_ms: i64) -> Vec<Line<'_>> {
         coloured("", format!("{}{name}", run.id), Role::Title),
         coloured("status", status, role_of(run.status)),
         said("script", format!("{} {}", run.script, meta.args.join(" "))),
-        said("version", format!("{}{head}", run.version.short())),
     ];
+    let before = meta.command();
+    let before = &before[..before.len() - meta.args.len()];
+    lines.extend((!before.is_empty()).then(|| said("started by", before.join(" "))));
+    lines.extend([said("version", format!("{}{head}", run.version.short()))]);
     for (position, (name, value)) in run.args.iter().enumerate() {
         lines.push(said(if position == 0 { "arguments" } else { "" }, format!("{name}={value}")));
     }

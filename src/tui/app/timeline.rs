@@ -4,9 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
 
 use crate::base::ids::RunId;
+use crate::engine::project::FOLDER_GONE;
 use crate::model::run::{RunStatus, RunSummary};
 use crate::model::source::{ChangedFile, VersionId};
 use crate::tui::app::columns::{Column, Order, ranked};
+use crate::tui::app::command_line::otherwise;
 use crate::tui::app::filter::{Field, Filter};
 use crate::tui::app::list::Cursor;
 use crate::tui::app::metric::Metric;
@@ -19,6 +21,8 @@ use crate::tui::text::{self, short};
 
 /// Columns of cursor, graph and id.
 pub const FIXED: u16 = 13;
+/// Said of a run whose folder somebody removed.
+const DELETED: &str = "folder deleted";
 /// Said of a run in which nothing changed.
 pub const SAME_AGAIN: &str = "same again";
 
@@ -196,15 +200,17 @@ impl Timeline {
         let name = run.name.as_ref().map_or(String::new(), |name| format!("[{name}] "));
         let Some(previous) = self.previous(index) else {
             let arguments: Vec<String> = run.args.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            return format!("{name}{} {}", run.script, arguments.join(" ")).trim_end().to_owned();
+            let arguments = if arguments.is_empty() { run.command.join(" ") } else { arguments.join(" ") };
+            return format!("{name}{} {arguments}", run.script).trim_end().to_owned();
         };
-        let mut parts: Vec<String> = Vec::new();
+        let mut parts: Vec<String> = is_gone(run).then(|| DELETED.to_owned()).into_iter().collect();
         for (argument, value) in &run.args {
             let old = previous.args.iter().find(|(name, _)| name == argument).map(|(_, value)| value);
             if old.is_none_or(|old| !old.same_bits(value)) {
                 parts.push(format!("{argument}={}", short(value)));
             }
         }
+        parts.extend(Some(otherwise(previous, run)).filter(|words| !words.is_empty()));
         if previous.version != run.version {
             match self.changes.get(&(previous.version.clone(), run.version.clone())) {
                 None => parts.push(pending.to_owned()),
@@ -260,6 +266,11 @@ impl Timeline {
     }
 }
 
+/// Whether all that is left of a run is what the database holds.
+pub fn is_gone(run: &RunSummary) -> bool {
+    run.notes.iter().any(|note| note == FOLDER_GONE)
+}
+
 /// Where a run stands among all: they are sorted by id.
 fn position(runs: &[RunSummary], id: &RunId) -> Option<usize> {
     runs.binary_search_by(|run| run.id.cmp(id)).ok()
@@ -269,7 +280,8 @@ fn position(runs: &[RunSummary], id: &RunId) -> Option<usize> {
 fn all_text(run: &RunSummary) -> String {
     let args: Vec<String> = run.args.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let name = run.name.as_deref().unwrap_or("");
-    format!("{} {name} {} {} {} {}", run.id, run.script, run.status.word(), run.version.short(), args.join(" "))
+    let (id, script, status, version) = (&run.id, &run.script, run.status.word(), run.version.short());
+    format!("{id} {name} {script} {status} {version} {} {}", args.join(" "), run.command.join(" "))
 }
 
 fn passes(filter: &Filter, run: &RunSummary) -> bool {

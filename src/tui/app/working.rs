@@ -39,6 +39,8 @@ impl Working {
 fn words(slot: Slot) -> Option<(&'static str, Option<Panel>)> {
     match slot {
         Slot::Diff => Some(("comparing two versions", Some(Panel::Diff))),
+        Slot::Preview => Some(("placing the statement into every version", Some(Panel::Replay))),
+        Slot::Plan => Some(("planning", Some(Panel::Replay))),
         Slot::Grid => Some(("reading the values", Some(Panel::Results))),
         Slot::Arrange => Some(("arranging the rows", Some(Panel::Results))),
         Slot::Statistics => Some(("counting values", Some(Panel::Results))),
@@ -66,15 +68,29 @@ impl App {
     /// Stops what takes its time; everything stays as it was before. `None` if nothing does.
     pub(super) fn stop_working(&mut self) -> Option<Vec<Effect>> {
         let (slot, said) = self.slowest()?;
+        Some(self.stop(slot, said))
+    }
+
+    /// Stops what would lead to the next stage of a replay, however long it takes: it would come after the user has gone.
+    pub(super) fn stop_planning(&mut self) -> Option<Vec<Effect>> {
+        let slot = [Slot::Plan, Slot::Preview].into_iter().find(|slot| self.working.is_asked(*slot))?;
+        let (said, _) = words(slot)?;
+        Some(self.stop(slot, said))
+    }
+
+    fn stop(&mut self, slot: Slot, said: &str) -> Vec<Effect> {
         self.working.end(slot);
         self.given_up(slot);
         if slot == Slot::Arrange {
             self.results.arrangement = self.results.arranged_by.clone();
         }
+        if slot == Slot::Preview {
+            self.replay.preview_stopped();
+        }
         self.say(format!("stopped {said}"));
         // A number of its own: what was asked for is outdated, and an answer on its way is dropped.
         self.generations[slot as usize] += 1;
-        Some(vec![Effect::Stop { slot, generation: self.generations[slot as usize] }])
+        vec![Effect::Stop { slot, generation: self.generations[slot as usize] }]
     }
 }
 
@@ -82,12 +98,14 @@ impl App {
 mod tests {
     use std::sync::Arc;
 
-    use crate::tui::app::App;
     use crate::tui::app::fixture::{
-        answer, app, asks, give_grid, id, nested, plot, press, settle, survey, with_grid, with_nested,
+        answer, app, asks, give_grid, id, nested, plan, plot, press, settle, survey, with_grid, with_nested,
+        with_replay,
     };
+    use crate::tui::app::replay::Stage;
     use crate::tui::app::table::arrange;
     use crate::tui::app::table::tests::small;
+    use crate::tui::app::{App, Panel};
     use crate::tui::event::{Answer, Effect, Event, Request, Slot};
 
     fn slow(app: &mut App, effects: &[Effect]) -> Slot {
@@ -122,7 +140,7 @@ mod tests {
         press(&mut app, "\x1b");
         assert!(app.results.arrangement.sort.is_empty());
         press(&mut app, "\x1b");
-        assert_eq!(app.panel, crate::tui::app::Panel::Timeline, "Esc goes out again");
+        assert_eq!(app.panel, Panel::Timeline, "Esc goes out again");
     }
 
     #[test]
@@ -153,6 +171,34 @@ mod tests {
         let effects = press(&mut app, "\x1b");
         settle(&mut app, effects);
         assert_eq!(app.results.arrangement, before);
+    }
+
+    #[test]
+    fn planning_and_placing_that_are_stopped_lead_nowhere_afterwards() {
+        let mut app = with_replay(80, 24, 2);
+        let effects = press(&mut app, "\n");
+        assert_eq!(slow(&mut app, &effects), Slot::Plan);
+        assert_eq!(app.working_on(), Some("planning"));
+        let stopped = press(&mut app, "\x1b");
+        assert!(matches!(stopped[..], [Effect::Stop { slot: Slot::Plan, .. }]), "{stopped:?}");
+        answer(&mut app, &effects, Answer::Plan(Arc::new(plan())));
+        assert_eq!((app.replay.stage, app.replay.waiting), (Stage::Preview, None));
+        // One that is fast, too, must not come after the user has gone.
+        let effects = press(&mut app, "\n");
+        press(&mut app, "\x1b");
+        answer(&mut app, &effects, Answer::Plan(Arc::new(plan())));
+        assert_eq!(app.replay.stage, Stage::Preview);
+        press(&mut app, "\x1b");
+        assert_eq!(app.replay.stage, Stage::Choose);
+        let effects = press(&mut app, "\n");
+        assert_eq!(slow(&mut app, &effects), Slot::Preview);
+        press(&mut app, "\x1b");
+        answer(&mut app, &effects, Answer::Preview(Vec::new()));
+        assert_eq!((app.replay.stage, app.replay.waiting, app.panel), (Stage::Choose, None, Panel::Replay));
+        let effects = press(&mut app, "\n");
+        press(&mut app, "r");
+        answer(&mut app, &effects, Answer::Preview(Vec::new()));
+        assert_eq!(app.replay.stage, Stage::Choose, "beginning anew does not lead on either");
     }
 
     #[test]

@@ -19,21 +19,25 @@ use crate::tui::event::{Answer, Choice, Correction, PlanRequest, Request};
 const NO_LINE: &str = "after which line shall it stand?";
 
 /// Does what a request about replay asks.
-pub(super) fn perform(project: &Project, request: Request) -> Result<Answer, String> {
+pub(super) fn perform(
+    project: &Project,
+    request: Request,
+    outdated: &(dyn Fn() -> bool + Sync),
+) -> Result<Answer, String> {
     match request {
-        Request::Preview { names, runs } => {
-            let preview = project.preview(&names, runs.as_deref()).map_err(told)?;
-            Ok(Answer::Preview(preview.into_iter().map(|p| (p.run, p.propagation)).collect()))
-        }
+        Request::Preview { names, runs } => match project.preview_unless(&names, runs.as_deref(), outdated) {
+            Err(Error::Stopped) => Ok(Answer::Nothing),
+            placed => Ok(Answer::Preview(placed.map_err(told)?.into_iter().map(|p| (p.run, p.propagation)).collect())),
+        },
         Request::Keep(written) => {
             // What it replaces was said in the editor.
             project.add_written(&written, true).map_err(told)?;
             Ok(Answer::Kept(written))
         }
-        Request::Plan(wanted) => {
-            let plan = project.plan(&resolved(wanted)?).map_err(told)?;
-            Ok(Answer::Plan(Arc::new(plan)))
-        }
+        Request::Plan(wanted) => match project.plan_unless(&resolved(wanted)?, outdated) {
+            Err(Error::Stopped) => Ok(Answer::Nothing),
+            plan => Ok(Answer::Plan(Arc::new(plan.map_err(told)?))),
+        },
         Request::Start(plan) => project.start(&plan).map(Answer::Started).map_err(told),
         Request::Cancel(job) => project.cancel(&job).map(|()| Answer::Cancelled(job)).map_err(told),
         _ => {
@@ -143,8 +147,13 @@ fn refusal(error: Error) -> String {
     }
 }
 
-/// Every hindsight log statement, placed into two versions.
-pub(super) fn placements(project: &Project, left: &RunId, right: &RunId) -> Result<Vec<(RunId, Propagation)>, String> {
+/// Every hindsight log statement, placed into two versions; none when nobody waits for them any more.
+pub(super) fn placements(
+    project: &Project,
+    left: &RunId,
+    right: &RunId,
+    outdated: &(dyn Fn() -> bool + Sync),
+) -> Result<Vec<(RunId, Propagation)>, String> {
     let mut names: Vec<String> =
         project.hindsight_names().map_err(told)?.into_iter().map(|h| h.statement.name).collect();
     names.sort();
@@ -152,6 +161,9 @@ pub(super) fn placements(project: &Project, left: &RunId, right: &RunId) -> Resu
     if names.is_empty() {
         return Ok(Vec::new());
     }
-    let placed = project.preview(&names, Some(&[left.clone(), right.clone()])).map_err(told)?;
+    let placed = match project.preview_unless(&names, Some(&[left.clone(), right.clone()]), outdated) {
+        Err(Error::Stopped) => return Ok(Vec::new()),
+        placed => placed.map_err(told)?,
+    };
     Ok(placed.into_iter().map(|p| (p.run, p.propagation)).collect())
 }

@@ -268,7 +268,7 @@ fn perform(project: &Project, request: Request, outdated: &(dyn Fn() -> bool + S
         | Request::Preview { .. }
         | Request::Plan(_)
         | Request::Start(_)
-        | Request::Cancel(_) => hindsight::perform(project, request),
+        | Request::Cancel(_) => hindsight::perform(project, request, outdated),
     }
 }
 
@@ -281,12 +281,9 @@ fn told(error: Error) -> String {
 }
 
 fn survey(project: &Project) -> Result<Survey, String> {
-    Ok(Survey {
-        runs: project.runs().map_err(told)?,
-        names: project.all_names().map_err(told)?,
-        jobs: project.jobs().map_err(told)?,
-        notice: None,
-    })
+    let mut runs = project.runs().map_err(told)?;
+    project.note_gone(&mut runs);
+    Ok(Survey { runs, names: project.all_names().map_err(told)?, jobs: project.jobs().map_err(told)?, notice: None })
 }
 
 /// Two versions file by file, with the log statements that they lack placed into the scripts. `None` when nobody waits for
@@ -295,10 +292,10 @@ fn document(
     project: &Project,
     left: RunId,
     right: RunId,
-    outdated: &dyn Fn() -> bool,
+    outdated: &(dyn Fn() -> bool + Sync),
 ) -> Result<Option<Document>, String> {
     let changed = project.changed_files(&left, &right).map_err(told)?;
-    let placed = hindsight::placements(project, &left, &right)?;
+    let placed = hindsight::placements(project, &left, &right, outdated)?;
     let script = project.run_detail(&right).map_err(told)?.meta.script;
     let mut paths: Vec<(String, Option<FileChange>)> =
         changed.into_iter().map(|file| (file.path, Some(file.change))).collect();

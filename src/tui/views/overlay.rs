@@ -140,7 +140,8 @@ pub(super) fn frame(app: &App, pen: &mut Pen<'_>, title: &str, lines: usize) -> 
         width: inner_width + 4,
         height: u16::try_from(lines.saturating_add(2)).unwrap_or(u16::MAX).min(height.saturating_sub(2)),
     };
-    pen.clear(area);
+    // With a margin: what lies beneath would seem to go on beside the box.
+    pen.clear(Rect { x: area.x.saturating_sub(1), width: area.width + 2, ..area });
     pen.rule(area.x, area.y, area.width);
     pen.put(area.x + 2, area.y, area.width.saturating_sub(4), &format!(" {title} "), Role::TabActive);
     pen.rule(area.x, area.bottom() - 1, area.width);

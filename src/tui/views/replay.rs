@@ -15,6 +15,9 @@ use crate::tui::text;
 use crate::tui::theme::{Glyphs, Role};
 use crate::tui::views::Pen;
 
+/// Columns of prose at most: longer lines are hard to read.
+const WIDEST_SAID: u16 = 88;
+
 pub(super) fn draw(app: &App, pen: &mut Pen<'_>, areas: Areas) {
     header(app, pen, areas.header);
     let mut area = areas.main;
@@ -93,14 +96,15 @@ fn nothing(app: &App, pen: &mut Pen<'_>, area: Rect) {
     if app.replay.stage != Stage::Choose || app.replay.waiting.is_some() || app.replay.statements.is_none() {
         return;
     }
-    let lines = [
+    let said = [
         "Every log statement of the working tree is in every run.",
-        "Press a to write one for a line of the script, in no file of yours; or add it to the",
-        "script, e.g. afterlog.log(\"grad_norm\", norm), then press r: it is placed into every",
-        "recorded version and replayed.",
+        "Press a to write one for a line of the script, in no file of yours; or add it to the script, e.g. \
+         afterlog.log(\"grad_norm\", norm), then press r: it is placed into every recorded version and replayed.",
     ];
+    let width = area.width.saturating_sub(2);
+    let lines = said.iter().flat_map(|text| text::wrap(text, usize::from(width.min(WIDEST_SAID))));
     for (y, text) in (area.y + 1..area.bottom()).zip(lines) {
-        pen.put(area.x + 1, y, area.width.saturating_sub(2), text, Role::Text);
+        pen.put(area.x + 1, y, width, &text, Role::Text);
     }
 }
 

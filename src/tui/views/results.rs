@@ -54,7 +54,7 @@ fn header(app: &App, pen: &mut Pen<'_>, line: Rect) {
     } else if !app.timeline.marked.is_empty() {
         said.push_str(&format!(" of {} marked runs", app.timeline.marked.len()));
     }
-    for (at, (column, direction)) in results.arrangement.sort.iter().enumerate() {
+    for (at, (column, direction)) in results.sorted().enumerate() {
         let glyphs = pen.glyphs();
         let sign = if *direction == Direction::Ascending { glyphs.ascending } else { glyphs.descending };
         said.push_str(&format!("{}{sign} {column}", if at == 0 { "   " } else { " " }));

@@ -8,7 +8,7 @@ use crate::tui::app::App;
 use crate::tui::app::columns::{Column, Order};
 use crate::tui::app::layout::Areas;
 use crate::tui::app::run::role_of;
-use crate::tui::app::timeline::{FIXED, SAME_AGAIN, Timeline};
+use crate::tui::app::timeline::{FIXED, SAME_AGAIN, Timeline, is_gone};
 use crate::tui::text;
 use crate::tui::theme::{Glyphs, Role};
 use crate::tui::views::{Pen, run};
@@ -85,12 +85,19 @@ fn placed(timeline: &Timeline, area: Rect) -> Vec<(Column, u16, u16)> {
     placed
 }
 
-fn title(timeline: &Timeline, column: Column) -> String {
+fn title(timeline: &Timeline, column: Column, width: u16) -> String {
+    // The longest that fits: a title that is cut off says less than a short one.
+    let fitting = |titles: [&str; 3]| {
+        let fits = |title: &&&str| text::width(title) <= usize::from(width);
+        titles.iter().find(fits).unwrap_or(&titles[2]).to_string()
+    };
     match column {
         Column::Age => "age".into(),
         Column::Status => "status".into(),
-        Column::Changed if timeline.baseline.is_some() => "against the pinned run".into(),
-        Column::Changed => "since the run before".into(),
+        Column::Changed if timeline.baseline.is_some() => {
+            fitting(["against the pinned run", "against pinned", "differs"])
+        }
+        Column::Changed => fitting(["since the run before", "since before", "changed"]),
         Column::Value => timeline.common.as_deref().unwrap_or("last value").into(),
         Column::Course => "course".into(),
         Column::Checkpoints => "ckpts".into(),
@@ -103,7 +110,7 @@ fn list(app: &App, pen: &mut Pen<'_>, area: Rect) {
     let y = area.y;
     pen.put(area.x + 3, y, 10, "run", Role::Dim);
     for (column, x, width) in &columns {
-        let title = title(timeline, *column);
+        let title = title(timeline, *column, *width);
         match column {
             Column::Value | Column::Checkpoints => pen.right(*x, y, *width, &title, Role::Dim),
             _ => drop(pen.put(*x, y, *width, &title, Role::Dim)),
@@ -151,7 +158,11 @@ fn cell(app: &App, pen: &mut Pen<'_>, column: Column, area: Rect, index: usize) 
         }
         Column::Changed => {
             let text = timeline.changed(index, glyphs.pending, glyphs.minus);
-            let role = if text == SAME_AGAIN { Role::Dim } else { Role::Text };
+            let role = match () {
+                () if is_gone(run) => Role::Warning,
+                () if text == SAME_AGAIN => Role::Dim,
+                () => Role::Text,
+            };
             pen.put(x, y, width, &text, role);
         }
         Column::Value => {

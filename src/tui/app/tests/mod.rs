@@ -15,6 +15,7 @@ use crate::model::run::RunStatus;
 use crate::tui::app::document::Row;
 use crate::tui::app::overlay::Overlay;
 use crate::tui::app::replay::Stage;
+use crate::tui::app::table::tests::small;
 use crate::tui::event::{Ask, Choice, Request};
 use crate::tui::theme::{Background, Depth, Theme, UNICODE};
 use crate::tui::views::{Look, draw};
@@ -267,6 +268,34 @@ fn a_slow_grid_is_shown_however_often_the_store_changes_meanwhile() {
     assert!(app.results.loaded && matches!(asks(&again)[0].request, Request::Grid { .. }));
     give_grid(&mut app, &again, nested());
     assert_eq!(asks(&app.update(Event::Changed(Box::new(survey())))).len(), 1);
+}
+
+#[test]
+fn what_is_found_to_be_as_it_was_is_not_read_again() {
+    let mut app = with_grid(80, 24);
+    let mut found = survey();
+    found.runs[4].status = RunStatus::Finished;
+    let effects = app.update(Event::Changed(Box::new(found.clone())));
+    assert!(matches!(asks(&effects)[0].request, Request::Grid { .. }), "{effects:?}");
+    give_grid(&mut app, &effects, small());
+    assert!(app.update(Event::Changed(Box::new(found.clone()))).is_empty());
+    found.runs[4].notes.push("a note".into());
+    assert!(!app.update(Event::Changed(Box::new(found))).is_empty());
+}
+
+#[test]
+fn a_column_that_was_taken_out_is_not_said_to_sort_and_no_key_is_spent_on_it() {
+    let mut app = with_grid(80, 24);
+    let effects = press(&mut app, "]");
+    settle(&mut app, effects);
+    assert_eq!(app.results.sorted().count(), 1);
+    let mut without = small();
+    without.names.retain(|column| column.name != app.results.arrangement.sort[0].0);
+    let effects = press(&mut app, "13");
+    give_grid(&mut app, &effects, without);
+    assert_eq!((app.results.sorted().count(), app.results.arrangement.sort.len()), (0, 1), "it may come again");
+    press(&mut app, "\x1b");
+    assert_eq!(app.panel, Panel::Timeline);
 }
 
 /// On the second run of nested loops, with the first as the baseline, asked where they part.
