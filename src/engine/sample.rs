@@ -8,7 +8,7 @@ use crate::analysis::python;
 use crate::base::ids::{JobId, RunId};
 use crate::base::units::counted;
 use crate::engine::machine::Machine;
-use crate::engine::plan::{Need, ended_by_itself, readable, training};
+use crate::engine::plan::{Learnt, Need, Replayed, choose, ended_by_itself, range, readable, training};
 use crate::engine::project::Project;
 use crate::engine::replay::isolation;
 use crate::engine::{Error, sources};
@@ -33,42 +33,51 @@ pub struct CheckRequest {
 ///
 /// # Errors
 /// If a run is not known, or its version cannot be read.
-pub(in crate::engine) fn plan(project: &Project, request: &CheckRequest) -> Result<ReplayPlan, Error> {
+pub(in crate::engine) fn plan(project: &Project, request: &CheckRequest) -> Result<(ReplayPlan, Learnt), Error> {
     let chunks = ChunkStore::open(project.layout())?;
     let here = Machine::here();
-    let mut busy: HashMap<RunId, u32> = HashMap::new();
+    let summaries = project.runs()?;
+    let replayed = Replayed::of(project, &summaries)?;
+    let (mut needs, mut learnt): (HashMap<RunId, Need>, Vec<Rates>) = (HashMap::new(), Vec::new());
     let mut runs = Vec::new();
     let mut segments: Vec<Segment> = Vec::new();
     for id in &request.runs {
         let detail = project.run_detail(id)?;
-        busy.insert(id.clone(), Need::of(project.layout(), &detail.meta, &here).busy_thousandths);
-        let (run, sampled) = one(project, &detail, request.sample.max(1), &chunks)?;
+        let rates = replayed.rates(&detail.meta.script);
+        let (run, sampled) = one(project, &detail, request.sample.max(1), &chunks, &rates)?;
+        if !sampled.is_empty() {
+            needs.insert(id.clone(), Need::of(project.layout(), &detail.meta, &here));
+            learnt.push(rates);
+        }
         runs.push(run);
         segments.extend(sampled);
     }
     for (id, segment) in (0..).zip(&mut segments) {
         segment.id = id;
     }
-    let work = segments.iter().map(|segment| (segment.cost, busy.get(&segment.run).copied().unwrap_or(1000)));
-    let workers = request.workers.unwrap_or_else(|| planner::workers_for(here.cores, work)).max(1);
+    let work = segments.iter().map(|segment| (segment.cost, needs[&segment.run].busy_thousandths));
+    let enough = |cores| planner::workers_for(cores, work);
+    let each: Vec<Need> = needs.values().copied().collect();
+    let (workers, fewer_workers) = choose(&each, request.workers, &here, enough);
     let isolation = if segments.is_empty() { Isolation::default() } else { isolation::choose(project.layout())? };
     let makespan = planner::makespan_ns(segments.iter().map(|segment| segment.cost.total_ns()), workers);
-    Ok(ReplayPlan {
+    let plan = ReplayPlan {
         job: JobId::generate(),
         // Nothing new is asked for: no value of it is one of the grid's.
         names: Vec::new(),
         workers,
-        fewer_workers: None,
+        fewer_workers,
         runs,
         segments,
-        makespan_ns: Rates::default().range_ns(makespan),
+        makespan_ns: range(learnt.iter().copied(), makespan),
         expected_ns: makespan,
-        learnt_from: 0,
+        learnt_from: learnt.iter().map(|rates| rates.learnt_from).max().unwrap_or(0),
         isolation,
-        training_ms: training(project, &project.runs()?),
+        training_ms: training(project, &summaries),
         left_out: Vec::new(),
         asked: None,
-    })
+    };
+    Ok((plan, replayed.learnt()))
 }
 
 fn one(
@@ -76,6 +85,7 @@ fn one(
     detail: &RunDetail,
     sample: usize,
     chunks: &ChunkStore,
+    rates: &Rates,
 ) -> Result<(RunPlan, Vec<Segment>), Error> {
     let (id, version, script) = (&detail.summary.id, &detail.meta.version, &detail.meta.script);
     // Of a script that is not UTF-8 the version's own file is executed as it is.
@@ -97,6 +107,7 @@ fn one(
         known: Vec::new(),
         state: RunPlanState::NotApplicable,
         environment: None,
+        shared_prefix_ns: None,
         notes: Vec::new(),
     };
     if !detail.meta.launcher.is_empty() {
@@ -117,7 +128,7 @@ fn one(
         .into_iter()
         .map(|at| {
             let stop = if at + 1 == total && ended { Stop::AtEnd } else { Stop::AfterLastStep };
-            segment(detail, &instrumentation, &plan.reach, &checkpoints, stretches[at].clone(), stop)
+            segment(detail, (&instrumentation, &plan.reach, &checkpoints), stretches[at].clone(), stop, rates)
         })
         .collect();
     if detail.summary.status == RunStatus::Running {
@@ -161,11 +172,10 @@ fn spread(total: usize, sample: usize) -> Vec<usize> {
 
 fn segment(
     detail: &RunDetail,
-    instrumentation: &InstrumentationPlan,
-    reach: &Reach,
-    checkpoints: &[Checkpoint],
+    (instrumentation, reach, checkpoints): (&InstrumentationPlan, &Reach, &[Checkpoint]),
     wanted: Vec<u64>,
     stop: Stop,
+    rates: &Rates,
 ) -> Segment {
     // A state that nobody has, so that it is planned from those that there are.
     let nowhere = |iteration| ReplayStep { iteration, restore: Some(u64::MAX), skip: Vec::new(), expect: Vec::new() };
@@ -179,13 +189,16 @@ fn segment(
         let timing = usize::try_from(step.iteration).ok().and_then(|at| detail.timings.iterations.get(at));
         timing.map_or(0, |timing| timing.total_ns)
     };
+    let suffix_ns = if stop == Stop::AtEnd { detail.timings.suffix_ns } else { 0 };
+    let needed = planner::needs(&segment);
     segment.work = Work {
         prefix_ns: detail.timings.prefix_ns,
-        execute_ns: segment.steps.iter().map(took).sum(),
-        ..Work::default()
+        execute_ns: segment.steps.iter().map(took).sum::<u64>() + suffix_ns,
+        restores: needed.len() as u64,
+        restored_bytes: checkpoints.iter().filter(|found| needed.contains(&found.seq)).map(|found| found.bytes).sum(),
     };
-    segment.cost = Rates::default().cost(segment.work);
-    segment.range_ns = Rates::default().range_ns(segment.cost.total_ns());
+    segment.cost = rates.cost(segment.work);
+    segment.range_ns = rates.range_ns(segment.cost.total_ns());
     segment
 }
 

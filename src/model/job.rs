@@ -163,6 +163,21 @@ pub struct SegmentStatus {
     /// What the user should know of how it was performed.
     #[serde(default)]
     pub notes: Vec<String>,
+    #[serde(default)]
+    pub imports: Imports,
+}
+
+/// Who imported what a segment's script imports at its top.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Imports {
+    /// It did so itself.
+    #[default]
+    Own,
+    /// A process that does it for several, for which it may have waited.
+    Awaited,
+    /// That process, before.
+    Shared,
 }
 
 /// Something that a difference or a failure may come from. Nothing is said without something that was seen.
@@ -214,6 +229,7 @@ impl SegmentStatus {
             isolation: plan.isolation.clone(),
             causes: Vec::new(),
             notes: Vec::new(),
+            imports: Imports::Own,
         }
     }
 

@@ -122,6 +122,9 @@ pub struct RunPlan {
     /// What its replay is executed with; `None` in plans of older versions: what the run was.
     #[serde(default)]
     pub environment: Option<Environment>,
+    /// What comes before the main loop takes so long, where it is executed once for several segments.
+    #[serde(default)]
+    pub shared_prefix_ns: Option<u64>,
     /// What the user should know: missing checkpoints, blocks that must run and why.
     pub notes: Vec<String>,
 }

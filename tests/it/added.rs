@@ -86,6 +86,18 @@ fn what_a_statement_changes_or_takes_from_chance_is_marked_with_the_reason() {
     }
 }
 
+#[test]
+fn what_a_statement_changes_in_another_module_is_told_though_it_has_a_variable_of_that_name_itself() {
+    let project = TestProject::git();
+    project.write("other.py", "count = 0\ndef step():\n    global count\n    count += 1\n    return count\n");
+    project.write("train.py", script("import other\n", "", ""));
+    project.afterlog(&["run", "--checkpoints", "all", "train.py"]).ok();
+    let end = "    afterlog.log('probe', (count := other.step()))\n";
+    project.write("train.py", format!("import afterlog\n{}", script("import other\n", "", end)));
+    let replayed = project.afterlog(&["replay", "probe", "--iters", "epoch=3", "--yes"]);
+    assert!(replayed.stderr.contains("changes other.count"), "{replayed:?}");
+}
+
 /// What a replay entered at iteration 3 says of `seen`, logged at the end of each iteration, must be that it relies on `what`.
 #[track_caller]
 fn is_marked(project: &TestProject, script: &str, seen: &str, what: &str) {

@@ -72,20 +72,23 @@ class Audit:
         return found
 
     def everything(self, frame, own):
-        """Fingerprints of all variables of the project and of the functions that are running, but those named ``own``."""
+        """Fingerprints of all variables of the project and of the functions that are running, but for those that the code of
+        ``frame`` has under one of the names ``own``: elsewhere such a name stands for something else.
+        """
+        place = id(frame.f_globals if frame.f_locals is frame.f_globals else frame)
         look = _Look((), {id(names) for _, names in self._modules()})
         found = [(prefix, names) for prefix, names in self._modules()]
         modules = {id(names) for _, names in found}
         while frame is not None:
             if id(frame.f_globals) in modules and frame.f_locals is not frame.f_globals:
                 for name, value in list(frame.f_locals.items()):
-                    if name not in own:
+                    if id(frame) != place or name not in own:
                         look.variable((id(frame), frame.f_code.co_name + ".", name), value)
                 _frames.release(frame)
             frame = frame.f_back
         for prefix, names in found:
             for name, value in list(names.items()):
-                if name not in own and not name.startswith("__"):
+                if not (id(names) == place and name in own or name.startswith("__")):
                     look.variable((id(names), prefix, name), value)
         return look.fingerprints
 

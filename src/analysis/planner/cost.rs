@@ -9,6 +9,10 @@ pub struct Rates {
     pub start_ns: u64,
     /// Replayed ÷ recorded, of what comes before the main loop.
     pub prefix: Ratio,
+    /// The same where another process has imported what is imported at the script's top, and how long the first segments wait
+    /// for that, in nanoseconds. `None` where that was never seen.
+    pub forked_prefix: Option<Ratio>,
+    pub imports_ns: u64,
     /// Of restoring, against [`nominal_restore_ns`].
     pub restore: Ratio,
     /// Replayed ÷ recorded, of what is executed from the main loop on.
@@ -26,6 +30,8 @@ impl Default for Rates {
         Self {
             start_ns: 150_000_000,
             prefix: Ratio::ONE,
+            forked_prefix: None,
+            imports_ns: 0,
             restore: Ratio::ONE,
             execute: Ratio::ONE,
             spread,
@@ -43,6 +49,12 @@ impl Rates {
             restore_ns: self.restore_ns(work),
             execute_ns: self.execute.of(work.execute_ns),
         }
+    }
+
+    /// The same in one that is forked where imports are done, if so.
+    pub fn cost_of(&self, work: Work, is_forked: bool) -> Cost {
+        let prefix = self.forked_prefix.filter(|_| is_forked).unwrap_or(self.prefix);
+        Cost { prefix_ns: prefix.of(work.prefix_ns), ..self.cost(work) }
     }
 
     /// What this work adds to a process that is there.

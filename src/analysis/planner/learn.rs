@@ -1,6 +1,7 @@
 //! What finished segments say about the cost of those to come.
 
 use super::cost::{Rates, Ratio, nominal_restore_ns};
+use crate::model::job::Imports;
 use crate::model::plan::{Cost, Work};
 
 /// A segment that was replayed: what it had to do, and how long each part took.
@@ -8,6 +9,7 @@ use crate::model::plan::{Cost, Work};
 pub struct Observation {
     pub work: Work,
     pub took: Cost,
+    pub imports: Imports,
 }
 
 /// So many segments are looked back at: enough for a median, few enough to notice what changed on the machine.
@@ -28,20 +30,33 @@ impl Rates {
         if recent.is_empty() {
             return before;
         }
-        let ratio = |of: fn(&Cost) -> u64, to: fn(&Work) -> u64| {
-            let measurable = recent.iter().filter(|one| to(&one.work) >= MEASURABLE_NS);
+        let ratio = |of: fn(&Cost) -> u64, to: fn(&Work) -> u64, which: fn(&Observation) -> bool| {
+            let measurable = recent.iter().filter(|one| which(one) && to(&one.work) >= MEASURABLE_NS);
             let ratios = measurable.filter_map(|one| Ratio::between(of(&one.took), to(&one.work)));
-            middle(ratios.collect()).map_or(Ratio::ONE, Ratio::sane)
+            middle(ratios.collect()).map(Ratio::sane)
         };
+        let starts = |which: fn(&Observation) -> bool| {
+            middle(recent.iter().filter(|one| which(one)).map(|one| one.took.start_ns).collect())
+        };
+        let all = |_: &Observation| true;
+        let start_ns = starts(|one| one.imports != Imports::Awaited).unwrap_or(before.start_ns);
+        let awaited_ns = starts(|one| one.imports == Imports::Awaited);
+        let (took, recorded) = (|took: &Cost| took.prefix_ns, |work: &Work| work.prefix_ns);
         let mut learnt = Self {
-            start_ns: middle(recent.iter().map(|one| one.took.start_ns).collect()).unwrap_or(before.start_ns),
-            prefix: ratio(|took| took.prefix_ns, |work| work.prefix_ns),
-            restore: ratio(|took| took.restore_ns, |work| nominal_restore_ns(*work)),
-            execute: ratio(|took| took.execute_ns, |work| work.execute_ns),
+            start_ns,
+            prefix: ratio(took, recorded, |one| one.imports == Imports::Own).unwrap_or(Ratio::ONE),
+            forked_prefix: ratio(took, recorded, |one| one.imports != Imports::Own),
+            imports_ns: awaited_ns.map_or(0, |awaited_ns| awaited_ns.saturating_sub(start_ns)),
+            restore: ratio(|took| took.restore_ns, |work| nominal_restore_ns(*work), all).unwrap_or(Ratio::ONE),
+            execute: ratio(|took| took.execute_ns, |work| work.execute_ns, all).unwrap_or(Ratio::ONE),
             learnt_from: recent.len(),
             ..before
         };
-        let off = |one: &Observation| Ratio::between(one.took.total_ns(), learnt.cost(one.work).total_ns());
+        let off = |one: &Observation| {
+            let awaited_ns = if one.imports == Imports::Awaited { learnt.imports_ns } else { 0 };
+            let estimate_ns = learnt.cost_of(one.work, one.imports != Imports::Own).total_ns() + awaited_ns;
+            Ratio::between(one.took.total_ns(), estimate_ns)
+        };
         let mut off: Vec<Ratio> = recent.iter().filter_map(off).collect();
         if off.len() >= ENOUGH {
             off.sort_unstable();
@@ -67,6 +82,7 @@ fn middle<T: Ord + Copy>(mut values: Vec<T>) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::{Observation, Rates};
+    use crate::model::job::Imports;
     use crate::model::plan::{Cost, Work};
 
     const SECOND: u64 = 1_000_000_000;
@@ -86,7 +102,7 @@ mod tests {
             restore_ns: nominal * restore / 1000,
             execute_ns: work.execute_ns * execute / 1000,
         };
-        Observation { work, took }
+        Observation { work, took, imports: Imports::Own }
     }
 
     #[test]
@@ -108,6 +124,22 @@ mod tests {
             assert!(estimated.abs_diff(took) * 100 <= took, "part {part}: {estimated} for {took}");
         }
         assert_eq!(rates.learnt_from, 8);
+    }
+
+    #[test]
+    fn imports_done_for_several_are_paid_once_and_a_segment_alone_does_its_own() {
+        let seen = |imports: Imports, start_ns: u64, prefix: u64| Observation {
+            imports,
+            ..segment(5, start_ns, prefix, 1000, 1000)
+        };
+        let own = seen(Imports::Own, SECOND / 4, 1200);
+        let (awaited, shared) = (seen(Imports::Awaited, 2 * SECOND, 100), seen(Imports::Shared, SECOND / 4, 100));
+        let rates = Rates::learn(&[awaited, awaited, shared, shared, own, own]);
+        assert_eq!((rates.start_ns, rates.imports_ns), (SECOND / 4, 2 * SECOND - SECOND / 4));
+        assert_eq!(rates.cost_of(own.work, false).prefix_ns, 2_400_000_000);
+        assert_eq!(rates.cost_of(own.work, true).prefix_ns, 200_000_000);
+        let never = Rates::learn(&[own, own]);
+        assert_eq!(never.cost_of(own.work, true), never.cost_of(own.work, false), "nothing is known of it yet");
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub use again::{again, needs, starts};
 pub use blocks::block_uses;
 pub use cost::{Rates, Ratio, nominal_restore_ns};
 pub use learn::Observation;
-pub use schedule::makespan_ns;
+pub use schedule::{Task, makespan_and_waits_ns, makespan_ns};
 pub use share::workers_for;
 
 use rayon::prelude::*;

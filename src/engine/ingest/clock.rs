@@ -45,19 +45,20 @@ impl Clock {
         self.last_ns = time_ns.unwrap_or(self.last_ns);
     }
 
-    /// The parts of a segment that is done; `None` where it did not do all of them itself: what comes before the main loop
-    /// may have been executed for several.
+    /// The parts of a segment that is done. What comes before the main loop took nothing where it was executed for several
+    /// and was there; `None` where more is told of than was waited for.
     pub(super) fn took(&self, segment: &SegmentStatus) -> Option<Cost> {
         let wall_ms = segment.ended_ms?.checked_sub(segment.started_ms?)?;
         let wall_ns = u64::try_from(wall_ms).ok()?.saturating_mul(1_000_000);
-        if wall_ns.saturating_add(ROUNDING_NS) < self.last_ns {
+        let entered_ns = self.entered_ns.unwrap_or(0);
+        let inside_ns = self.last_ns.saturating_sub(entered_ns);
+        let restore_ns = self.restoring_ns.min(inside_ns);
+        let prefix_ns = if wall_ns.saturating_add(ROUNDING_NS) < self.last_ns { 0 } else { entered_ns };
+        if wall_ns.saturating_add(ROUNDING_NS) < prefix_ns + inside_ns {
             return None;
         }
-        let prefix_ns = self.entered_ns.unwrap_or(0);
-        let inside_ns = self.last_ns.saturating_sub(prefix_ns);
-        let restore_ns = self.restoring_ns.min(inside_ns);
         Some(Cost {
-            start_ns: wall_ns.saturating_sub(self.last_ns),
+            start_ns: wall_ns.saturating_sub(prefix_ns + inside_ns),
             prefix_ns,
             restore_ns,
             execute_ns: inside_ns - restore_ns,

@@ -11,8 +11,9 @@ use crate::engine::Error;
 use crate::engine::ingest::clock::Clock;
 use crate::engine::ingest::fold::{Columns, Context};
 use crate::engine::ingest::{causes, check, length, read, source};
+use crate::engine::replay::AFRESH;
 use crate::model::instrument::InstrumentationPlan;
-use crate::model::job::{CheckReport, Difference, SegmentState, SegmentStatus};
+use crate::model::job::{CheckReport, Difference, Imports, SegmentState, SegmentStatus};
 use crate::model::plan::{ReplayPlan, RunPlan, Segment};
 use crate::model::run::{Checkpoint, RunStatus};
 use crate::store::db::{Db, JobRow, SegmentRow, Writing};
@@ -284,6 +285,9 @@ fn check_ended(layout: &Layout, db: &mut Db, plan: &ReplayPlan) -> Result<(), Er
             row.status.took = state.clock.took(&row.status);
         }
         row.report = Some(report);
+        if state.notes.iter().any(|note| note.starts_with(AFRESH)) {
+            row.status.imports = Imports::Own;
+        }
         row.status.notes = state.notes;
         let checkpoints = checkpoints(db, &row.run)?;
         let meta = run.as_ref().map(|run| &run.meta);

@@ -7,14 +7,18 @@ use crate::base::ids::RunId;
 use crate::engine::Error;
 use crate::engine::project::Project;
 use crate::model::job::SegmentState;
-use crate::model::plan::{RunPlan, Stop};
+use crate::model::plan::{RunPlan, Stop, Work};
 use crate::model::run::RunSummary;
 use crate::store::db::SegmentRow;
 
 /// The segments of all jobs so far.
-pub(super) struct Replayed {
+pub(in crate::engine) struct Replayed {
     by_run: HashMap<RunId, Vec<SegmentRow>>,
-    /// What they cost in general, and by script.
+    learnt: Learnt,
+}
+
+/// What they cost in general, and by script.
+pub(in crate::engine) struct Learnt {
     rates: Rates,
     by_script: HashMap<String, Rates>,
 }
@@ -31,13 +35,16 @@ pub(super) struct Known {
 
 impl Replayed {
     /// Reads them, once for all runs.
-    pub(super) fn of(project: &Project, runs: &[RunSummary]) -> Result<Self, Error> {
+    pub(in crate::engine) fn of(project: &Project, runs: &[RunSummary]) -> Result<Self, Error> {
         let mut by_run: HashMap<RunId, Vec<SegmentRow>> = HashMap::new();
         let scripts: HashMap<&RunId, &str> = runs.iter().map(|run| (&run.id, run.script.as_str())).collect();
         let (mut all, mut of_script) = (Vec::new(), HashMap::<&str, Vec<Observation>>::new());
         for segment in project.segments()? {
             if let Some(took) = segment.status.took {
-                let seen = Observation { work: segment.status.work, took };
+                // Executed for several, it says nothing.
+                let prefix_ns = if took.prefix_ns == 0 { 0 } else { segment.status.work.prefix_ns };
+                let work = Work { prefix_ns, ..segment.status.work };
+                let seen = Observation { work, took, imports: segment.status.imports };
                 all.push(seen);
                 if let Some(script) = scripts.get(&segment.run) {
                     of_script.entry(script).or_default().push(seen);
@@ -47,12 +54,17 @@ impl Replayed {
         }
         of_script.retain(|_, seen| seen.len() >= ENOUGH_OF_ONE_SCRIPT);
         let by_script = of_script.into_iter().map(|(script, seen)| (script.to_owned(), Rates::learn(&seen)));
-        Ok(Self { by_run, rates: Rates::learn(&all), by_script: by_script.collect() })
+        let learnt = Learnt { rates: Rates::learn(&all), by_script: by_script.collect() };
+        Ok(Self { by_run, learnt })
     }
 
     /// What replays of this script cost so far; where there were few, replays of any.
-    pub(super) fn rates(&self, script: &str) -> Rates {
-        self.by_script.get(script).copied().unwrap_or(self.rates)
+    pub(in crate::engine) fn rates(&self, script: &str) -> Rates {
+        self.learnt.rates(script)
+    }
+
+    pub(in crate::engine) fn learnt(self) -> Learnt {
+        self.learnt
     }
 
     /// `after` says whether what comes after the main loop is to be known too.
@@ -70,5 +82,12 @@ impl Replayed {
             known.outside |= segment.status.stop == Stop::AtEnd || !after;
         }
         known
+    }
+}
+
+impl Learnt {
+    /// What replays of this script cost so far; where there were few, replays of any.
+    pub(in crate::engine) fn rates(&self, script: &str) -> Rates {
+        self.by_script.get(script).copied().unwrap_or(self.rates)
     }
 }

@@ -13,11 +13,11 @@ use std::time::SystemTime;
 use rayon::prelude::*;
 
 pub use self::iterations::{BadIterations, Choice, Iterations};
-use self::known::Replayed;
+pub(in crate::engine) use self::known::{Learnt, Replayed};
 use self::one::Gathered;
 pub(in crate::engine) use self::one::{ended_by_itself, readable};
 use self::scripts::Scripts;
-pub(in crate::engine) use self::workers::Need;
+pub(in crate::engine) use self::workers::{Need, choose};
 use crate::analysis::planner::{self, Rates, RunInput};
 use crate::analysis::query::Condition;
 use crate::base::ids::{JobId, RunId};
@@ -84,15 +84,15 @@ impl ReplayRequest {
     }
 }
 
-/// Plans a replay, until nobody waits for it any more. Nothing is executed.
+/// Plans a replay, until nobody waits for it any more, with what is known of the cost of replays. Nothing is executed.
 ///
 /// # Errors
 /// If a name is logged by no script of the working tree, the store cannot be read, or it was `outdated`.
-pub fn plan(
+pub(in crate::engine) fn plan(
     project: &Project,
     request: &ReplayRequest,
     outdated: &(dyn Fn() -> bool + Sync),
-) -> Result<ReplayPlan, Error> {
+) -> Result<(ReplayPlan, Learnt), Error> {
     let summaries = project.runs()?;
     let mut runs = match &request.runs {
         Some(runs) => runs.clone(),
@@ -127,14 +127,16 @@ pub fn plan(
         check_loop(name, gathered.iter().filter_map(|one| one.instrumentation))?;
     }
     let inputs: Vec<_> = gathered.iter().filter_map(|one| Some((one.input()?, one.need()?))).collect();
-    let (workers, fewer_workers) = workers::choose(&inputs, request.workers, &here);
+    let needs: Vec<Need> = inputs.iter().map(|(_, need)| *need).collect();
+    let enough = |workers| workers::enough(&inputs, workers);
+    let (workers, fewer_workers) = workers::choose(&needs, request.workers, &here, enough);
     let planned = plan_together(&mut gathered, workers);
     let isolation =
         if planned.segments.is_empty() { Isolation::default() } else { isolation::choose(project.layout())? };
     let rates = gathered.iter().filter_map(Gathered::rates);
     let (low, high) = range(rates.clone(), planned.makespan_ns);
     let learnt_from = rates.map(|rates| rates.learnt_from).max().unwrap_or(0);
-    Ok(ReplayPlan {
+    let plan = ReplayPlan {
         job: JobId::generate(),
         names: request.names.clone(),
         asked: Some(asked),
@@ -148,11 +150,12 @@ pub fn plan(
         isolation,
         training_ms: training(project, &summaries),
         left_out,
-    })
+    };
+    Ok((plan, replayed.learnt()))
 }
 
 /// The widest range of those that these rates give.
-fn range(rates: impl Iterator<Item = Rates>, ns: u64) -> (u64, u64) {
+pub(in crate::engine) fn range(rates: impl Iterator<Item = Rates>, ns: u64) -> (u64, u64) {
     let ranges = rates.map(|rates| rates.range_ns(ns));
     ranges.reduce(|(low, high), (lower, higher)| (low.min(lower), high.max(higher))).unwrap_or((ns, ns))
 }

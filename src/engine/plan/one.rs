@@ -207,6 +207,7 @@ fn begun(row: &RunRow, preview: &Preview) -> RunPlan {
         known: Vec::new(),
         state: RunPlanState::NotApplicable,
         environment: None,
+        shared_prefix_ns: None,
         notes: propagation.problems.clone(),
     }
 }

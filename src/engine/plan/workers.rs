@@ -26,13 +26,18 @@ impl Need {
     }
 }
 
-/// As many workers as were asked for, or as the cores are enough for; no more than there are GPUs for. Says why where they
-/// are fewer.
-pub(super) fn choose(inputs: &[(RunInput<'_>, Need)], asked: Option<usize>, here: &Machine) -> (usize, Option<String>) {
+/// As many workers as were asked for, or as the cores are enough for, which `enough` tells of so many; no more than there
+/// are GPUs for. Says why where they are fewer.
+pub(in crate::engine) fn choose(
+    needs: &[Need],
+    asked: Option<usize>,
+    here: &Machine,
+    enough: impl FnOnce(usize) -> usize,
+) -> (usize, Option<String>) {
     let (mut workers, mut why) = (asked.unwrap_or(here.cores).max(1), None);
-    let several = inputs.iter().any(|(_, need)| need.busy_thousandths > 1000);
+    let several = needs.iter().any(|need| need.busy_thousandths > 1000);
     if asked.is_none() && workers > 1 && several {
-        let few = enough(inputs, workers);
+        let few = enough(workers);
         if few < workers {
             let which = counted(few as u64, "worker");
             why = Some(format!(
@@ -42,8 +47,8 @@ pub(super) fn choose(inputs: &[(RunInput<'_>, Need)], asked: Option<usize>, here
         }
     }
     // Where some need none, the others wait for theirs.
-    let all_on_gpus = !inputs.is_empty() && inputs.iter().all(|(_, need)| need.gpus > 0);
-    let most = inputs.iter().map(|(_, need)| need.gpus).max().unwrap_or(0);
+    let all_on_gpus = !needs.is_empty() && needs.iter().all(|need| need.gpus > 0);
+    let most = needs.iter().map(|need| need.gpus).max().unwrap_or(0);
     let places = (here.gpus.len() / most.max(1)).max(1);
     if all_on_gpus && places < workers {
         let (which, gpus) = (counted(places as u64, "worker"), counted(here.gpus.len() as u64, "GPU"));
@@ -53,7 +58,8 @@ pub(super) fn choose(inputs: &[(RunInput<'_>, Need)], asked: Option<usize>, here
     (workers, why)
 }
 
-fn enough(inputs: &[(RunInput<'_>, Need)], workers: usize) -> usize {
+/// For how many of so many workers the cores are enough.
+pub(super) fn enough(inputs: &[(RunInput<'_>, Need)], workers: usize) -> usize {
     let busy: HashMap<&RunId, u32> = inputs.iter().map(|(input, need)| (input.run, need.busy_thousandths)).collect();
     let inputs: Vec<RunInput<'_>> = inputs.iter().map(|(input, _)| input.clone()).collect();
     let planned = planner::plan(&inputs, workers);

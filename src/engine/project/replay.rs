@@ -9,7 +9,7 @@ use crate::engine::plan::{self, ReplayRequest};
 use crate::engine::project::{Project, grid};
 use crate::engine::propagate::{self, HindsightStatement, Preview};
 use crate::engine::sample::{self, CheckRequest};
-use crate::engine::{Error, environment, spawn};
+use crate::engine::{Error, environment, replay, spawn};
 use crate::model::plan::ReplayPlan;
 use crate::model::run::RunMeta;
 use crate::store::db::SegmentRow;
@@ -70,8 +70,9 @@ impl Project {
         request: &ReplayRequest,
         outdated: &(dyn Fn() -> bool + Sync),
     ) -> Result<ReplayPlan, Error> {
-        let mut plan = plan::plan(self, request, outdated)?;
+        let (mut plan, learnt) = plan::plan(self, request, outdated)?;
         environment::settle(self, &mut plan, request.python.as_deref())?;
+        replay::share_beginnings(self.layout(), &mut plan, &learnt);
         Ok(plan)
     }
 
@@ -81,8 +82,9 @@ impl Project {
     /// # Errors
     /// If a run is not known, or its version cannot be read.
     pub fn plan_check(&self, request: &CheckRequest) -> Result<ReplayPlan, Error> {
-        let mut plan = sample::plan(self, request)?;
+        let (mut plan, learnt) = sample::plan(self, request)?;
         environment::settle(self, &mut plan, request.python.as_deref())?;
+        replay::share_beginnings(self.layout(), &mut plan, &learnt);
         Ok(plan)
     }
 

@@ -108,8 +108,12 @@ impl<'a> Coordinator<'a> {
         let sharing = shared.map_or(spawn::Sharing::Nothing, spawn::Sharing::Asks);
         let what = spawn::Segment { job: &self.plan.job, number: segment.id, devices: devices.as_deref(), sharing };
         let server = if is_alone { None } else { self.servers.serving(&segment.run) };
+        let is_forked = server.is_some();
         match spawn::worker(self.layout.root(), what, &log, server) {
             Ok(child) => {
+                if is_forked {
+                    status.imports = self.servers.imports(&segment.run);
+                }
                 self.note(&status)?;
                 self.running.push((child, status));
             }

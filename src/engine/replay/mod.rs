@@ -2,6 +2,7 @@
 //!
 //! Workers never open the database: they append to journals, which the front ends ingest. Nothing here plans.
 
+mod beginnings;
 pub mod coordinator;
 mod devices;
 pub mod forkserver;
@@ -11,6 +12,8 @@ mod protocol;
 mod states;
 pub mod worker;
 
+pub(in crate::engine) use self::beginnings::settle as share_beginnings;
+
 use std::collections::HashSet;
 use std::path::PathBuf;
 
@@ -18,6 +21,9 @@ use crate::base::ids::RunId;
 use crate::engine::Error;
 use crate::model::plan::ReplayPlan;
 use crate::store::layout::{Layout, is_held, names};
+
+/// How a note begins that tells why a segment's Python was not forked.
+pub(in crate::engine) const AFRESH: &str = "started afresh, not forked";
 
 /// The runs that replays at work are of.
 pub(in crate::engine) fn replayed_now(layout: &Layout) -> HashSet<RunId> {

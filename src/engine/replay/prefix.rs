@@ -14,11 +14,8 @@ use crate::base::ids::RunId;
 use crate::engine::replay::forkserver::{self, Servers};
 use crate::engine::replay::{isolation, worker};
 use crate::engine::{Error, spawn};
-use crate::model::plan::{Isolation, ReplayPlan, RunPlan, Segment, Stop};
-use crate::store::layout::{Layout, names};
-
-/// Shorter than this it is executed anew in less time than it takes to share it, in nanoseconds.
-const WORTH_NS: u64 = 1_000_000_000;
+use crate::model::plan::{ReplayPlan, RunPlan, Segment, Stop};
+use crate::store::layout::Layout;
 
 /// Those of a job's runs that have several segments. They end when this is dropped.
 pub(super) struct Prefixes<'a> {
@@ -54,23 +51,13 @@ pub(super) fn may_share(segment: &Segment, run: &RunPlan) -> bool {
 }
 
 impl<'a> Prefixes<'a> {
-    /// Finds what several segments of the plan share. Starts nothing yet.
+    /// Of what several segments of the plan share. Starts nothing yet.
     pub(super) fn of(layout: &'a Layout, plan: &'a ReplayPlan) -> Self {
         let mut of = HashMap::new();
-        if plan.isolation == Isolation::Namespace && !forkserver::is_off() {
-            for run in &plan.runs {
-                let mut sharing =
-                    plan.segments.iter().filter(|segment| segment.run == run.run && may_share(segment, run));
-                // Which GPUs it sees, a process finds out once, and each segment has its own.
-                let has_devices =
-                    run.environment.as_ref().is_some_and(|found| found.devices.is_some_and(|count| count > 0));
-                // What the script does there was found out by an earlier replay.
-                let unfit = layout.run(&run.run).join(names::UNSHARED).exists() && !forkserver::is_always();
-                let Some(first) = sharing.next().filter(|_| !has_devices && !unfit) else { continue };
-                let left = 1 + sharing.count();
-                if left > 1 && (first.cost.prefix_ns >= WORTH_NS || forkserver::is_always()) {
-                    of.insert(&run.run, Shared { left, state: State::NotStarted });
-                }
+        if !forkserver::is_off() {
+            for run in plan.runs.iter().filter(|run| run.shared_prefix_ns.is_some()) {
+                let sharing = plan.segments.iter().filter(|segment| segment.run == run.run && may_share(segment, run));
+                of.insert(&run.run, Shared { left: sharing.count(), state: State::NotStarted });
             }
         }
         Self { layout, plan, of, most: plan.workers.max(1) }

@@ -14,6 +14,7 @@ use crate::analysis::{planner, python};
 use crate::base::files::{self, at};
 use crate::base::ids::JobId;
 use crate::base::units::counted;
+use crate::engine::replay::AFRESH;
 use crate::engine::replay::forkserver::{Asked, Forked, NotShared, Started};
 use crate::engine::replay::isolation::{self, View};
 use crate::engine::replay::prefix;
@@ -295,7 +296,7 @@ fn begin(
             return Ok(None);
         }
         Some(Started::Afresh(reason)) => {
-            journal.append(&[Event::Note(format!("started afresh, not forked: {reason}"))])?;
+            journal.append(&[Event::Note(format!("{AFRESH}: {reason}"))])?;
         }
         None => {}
     }

@@ -352,6 +352,7 @@ pub(crate) fn plan() -> ReplayPlan {
         known: vec![7],
         state,
         environment: None,
+        shared_prefix_ns: None,
         notes: vec!["block validate runs: its effects are unknown".into()],
     };
     let segment = Segment {
@@ -402,6 +403,7 @@ pub(crate) fn job(active: bool) -> JobStatus {
         isolation: Default::default(),
         causes: Vec::new(),
         notes: Vec::new(),
+        imports: crate::model::job::Imports::Own,
     };
     let id: JobId = "000000000a".parse().expect("an id");
     let failed = SegmentState::Failed {

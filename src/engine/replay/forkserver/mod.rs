@@ -20,6 +20,7 @@ use crate::base::ids::{JobId, RunId};
 use crate::engine::replay::{isolation, worker};
 use crate::engine::spawn::fork::{self, Order, Server};
 use crate::engine::{Error, runtime, sources};
+use crate::model::job::Imports;
 use crate::model::plan::{Isolation, ReplayPlan, RunPlan};
 use crate::model::run::RunMeta;
 use crate::store::layout::{Layout, names};
@@ -48,6 +49,8 @@ struct Shared {
     key: Key,
     /// Segments that have not ended.
     left: usize,
+    /// Whether one of them has ended: then all is imported.
+    is_ready: bool,
     server: State,
 }
 
@@ -83,25 +86,9 @@ impl<'a> Servers<'a> {
     pub(super) fn of(layout: &'a Layout, plan: &'a ReplayPlan) -> Self {
         let mut servers =
             Self { layout, job: &plan.job, shared: Vec::new(), of: HashMap::new(), most: plan.workers.max(1) };
-        if is_off() || plan.isolation != Isolation::Namespace || plan.segments.len() < 2 {
-            return servers;
-        }
-        let Ok(versions) = Versions::open(layout) else { return servers };
-        let mut sharing: BTreeMap<Key, (Vec<&RunId>, usize)> = BTreeMap::new();
-        for run in &plan.runs {
-            let segments = plan.segments.iter().filter(|segment| segment.run == run.run).count();
-            if segments > 0
-                && let Ok(key) = key(layout, &versions, run)
-                && !key.imports.is_empty()
-            {
-                let (runs, left) = sharing.entry(key).or_default();
-                runs.push(&run.run);
-                *left += segments;
-            }
-        }
-        for (key, (runs, left)) in sharing.into_iter().filter(|(_, (_, left))| *left > 1) {
+        for (key, (runs, left)) in sharing(layout, plan) {
             servers.of.extend(runs.into_iter().map(|run| (run, servers.shared.len())));
-            servers.shared.push(Shared { key, left, server: State::NotStarted });
+            servers.shared.push(Shared { key, left, is_ready: false, server: State::NotStarted });
         }
         servers
     }
@@ -121,15 +108,52 @@ impl<'a> Servers<'a> {
         }
     }
 
+    /// Who imports for a segment that [`Self::serving`] gave a server.
+    pub(super) fn imports(&self, run: &RunId) -> Imports {
+        let shared = self.of.get(run).and_then(|number| self.shared.get(*number));
+        if shared.is_some_and(|shared| shared.is_ready) { Imports::Shared } else { Imports::Awaited }
+    }
+
     /// Told of each segment that has ended.
     pub(super) fn ended(&mut self, run: &RunId) {
         if let Some(shared) = self.of.get(run).and_then(|number| self.shared.get_mut(*number)) {
             shared.left = shared.left.saturating_sub(1);
+            shared.is_ready = true;
             if shared.left == 0 {
                 shared.server = State::Gone;
             }
         }
     }
+}
+
+/// The runs of which several segments have the same imported, for each such start-up; how many segments.
+fn sharing<'p>(layout: &Layout, plan: &'p ReplayPlan) -> Vec<(Key, (Vec<&'p RunId>, usize))> {
+    if is_off() || plan.isolation != Isolation::Namespace || plan.segments.len() < 2 {
+        return Vec::new();
+    }
+    let Ok(versions) = Versions::open(layout) else { return Vec::new() };
+    let mut segments: HashMap<&RunId, usize> = HashMap::new();
+    for segment in &plan.segments {
+        *segments.entry(&segment.run).or_default() += 1;
+    }
+    let mut sharing: BTreeMap<Key, (Vec<&RunId>, usize)> = BTreeMap::new();
+    for run in &plan.runs {
+        if let Some(segments) = segments.get(&run.run)
+            && let Ok(key) = key(layout, &versions, run)
+            && !key.imports.is_empty()
+        {
+            let (runs, left) = sharing.entry(key).or_default();
+            runs.push(&run.run);
+            *left += segments;
+        }
+    }
+    sharing.into_iter().filter(|(_, (_, left))| *left > 1).collect()
+}
+
+/// For each run whose imports another process does, the number of that process among them.
+pub(super) fn importing<'p>(layout: &Layout, plan: &'p ReplayPlan) -> HashMap<&'p RunId, usize> {
+    let numbered = (0..).zip(sharing(layout, plan));
+    numbered.flat_map(|(number, (_, (runs, _)))| runs.into_iter().map(move |run| (run, number))).collect()
 }
 
 /// Whether nothing is to be forked.
