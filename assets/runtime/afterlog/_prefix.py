@@ -25,6 +25,8 @@ _MAY_ASK = frozenset(["afterlog", "logging", "tempfile", "random", "multiprocess
 _ASKS_FOR = ("multiprocessing.process", "ident")
 #: So long the threads of pools may take to end, in seconds.
 _PATIENCE = 1.0
+#: What may be there a moment longer, by how it is called.
+_PASSING = ("pipe:", "QueueFeederThread")
 #: So many events may be kept for each segment's journal.
 _MOST_EVENTS = 100_000
 #: Libraries with threads for OpenMP, by the beginnings of their names; and what has them end their threads.
@@ -158,13 +160,23 @@ class Prefix:
     def _why_unfit(self):
         """In words, or None; and whether it is so whenever the script comes to its main loop."""
         try:
-            why = self._why_shared() or _shareable.why_threads() or self._why_changed()
+            why = self._once_passing_ended() or self._why_changed()
             if why:
                 return why, True
             self._keep_children()
             return self._why_threads(), False
         except Exception as error:  # noqa: BLE001 - a library that is not what it seems, or no memory
             return "%s: %s" % (type(error).__name__, error), False
+
+    def _once_passing_ended(self):
+        """Queues of `multiprocessing`, as a loader has them, are given up by a thread that ends a moment after."""
+        until = time.monotonic() + _PATIENCE
+        while True:
+            why = self._why_shared() or _shareable.why_threads()
+            passes = why and any(word in why for word in _PASSING)
+            if not passes or time.monotonic() > until:
+                return why
+            time.sleep(0.01)
 
     def _keep_children(self):
         """How they end is for the server to know: what the script does with its own is not done with these."""
