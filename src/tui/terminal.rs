@@ -110,7 +110,8 @@ impl Screen {
         }
         let mut sequence = format!("\x1b]52;c;{}\x07", base64(text.as_bytes()));
         if std::env::var_os("TMUX").is_some() {
-            sequence = format!("\x1bPtmux;{}\x1b\\", sequence.replace('\x1b', "\x1b\x1b"));
+            // tmux takes the plain one where `set-clipboard` is on, and hands on the other with `allow-passthrough`.
+            sequence.push_str(&format!("\x1bPtmux;{}\x1b\\", sequence.replace('\x1b', "\x1b\x1b")));
         }
         let mut out = io::stdout().lock();
         out.write_all(sequence.as_bytes())?;

@@ -248,7 +248,7 @@ impl App {
                 };
                 return Vec::new();
             }
-            Command::Search => return self.open(Overlay::prompt(Purpose::Search, &self.diff.search)),
+            Command::Search => return self.open(Overlay::prompt(Purpose::Search, "")),
             Command::SearchNext | Command::SearchPrevious => {
                 return self.search_diff(command == Command::SearchPrevious);
             }

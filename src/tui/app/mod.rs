@@ -10,6 +10,7 @@ pub mod diff;
 pub mod document;
 pub mod editor;
 pub mod filter;
+pub mod find;
 pub mod hints;
 pub mod job;
 pub mod layout;
@@ -237,7 +238,10 @@ impl App {
         }
         match self.keys.command(self.context(), key) {
             Some(command) => self.command(command),
-            None => Vec::new(),
+            None => {
+                self.say("that key does nothing here: ? shows those that do");
+                Vec::new()
+            }
         }
     }
 
@@ -262,7 +266,15 @@ impl App {
             Command::Replay => self.begin_replay(),
             Command::AddStatement => self.add_statement(),
             Command::Zoom => {
-                self.zoom = !self.zoom && matches!(self.panel, Panel::Timeline | Panel::Replay);
+                let has_detail = match self.panel {
+                    Panel::Timeline => self.timeline.selected().is_some(),
+                    Panel::Replay => self.replay.has_detail(),
+                    Panel::Diff | Panel::Results => false,
+                };
+                if !self.zoom && !has_detail {
+                    self.say("there is no detail beside this to show on the whole screen");
+                }
+                self.zoom = !self.zoom && has_detail;
                 Vec::new()
             }
             _ => match self.panel {

@@ -1,29 +1,69 @@
 //! What wheel and clicks do: the same as keys would, at the place pointed to.
 
-use crossterm::event::{MouseEvent, MouseEventKind};
+use crossterm::event::{KeyCode, KeyEvent, MouseEvent, MouseEventKind};
 
+use crate::tui::app::overlay::Overlay;
 use crate::tui::app::{App, Panel};
 use crate::tui::event::Effect;
 use crate::tui::keys::{Command, Context};
+use crate::tui::views::results::column_under;
+
+/// Rows that a notch of the wheel moves.
+const NOTCH: usize = 3;
+/// Where the first line in a box stands.
+const OVERLAY_TOP: u16 = 2;
 
 impl App {
     pub(super) fn mouse(&mut self, mouse: MouseEvent) -> Vec<Effect> {
         match mouse.kind {
             MouseEventKind::ScrollDown | MouseEventKind::ScrollUp => {
-                let command = if mouse.kind == MouseEventKind::ScrollDown { Command::Down } else { Command::Up };
-                // An overlay keeps its own keys; the wheel moves what lies under the pointer, three rows a notch.
-                if self.overlay.is_some() {
-                    return Vec::new();
-                }
-                (0..3).flat_map(|_| self.command(command)).collect()
+                let down = mouse.kind == MouseEventKind::ScrollDown;
+                (0..NOTCH).flat_map(|_| self.scroll_wheel(down)).collect()
             }
-            MouseEventKind::Down(_) if self.overlay.is_none() => self.click(mouse.column, mouse.row),
+            MouseEventKind::Down(_) => self.click(mouse.column, mouse.row),
             _ => Vec::new(),
         }
     }
 
+    /// A row down or up: in what lies over the panel, if it is read or chosen from, else in the panel.
+    fn scroll_wheel(&mut self, down: bool) -> Vec<Effect> {
+        let (command, key) = if down { (Command::Down, KeyCode::Down) } else { (Command::Up, KeyCode::Up) };
+        match self.overlay.take() {
+            None => self.command(command),
+            // There, arrows change what was typed or decided.
+            Some(overlay @ (Overlay::Prompt { .. } | Overlay::Editor(_) | Overlay::ConfirmCancel { .. })) => {
+                self.open(overlay)
+            }
+            Some(overlay) => self.overlay_key(overlay, KeyEvent::from(key)),
+        }
+    }
+
+    /// A click on a row of a list chooses it; on the one chosen it does what Enter does.
+    fn click_overlay(&mut self, row: u16) -> Vec<Effect> {
+        let height = self.overlay_height();
+        let Some(overlay) = &mut self.overlay else { return Vec::new() };
+        let (cursor, first) = match overlay {
+            Overlay::Palette { cursor, .. } | Overlay::Partings { cursor, .. } => (cursor, OVERLAY_TOP + 1),
+            Overlay::Columns { cursor } | Overlay::Metrics { cursor, .. } | Overlay::Jobs { cursor } => {
+                (cursor, OVERLAY_TOP)
+            }
+            _ => return Vec::new(),
+        };
+        let Some(row) = row.checked_sub(first).map(usize::from).filter(|row| *row < height) else { return Vec::new() };
+        let wanted = cursor.offset + row;
+        if cursor.selected != wanted {
+            cursor.selected = wanted;
+            return Vec::new();
+        }
+        let overlay = self.overlay.take();
+        overlay.map_or_else(Vec::new, |overlay| self.overlay_key(overlay, KeyEvent::from(KeyCode::Enter)))
+    }
+
     fn click(&mut self, column: u16, row: u16) -> Vec<Effect> {
         let Some(areas) = self.areas() else { return Vec::new() };
+        if self.overlay.is_some() {
+            return self.click_overlay(row);
+        }
         if row == areas.tabs.y {
             return tab_at(column).map_or_else(Vec::new, |panel| self.show(panel));
         }
@@ -33,6 +73,10 @@ impl App {
         if inside && self.context() == Context::Plot {
             self.click_plot(column);
             return Vec::new();
+        }
+        let titles = areas.main.y..areas.main.y + u16::try_from(titles).unwrap_or(0);
+        if self.panel == Panel::Results && (inside || titles.contains(&row)) {
+            self.results.column = column_under(self, column).unwrap_or(self.results.column);
         }
         if inside { self.click_row(usize::from(row) - first) } else { Vec::new() }
     }
@@ -86,13 +130,56 @@ pub fn tab_columns() -> impl Iterator<Item = (Panel, u16, u16)> {
 mod tests {
     use crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 
-    use crate::tui::app::fixture::{plot, with_grid};
+    use crate::tui::app::fixture::{plot, press, with_grid};
+    use crate::tui::app::overlay::Overlay;
+    use crate::tui::app::table::Column;
     use crate::tui::app::{App, Panel};
     use crate::tui::event::Event;
 
-    fn click(app: &mut App, column: u16, row: u16) {
-        let kind = MouseEventKind::Down(MouseButton::Left);
+    fn mouse(app: &mut App, kind: MouseEventKind, column: u16, row: u16) {
         app.update(Event::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE }));
+    }
+
+    fn click(app: &mut App, column: u16, row: u16) {
+        mouse(app, MouseEventKind::Down(MouseButton::Left), column, row);
+    }
+
+    #[test]
+    fn a_click_in_the_grid_chooses_row_and_column() {
+        let mut app = with_grid(80, 24);
+        click(&mut app, 3, 5);
+        assert_eq!((app.results.cursor.selected, app.results.selected()), (2, Column::Run));
+        click(&mut app, 14, 2);
+        assert_eq!((app.results.cursor.selected, app.results.selected()), (2, Column::Loop(0)), "a title");
+    }
+
+    #[test]
+    fn the_wheel_scrolls_a_help_and_not_beyond_its_end() {
+        let mut app = with_grid(80, 24);
+        press(&mut app, "?");
+        let offset = |app: &App| match &app.overlay {
+            Some(Overlay::Help { offset, .. }) => *offset,
+            other => panic!("{other:?}"),
+        };
+        mouse(&mut app, MouseEventKind::ScrollDown, 20, 10);
+        assert_eq!(offset(&app), 3);
+        press(&mut app, "G");
+        let last = offset(&app);
+        press(&mut app, "jk");
+        assert_eq!(offset(&app), last - 1, "the way back begins at once");
+    }
+
+    #[test]
+    fn a_click_chooses_in_a_list_and_a_second_one_does_it() {
+        let mut app = with_grid(80, 24);
+        press(&mut app, "C");
+        click(&mut app, 10, 3);
+        assert!(matches!(&app.overlay, Some(Overlay::Columns { cursor }) if cursor.selected == 1));
+        let chosen = app.results.chosen.clone();
+        click(&mut app, 10, 3);
+        assert_ne!(app.results.chosen, chosen);
+        click(&mut app, 10, 20);
+        assert!(matches!(&app.overlay, Some(Overlay::Columns { cursor }) if cursor.selected == 1), "none is there");
     }
 
     #[test]

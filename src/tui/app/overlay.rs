@@ -17,6 +17,7 @@ use crate::tui::app::table::Statistics;
 use crate::tui::app::{App, Panel};
 use crate::tui::event::{Effect, Request};
 use crate::tui::keys::{self, Binding, Command, Context};
+use crate::tui::views::overlay::last_offset;
 
 /// What lies over the panel.
 #[derive(Debug, Clone, PartialEq)]
@@ -182,6 +183,14 @@ impl App {
 
     /// Keeps the cursor of a list inside it and its box, whatever both are now.
     pub(super) fn settle_overlay(&mut self) {
+        let last = self.overlay.as_ref().map_or(0, |overlay| last_offset(self, overlay));
+        match &mut self.overlay {
+            Some(Overlay::Help { offset, .. } | Overlay::Cell { offset } | Overlay::Statistics { offset, .. }) => {
+                *offset = last.min(*offset);
+            }
+            Some(Overlay::Placement(explained)) => explained.offset = last.min(explained.offset),
+            _ => {}
+        }
         let (height, context) = (self.overlay_height(), self.context());
         let (cursor, length) = match self.overlay.as_mut().map(Overlay::explained) {
             Some(Overlay::Palette { input, cursor }) => (cursor, matching(context, &input.text).len()),
@@ -278,26 +287,30 @@ impl App {
         Ok(effects)
     }
 
+    /// Searches for what was typed; for nothing typed, for what was searched for before, as in vi.
     fn search(&mut self, text: String) -> Vec<Effect> {
+        let searched = match self.panel {
+            Panel::Timeline if self.zoom => &mut self.timeline.view.search,
+            Panel::Timeline => &mut self.timeline.search,
+            Panel::Diff => &mut self.diff.search,
+            Panel::Results => &mut self.results.search,
+            Panel::Replay => &mut self.replay.search,
+        };
+        if !text.is_empty() {
+            *searched = text;
+        }
         match self.panel {
             Panel::Timeline if self.zoom => {
-                self.timeline.view.search = text;
                 self.search_run(false);
                 Vec::new()
             }
-            Panel::Timeline => {
-                self.timeline.search = text;
-                self.search_timeline(false)
+            Panel::Timeline => self.search_timeline(false),
+            Panel::Diff => self.search_diff(false),
+            Panel::Results => self.search_results(false),
+            Panel::Replay => {
+                self.search_replay(false);
+                Vec::new()
             }
-            Panel::Diff => {
-                self.diff.search = text;
-                self.search_diff(false)
-            }
-            Panel::Results => {
-                self.results.search = text;
-                self.search_results(false)
-            }
-            Panel::Replay => Vec::new(),
         }
     }
 

@@ -13,6 +13,7 @@ use crate::tui::app::overlay::{Overlay, Purpose};
 use crate::tui::app::{App, Panel};
 use crate::tui::event::{Answer, Effect, PlanRequest, Request};
 use crate::tui::keys::Command;
+use crate::tui::views::replay::last_offset;
 
 const MOST_WORKERS: usize = 64;
 /// What is waited for first, in words.
@@ -64,6 +65,7 @@ pub struct Replay {
     /// The end of the selected segment's output.
     pub log: Option<(JobId, u32, Vec<String>)>,
     pub detail_offset: usize,
+    pub search: String,
 }
 
 impl Replay {
@@ -89,6 +91,7 @@ impl Replay {
             job: None,
             log: None,
             detail_offset: 0,
+            search: String::new(),
         }
     }
 
@@ -272,6 +275,8 @@ impl App {
                 self.say("iterations, conditions and workers are chosen with the plan: r, then Enter");
             }
             Command::Filter => return self.open(Overlay::prompt(Purpose::Condition, &self.replay.condition)),
+            Command::Search => return self.open(Overlay::prompt(Purpose::Search, "")),
+            Command::SearchNext | Command::SearchPrevious => self.search_replay(command == Command::SearchPrevious),
             Command::Correct if stage == Stage::Preview => return self.explain_preview(),
             Command::NextStatement | Command::PreviousStatement if stage == Stage::Preview => {
                 self.next_doubtful(command == Command::PreviousStatement);
@@ -467,5 +472,8 @@ impl App {
     pub(super) fn settle_replay(&mut self, height: usize) {
         let length = self.replay.length();
         self.replay.cursor.settle(length, height);
+        if self.replay.detail_offset > 0 {
+            self.replay.detail_offset = self.replay.detail_offset.min(last_offset(self));
+        }
     }
 }

@@ -310,7 +310,7 @@ impl App {
             Command::NextDifferent => return self.hunt(false, Target::OtherValue),
             Command::PreviousDifferent => return self.hunt(true, Target::OtherValue),
             Command::CellStyle => self.results.cells = self.results.cells.next(),
-            Command::Search => return self.open(Overlay::prompt(Purpose::Search, &self.results.search)),
+            Command::Search => return self.open(Overlay::prompt(Purpose::Search, "")),
             Command::SearchNext | Command::SearchPrevious => {
                 return self.search_results(command == Command::SearchPrevious);
             }

@@ -320,7 +320,7 @@ impl App {
                 effects.extend(self.ask_changes());
                 return Some(effects);
             }
-            Command::Search => return Some(self.open(Overlay::prompt(Purpose::Search, &self.timeline.view.search))),
+            Command::Search => return Some(self.open(Overlay::prompt(Purpose::Search, ""))),
             Command::SearchNext | Command::SearchPrevious => {
                 self.search_run(command == Command::SearchPrevious);
             }

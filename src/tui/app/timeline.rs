@@ -201,7 +201,8 @@ impl Timeline {
         let Some(previous) = self.previous(index) else {
             let arguments: Vec<String> = run.args.iter().map(|(name, value)| format!("{name}={value}")).collect();
             let arguments = if arguments.is_empty() { run.command.join(" ") } else { arguments.join(" ") };
-            return format!("{name}{} {arguments}", run.script).trim_end().to_owned();
+            let deleted = if is_gone(run) { format!("{DELETED}  ") } else { String::new() };
+            return format!("{name}{deleted}{} {arguments}", run.script).trim_end().to_owned();
         };
         let mut parts: Vec<String> = is_gone(run).then(|| DELETED.to_owned()).into_iter().collect();
         for (argument, value) in &run.args {
@@ -339,7 +340,7 @@ impl App {
                 return self.timeline_command(Command::Down);
             }
             Command::Diff => return self.open_diff(),
-            Command::Search => return self.open(Overlay::prompt(Purpose::Search, &self.timeline.search)),
+            Command::Search => return self.open(Overlay::prompt(Purpose::Search, "")),
             Command::Filter => {
                 let text = self.timeline.filter.as_ref().map_or("", |f| &f.text);
                 return self.open(Overlay::prompt(Purpose::Filter, text));

@@ -14,8 +14,8 @@ use crate::tui::text;
 use crate::tui::theme::Role;
 use crate::tui::views::Pen;
 
-/// Line number, its space, and the sign of the line.
-const GUTTER: u16 = 7;
+/// Columns of a line's number at least, so that small files look alike.
+const LEAST_DIGITS: u16 = 4;
 
 pub(super) fn draw(app: &App, pen: &mut Pen<'_>, areas: Areas) {
     let diff = &app.diff;
@@ -72,6 +72,12 @@ fn header(app: &App, pen: &mut Pen<'_>, line: Rect, file: &FileDiff) {
     );
 }
 
+/// Columns of a line's number, of the sign and of the spaces around both: as many as the longest number takes.
+fn gutter(file: &FileDiff) -> u16 {
+    let digits = file.left.len().max(file.right.len()).max(1).ilog10() + 1;
+    u16::try_from(digits).unwrap_or(0).max(LEAST_DIGITS) + 4
+}
+
 /// One side of a row, ready to be drawn.
 struct SideLine<'a> {
     number: Option<usize>,
@@ -103,7 +109,7 @@ fn draw_row(app: &App, pen: &mut Pen<'_>, file: &FileDiff, row: Row, line: Rect)
         let same = matches!(&file.pairs[index], Pair::Same { .. });
         // An unchanged line is drawn once, numbered as on the right.
         if let Some(side) = side(app, file, index, left && !same) {
-            draw_side(app, pen, &side, line);
+            draw_side(app, pen, &side, (line, gutter(file)));
         }
         return;
     }
@@ -111,7 +117,7 @@ fn draw_row(app: &App, pen: &mut Pen<'_>, file: &FileDiff, row: Row, line: Rect)
     pen.put(right.x - 1, line.y, 1, pen.look.glyphs.bar, Role::Rule);
     for (area, is_left) in [(left, true), (right, false)] {
         if let Some(side) = side(app, file, index, is_left) {
-            draw_side(app, pen, &side, area);
+            draw_side(app, pen, &side, (area, gutter(file)));
         }
     }
 }
@@ -158,13 +164,13 @@ fn side<'a>(app: &'a App, file: &'a FileDiff, index: usize, left: bool) -> Optio
     }
 }
 
-fn draw_side(app: &App, pen: &mut Pen<'_>, side: &SideLine<'_>, area: Rect) {
+fn draw_side(app: &App, pen: &mut Pen<'_>, side: &SideLine<'_>, (area, gutter): (Rect, u16)) {
     if let Some(number) = side.number {
-        pen.right(area.x + 1, area.y, 4, &number.to_string(), Role::Dim);
+        pen.right(area.x + 1, area.y, gutter - 4, &number.to_string(), Role::Dim);
     }
-    pen.put(area.x + 6, area.y, 1, side.sign, side.role);
-    let width = area.width.saturating_sub(GUTTER + 1);
-    let mut x = area.x + GUTTER + 1;
+    pen.put(area.x + gutter - 2, area.y, 1, side.sign, side.role);
+    let width = area.width.saturating_sub(gutter);
+    let mut x = area.x + gutter;
     let end = x + width;
     let mut skip = app.diff.column;
     for (range, style) in segments(side, pen) {
@@ -229,15 +235,17 @@ fn virtual_row(app: &App, pen: &mut Pen<'_>, file: &FileDiff, (left, right): (At
         let glyphs = *pen.glyphs();
         let glyph = if statement.is_uncertain() { glyphs.uncertain } else { glyphs.statement };
         let style = pen.look.theme.style(Role::Statement).add_modifier(ratatui::style::Modifier::UNDERLINED);
-        pen.put_styled(area.x + 1, area.y, GUTTER - 1, &format!("    {glyph} "), style);
+        let gutter = gutter(file);
+        let mark = format!("{glyph:>width$} ", width = usize::from(gutter) - 3);
+        pen.put_styled(area.x + 1, area.y, gutter - 2, &mark, style);
         let tag = if app.is_split() || right.is_some() { String::new() } else { " older".to_owned() };
         let by_hand = if statement.placement.decided_in.is_some() { " by hand" } else { "" };
         let tag = format!("log{}{}{by_hand}{tag}", if glyphs.plain { "<-" } else { "←" }, statement.placement.name);
         let tag_width = u16::try_from(text::width(&text::clean(&tag))).unwrap_or(0).min(area.width / 3);
-        let width = area.width.saturating_sub(GUTTER + 3 + tag_width);
+        let width = area.width.saturating_sub(gutter + 2 + tag_width);
         let text = statement.lines.get(number).map_or("", String::as_str);
         let safe = text::clean(text).into_owned();
-        pen.put(area.x + GUTTER + 1, area.y, width, text::skip_columns(&safe, app.diff.column), Role::Statement);
+        pen.put(area.x + gutter, area.y, width, text::skip_columns(&safe, app.diff.column), Role::Statement);
         if number == 0 {
             pen.right(area.right().saturating_sub(tag_width + 1), area.y, tag_width, &tag, Role::Statement);
         }

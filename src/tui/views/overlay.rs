@@ -27,18 +27,6 @@ pub(super) fn draw(app: &App, overlay: &Overlay, pen: &mut Pen<'_>) {
     match overlay {
         // Drawn in the footer, so that the list stays visible.
         Overlay::Prompt { .. } => {}
-        Overlay::Help { offset, over: Some(over) } => {
-            let (title, own, more) = over.about();
-            let key = |(keys, what): &(&str, &str)| (format!("{keys:<16} {what}"), Role::Text);
-            let general = [("? F1", "this help"), ("Esc", "close")];
-            let rest = own.iter().filter(|(keys, _)| *keys != "Esc" && !more.iter().any(|(k, _)| k == keys));
-            lines(app, pen, &format!("keys in {title}"), rest.chain(more).chain(&general).map(key).collect(), *offset);
-        }
-        Overlay::Help { offset, over: None } => {
-            let own = keys::bindings(app.context()).map(|b| (key_line(&app.keys, b), Role::Text));
-            let place = if app.context() == Context::Run { "a run" } else { app.panel.title() };
-            lines(app, pen, &format!("keys in {place}"), own.collect(), *offset);
-        }
         Overlay::Palette { input, cursor } => {
             let found = matching(app.context(), &input.text);
             let area = frame(app, pen, "commands", usize::MAX);
@@ -49,14 +37,16 @@ pub(super) fn draw(app: &App, overlay: &Overlay, pen: &mut Pen<'_>) {
                 pen.put(area.x, y, area.width, &key_line(&app.keys, binding), role);
             }
         }
-        Overlay::Placement(explained) => {
-            let title = format!("{} in {}", explained.placement.name, explained.run);
-            lines(app, pen, &title, editor::placement(explained, pen.glyphs()), explained.offset);
-        }
         Overlay::Editor(editor) => editor::draw(app, editor, pen),
-        Overlay::Cell { offset } => lines(app, pen, "value", cell_lines(app), *offset),
-        Overlay::Statistics { statistics, offset } => {
-            lines(app, pen, &statistics.title, statistics_lines(statistics, pen.glyphs()), *offset);
+        Overlay::Help { .. }
+        | Overlay::Placement(_)
+        | Overlay::Cell { .. }
+        | Overlay::Statistics { .. }
+        | Overlay::ConfirmCancel { .. } => {
+            let glyphs = *pen.glyphs();
+            if let Some(read) = read(app, overlay, &glyphs) {
+                lines(app, pen, &read.title, read.lines, read.offset);
+            }
         }
         Overlay::Partings { comparison, cursor } => partings(app, pen, comparison, *cursor),
         Overlay::Columns { cursor } => {
@@ -87,14 +77,56 @@ pub(super) fn draw(app: &App, overlay: &Overlay, pen: &mut Pen<'_>) {
                 pen.pieces(area.x, y, area.width, &[(job.id.as_str(), role), (&rest, Role::Text)]);
             }
         }
+    }
+}
+
+/// An overlay that is read from its first line to its last.
+struct Read {
+    title: String,
+    lines: Lines,
+    offset: usize,
+}
+
+fn read(app: &App, overlay: &Overlay, glyphs: &Glyphs) -> Option<Read> {
+    let (title, lines, offset) = match overlay {
+        Overlay::Help { offset, over: Some(over) } => {
+            let (title, own, more) = over.about();
+            let key = |(keys, what): &(&str, &str)| (format!("{keys:<16} {what}"), Role::Text);
+            let general = [("? F1", "this help"), ("Esc", "close")];
+            let rest = own.iter().filter(|(keys, _)| *keys != "Esc" && !more.iter().any(|(k, _)| k == keys));
+            (format!("keys in {title}"), rest.chain(more).chain(&general).map(key).collect(), *offset)
+        }
+        Overlay::Help { offset, over: None } => {
+            let own = keys::bindings(app.context()).map(|b| (key_line(&app.keys, b), Role::Text));
+            let place = if app.context() == Context::Run { "a run" } else { app.panel.title() };
+            (format!("keys in {place}"), own.collect(), *offset)
+        }
+        Overlay::Placement(explained) => {
+            let title = format!("{} in {}", explained.placement.name, explained.run);
+            (title, editor::placement(explained, glyphs), explained.offset)
+        }
+        Overlay::Cell { offset } => ("value".to_owned(), cell_lines(app), *offset),
+        Overlay::Statistics { statistics, offset } => {
+            (statistics.title.clone(), statistics_lines(statistics, glyphs), *offset)
+        }
         Overlay::ConfirmCancel { job } => {
             let said = vec![
                 (format!("Cancel replay {job}?"), Role::Title),
                 ("What is finished stays. y cancels it, any other key does not.".to_owned(), Role::Text),
             ];
-            lines(app, pen, "cancel", said, 0);
+            ("cancel".to_owned(), said, 0)
         }
-    }
+        _ => return None,
+    };
+    Some(Read { title, lines, offset })
+}
+
+/// The first line of an overlay's text at most: beyond it, scrolling back would begin with keys that do nothing.
+pub fn last_offset(app: &App, overlay: &Overlay) -> usize {
+    // Signs are as wide in every set.
+    let read = read(app, overlay, &crate::tui::theme::UNICODE);
+    let height = usize::from(app.size.1).saturating_sub(4);
+    read.map_or(0, |read| wrapped(app, read.lines).len().saturating_sub(height))
 }
 
 /// Where two runs part: a line a name.
@@ -153,12 +185,14 @@ pub(super) fn frame(app: &App, pen: &mut Pen<'_>, title: &str, lines: usize) -> 
     Rect { x: area.x + 2, y: area.y + 1, width: inner_width, height: area.height.saturating_sub(2) }
 }
 
-fn lines(app: &App, pen: &mut Pen<'_>, title: &str, lines: Lines, offset: usize) {
+fn wrapped(app: &App, lines: Lines) -> Lines {
     let columns = usize::from(app.size.0.saturating_sub(6).min(WIDEST));
-    let wrapped: Lines = lines
-        .into_iter()
-        .flat_map(|(line, role)| text::wrap(&line, columns).into_iter().map(move |l| (l, role)).collect::<Vec<_>>())
-        .collect();
+    let wrap = |(line, role): (String, Role)| text::wrap(&line, columns).into_iter().map(move |l| (l, role));
+    lines.into_iter().flat_map(wrap).collect()
+}
+
+fn lines(app: &App, pen: &mut Pen<'_>, title: &str, lines: Lines, offset: usize) {
+    let wrapped = wrapped(app, lines);
     let area = frame(app, pen, title, wrapped.len());
     let last = wrapped.len().saturating_sub(usize::from(area.height));
     for (y, (line, role)) in (area.y..area.bottom()).zip(wrapped.into_iter().skip(offset.min(last))) {

@@ -327,8 +327,29 @@ fn timing(app: &App, segment: &SegmentStatus) -> String {
     }
 }
 
-/// What there is to say about the row under the cursor.
+/// The first line of the detail at most, where it has the whole body.
+pub fn last_offset(app: &App) -> usize {
+    let Some(areas) = app.areas() else { return 0 };
+    // Signs are as wide in every set.
+    let lines = detail_lines(app, areas.main, &crate::tui::theme::UNICODE);
+    lines.len().saturating_sub(usize::from(areas.main.height))
+}
+
+/// The lines of the detail where it has the whole body.
+pub fn detail_text(app: &App) -> Vec<String> {
+    let lines = app.areas().map(|areas| detail_lines(app, areas.main, &crate::tui::theme::UNICODE));
+    lines.unwrap_or_default().into_iter().map(|(line, _)| line).collect()
+}
+
 fn detail(app: &App, pen: &mut Pen<'_>, area: Rect) {
+    let lines = detail_lines(app, area, &pen.glyphs().clone());
+    for (y, (line, role)) in (area.y..area.bottom()).zip(lines.into_iter().skip(app.replay.detail_offset)) {
+        pen.put(area.x + 1, y, area.width.saturating_sub(1), &line, role);
+    }
+}
+
+/// What there is to say about the row under the cursor.
+fn detail_lines(app: &App, area: Rect, glyphs: &Glyphs) -> Vec<(String, Role)> {
     let replay = &app.replay;
     let mut lines: Vec<(String, Role)> = Vec::new();
     match replay.stage {
@@ -343,7 +364,7 @@ fn detail(app: &App, pen: &mut Pen<'_>, area: Rect) {
                 lines.extend(propagation.placements.iter().flat_map(placement_head));
                 let columns = usize::from(area.width.saturating_sub(2));
                 let around = usize::from(area.height / 6).clamp(2, 6);
-                lines.extend(snippet(&propagation.text, &propagation.inserted, (around, columns), pen.glyphs()));
+                lines.extend(snippet(&propagation.text, &propagation.inserted, (around, columns), glyphs));
                 lines.extend(propagation.placements.iter().flat_map(placement_rest));
                 lines.extend(propagation.problems.iter().map(|p| (p.clone(), Role::Warning)));
             }
@@ -360,12 +381,8 @@ fn detail(app: &App, pen: &mut Pen<'_>, area: Rect) {
         }
         Stage::Job => lines = segment_lines(app),
     }
-    let lines = lines.iter().flat_map(|(line, role)| {
-        text::wrap(line, usize::from(area.width.saturating_sub(2))).into_iter().map(move |l| (l, *role))
-    });
-    for (y, (line, role)) in (area.y..area.bottom()).zip(lines.skip(replay.detail_offset)) {
-        pen.put(area.x + 1, y, area.width.saturating_sub(1), &line, role);
-    }
+    let columns = usize::from(area.width.saturating_sub(2));
+    lines.iter().flat_map(|(line, role)| text::wrap(line, columns).into_iter().map(move |l| (l, *role))).collect()
 }
 
 /// A placement in words.

@@ -152,6 +152,12 @@ pub fn first_column(app: &App, present: usize) -> usize {
     first
 }
 
+/// The index, among those visible, of the column under this column of the screen.
+pub fn column_under(app: &App, x: u16) -> Option<usize> {
+    let columns = placed(app, app.areas()?.main);
+    columns.iter().find(|column| (column.x..=column.x + column.width).contains(&x)).map(|column| column.index)
+}
+
 fn placed(app: &App, area: Rect) -> Vec<Placed> {
     let results = &app.results;
     let frozen = frozen(app);
