@@ -42,6 +42,8 @@ pub enum Event {
     },
     /// Data at rest changed: the watcher looked again.
     Changed(Box<Survey>),
+    /// The watcher could not look.
+    Trouble(String),
 }
 
 /// What the surroundings must do after an update.

@@ -135,7 +135,7 @@ fn a_run_whose_folder_was_deleted_is_said_to_be_what_is_left_of_it() {
     terminal.wait_for("folder deleted");
     terminal.send("\r]");
     terminal.wait_for("and with it what it printed");
-    terminal.send("q");
+    terminal.send("\x03");
     terminal.wait_for_exit();
     assert!(project.afterlog(&["show", "last"]).ok().contains("note: its folder in the store was deleted"));
 }

@@ -71,7 +71,8 @@ impl App {
             self.replay.enter(Stage::Job);
         }
         if was_active > self.replay.active() {
-            self.say("a replay has ended: 3 shows the values");
+            let shown = self.panel == Panel::Results;
+            self.say(if shown { "a replay has ended" } else { "a replay has ended: 3 shows the values" });
         }
         if self.panel == Panel::Replay && self.replay.stage == Stage::Job { self.ask_log() } else { Vec::new() }
     }

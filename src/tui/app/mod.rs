@@ -182,6 +182,10 @@ impl App {
                 Vec::new()
             }
             Event::Changed(survey) => self.take_survey(*survey),
+            Event::Trouble(message) => {
+                self.complain(message);
+                Vec::new()
+            }
         };
         self.settle();
         effects

@@ -330,6 +330,7 @@ fn document(
 struct Watch {
     seen: Vec<(u64, Option<SystemTime>)>,
     known: Survey,
+    trouble: Option<String>,
     round: u32,
 }
 
@@ -352,8 +353,17 @@ impl Watch {
             }
             let printing = grown && !active.is_empty();
             self.seen = now;
-            // Trouble is told when the user asks for something; the watcher only looks again.
-            if project.refresh().is_err() {
+            // Trouble is told once, until there is another; what was read stays, and the watcher looks again.
+            let trouble = project.refresh().err().map(|error| match project.layout().runs().is_dir() {
+                true => told(error),
+                false => format!("{} is gone: what was read of it is shown", project.layout().store().display()),
+            });
+            let is_new = trouble.is_some() && trouble != self.trouble;
+            self.trouble.clone_from(&trouble);
+            if let Some(trouble) = trouble {
+                if is_new && events.send(Event::Trouble(trouble)).is_err() {
+                    return;
+                }
                 continue;
             }
             let Ok(survey) = survey(project) else { continue };
@@ -376,7 +386,10 @@ fn footprint(project: &Project, active: &[&RunId], replaying: bool, known: &Surv
         (meta.as_ref().map_or(0, std::fs::Metadata::len), meta.and_then(|m| m.modified().ok()))
     };
     let layout = project.layout();
-    let mut prints = vec![look(&layout.runs()), look(&layout.jobs())];
+    // What others took in or gave up (a collection of checkpoints, say) is in the database, or in its log.
+    let database = layout.database();
+    let mut prints = vec![look(&layout.runs()), look(&layout.jobs()), look(&database)];
+    prints.push(look(&database.with_extension("sqlite-wal")));
     for id in active {
         let run = layout.run(id);
         prints.extend(["events.aflj", "recorder.aflj", names::OUTPUT].map(|name| look(&run.join(name))));
