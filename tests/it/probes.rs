@@ -254,6 +254,49 @@ fn an_excluded_version_is_not_replayed_and_its_values_are_not_shown() {
 }
 
 #[test]
+fn of_two_statements_that_come_together_one_is_left_out_by_itself() {
+    let project = TestProject::git();
+    let before = "\
+import afterlog
+
+class Net:
+    training = True
+    def eval(self):
+        self.training = False
+    def train(self):
+        self.training = True
+    def __call__(self, x):
+        return x if self.training else -x
+
+net = Net()
+for epoch in afterlog.loop('epoch', range(2)):
+    w = net(epoch)
+    afterlog.log('w', w)
+";
+    project.write("train.py", before);
+    project.afterlog(&["run", "train.py"]).ok();
+    let run = project.run_ids()[0].clone();
+    let new = "    net.eval()\n    afterlog.log('a', net(1))\n    afterlog.log('b', net(2))\n    net.train()\n";
+    project.write("train.py", format!("{before}{new}"));
+    let text = |code: i32| {
+        let found = project.afterlog(&["probe", "preview", "a", "b", "--format", "json"]);
+        assert_eq!(found.code, Some(code), "{found:?}");
+        let report: Value = serde_json::from_str(&found.stdout).expect("JSON");
+        report["runs"][0]["placements"].as_array().expect("placements").clone()
+    };
+    assert_eq!(text(0)[0]["text"], new, "both at once");
+    project.afterlog(&["probe", "exclude", "b", &run]).ok();
+    let placements = text(0);
+    assert_eq!(placements[0]["text"], new.replace("    afterlog.log('b', net(2))\n", ""));
+    assert_eq!(placements[1]["status"], "excluded");
+    project.afterlog(&["probe", "include", "b", &run]).ok();
+    project.afterlog(&["probe", "exclude", "a", &run]).ok();
+    let placements = text(0);
+    assert_eq!(placements[0]["status"], "excluded");
+    assert_eq!(placements[1]["text"], new.replace("    afterlog.log('a', net(1))\n", ""));
+}
+
+#[test]
 fn a_version_without_a_place_gives_exit_code_4() {
     let (project, _) = recorded();
     project.write("train.py", "import afterlog\nafterlog.log('other', 1)\n");

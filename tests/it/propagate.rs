@@ -242,6 +242,26 @@ fn a_condition_that_asks_something_else_is_told() {
 }
 
 #[test]
+fn what_the_target_logs_elsewhere_comes_with_no_other_statement() {
+    let loops = "import afterlog\nfrom data import net, x, y, step\nfor n in range(9):\n    step(net)\n";
+    let target = format!("{loops}    print(n)\nafterlog.log('b', 3)\n");
+    let (a, b) = ("afterlog.log('a', net(x))\n", "afterlog.log('b', net(y))\n");
+    for (with_both, with_one) in [
+        (
+            format!("    net.eval()\n    {a}    {b}    net.train()\n"),
+            format!("    net.eval()\n    {a}    net.train()\n"),
+        ),
+        (format!("    with net.quiet():\n        {a}        {b}"), format!("    with net.quiet():\n        {a}")),
+    ] {
+        let source = format!("{loops}{with_both}    print(n)\n");
+        let found = propagate_names(&source, &["a".to_owned(), "b".to_owned()], &target);
+        let expected = format!("{loops}{with_one}    print(n)\nafterlog.log('b', 3)\n");
+        assert_eq!(found.text, expected, "{:?}", found.placements);
+        assert_eq!(found.placements[1].status, PlacementStatus::AlreadyThere);
+    }
+}
+
+#[test]
 fn a_refusal_says_on_which_path_a_name_has_no_value() {
     let source = "import afterlog\nfor n in range(9):\n    v = next(n)\n    print(n)\n    afterlog.log('v', v)\n";
     let guarded = "import afterlog\nfor n in range(9):\n    if n > 3:\n        v = next(n)\n    print(n)\n";

@@ -350,4 +350,20 @@ print(w)
             "{refused:?}"
         );
     }
+
+    #[test]
+    fn one_of_two_statements_in_a_block_that_is_there_for_them_moves_without_the_other() {
+        let both = "    with quiet():\n        afterlog.log('a', w)\n        afterlog.log('n', w + 1)\n";
+        let source = TARGET.replace("\n    afterlog.log('w', w)\n", &format!("\n{both}    afterlog.log('w', w)\n"));
+        let source = source.replace("import afterlog\n", "import afterlog\nfrom data import quiet\n");
+        for name in ["a", "n"] {
+            let (said, expression) = ("moved here".into(), None);
+            let chosen = Chosen { name: name.into(), statement: 0, spot: at(7, 5), expression, said };
+            let found = propagate_chosen(&source, &["a".to_owned(), "n".to_owned()], TARGET, &[chosen]);
+            for text in ["with quiet()", "log('a'", "log('n'"] {
+                let times = if text.starts_with("with") { 2 } else { 1 };
+                assert_eq!(found.text.matches(text).count(), times, "{name}: {}", found.text);
+            }
+        }
+    }
 }

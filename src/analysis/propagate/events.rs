@@ -47,7 +47,7 @@ const SAME: &[&str] = &[
     "unsqueeze",
 ];
 /// Methods that write something for people.
-const SAYS: &[&str] = &[
+pub(super) const SAYS: &[&str] = &[
     "print",
     "debug",
     "info",
@@ -114,6 +114,17 @@ impl Event {
     pub(super) fn is_far(&self) -> bool {
         let what = self.what.as_str();
         self.path.is_none() || what == "step" || what.starts_with("swap") || SHADOWS.contains(&what)
+    }
+
+    /// Whether it switches something off, or to another one.
+    pub(super) fn is_off(&self) -> bool {
+        let switches = ["swap", "swap_swa_sgd", "freeze", "disable"];
+        is_kept_up(&self.what) && (self.value == Value::Mode(false) || switches.contains(&self.what.as_str()))
+    }
+
+    /// Whether both change the same, of whatever object.
+    pub(super) fn is_of_kind(&self, other: &Self) -> bool {
+        self.key().1 == other.key().1
     }
 
     /// Whether both change the same of one object.

@@ -6,16 +6,22 @@ use std::collections::BTreeSet;
 
 use crate::analysis::propagate::Session;
 use crate::analysis::propagate::adapt::Work;
-use crate::analysis::propagate::events::{End, Event, Events, GRADIENTS, is_kept_up};
+use crate::analysis::propagate::events::{End, Event, Events, GRADIENTS, SAYS, is_kept_up};
+use crate::analysis::propagate::reach::with_members;
 use crate::analysis::propagate::unit::{PURE, Whole};
 use crate::analysis::treediff::{Access, Kind, NodeId};
 
 /// How many new statements are looked at on either side.
 const REACH: usize = 32;
+/// How many statements further up are looked at for a mode.
+const FAR: usize = 64;
 
 /// A whole with what belongs to it, then without.
-pub(super) fn together(session: &Session<'_>, whole: Whole) -> Vec<Whole> {
-    let Some(beside) = Beside::of(session, whole.statement) else { return vec![told_around(session, whole)] };
+pub(super) fn together(session: &Session<'_>, mut whole: Whole) -> Vec<Whole> {
+    let Some(beside) = Beside::of(session, whole.statement) else {
+        whole.left_out = beyond(session, whole.statement);
+        return vec![told_around(session, whole)];
+    };
     let alone = told_around(session, Whole { left_out: beside.left_out(&whole.parts), ..whole.clone() });
     let Some((parts, doubts)) = beside.parts() else { return vec![alone] };
     vec![told_around(session, Whole { left_out: beside.left_out(&parts), parts, doubts, ..whole }), alone]
@@ -25,12 +31,37 @@ pub(super) fn together(session: &Session<'_>, whole: Whole) -> Vec<Whole> {
 fn told_around(session: &Session<'_>, mut whole: Whole) -> Whole {
     for guard in whole.guards.clone() {
         let outer = Beside::of(session, guard);
-        whole.left_out.extend(outer.map(|beside| beside.left_out(&[guard])).unwrap_or_default());
+        let beside = outer.map(|beside| beside.left_out(&[guard]));
+        whole.left_out.extend(beside.unwrap_or_else(|| beyond(session, guard)));
     }
     whole
 }
 
-/// The new statements right beside one, in order, itself among them.
+/// Statements further up in the block that put what a statement calls into another mode, where the target does not:
+/// between them stands code that it has.
+fn beyond(session: &Session<'_>, statement: NodeId) -> Vec<NodeId> {
+    let tree = &session.source.tree;
+    let (Some((block, index)), Some(near)) = (tree.place(statement), window(session, statement)) else {
+        return Vec::new();
+    };
+    let siblings = &tree.node(block).children;
+    let is_mode =
+        |id: NodeId| tree.node(id).kind == Kind::Call && is_kept_up(&tree.node(tree.node(id).children[0]).text);
+    let is_there = |id: NodeId| {
+        let theirs = session.matching.target(block);
+        session.counterpart(id).is_some_and(|at| theirs.is_none_or(|block| session.target.tree.contains(block, at)))
+    };
+    let far = siblings[index.saturating_sub(FAR)..index].iter().copied().filter(|id| !near.contains(id));
+    let new: Vec<NodeId> = far.filter(|id| tree.subtree(*id).any(is_mode) && !is_there(*id)).collect();
+    let Some(first) = new.first() else { return Vec::new() };
+    let after = (index + 1 + REACH).min(siblings.len());
+    let all = siblings[..after].iter().copied().filter(|id| id >= first && !tree.node(*id).kind.is_scope());
+    let Some(beside) = Beside::among(session, statement, all.collect()) else { return Vec::new() };
+    beside.modes_left_out(&new)
+}
+
+/// The new statements right beside one, in order, itself among them. Definitions, imports and messages between them
+/// do nothing to what they change.
 fn window(session: &Session<'_>, statement: NodeId) -> Option<Vec<NodeId>> {
     let tree = &session.source.tree;
     let (block, index) = tree.place(statement).filter(|_| !tree.node(statement).kind.is_scope())?;
@@ -45,11 +76,32 @@ fn window(session: &Session<'_>, statement: NodeId) -> Option<Vec<NodeId>> {
         })
     };
     let (before, after) = tree.node(block).children.split_at(index);
-    let mut window: Vec<NodeId> = before.iter().rev().take(REACH).take_while(is_new).copied().collect();
+    let passes = |id: NodeId| {
+        let kind = tree.node(id).kind;
+        kind == Kind::Import || matches!(kind, Kind::Function | Kind::Class) || only_says(session, id)
+    };
+    let reached = |id: &&NodeId| is_new(id) || passes(**id);
+    let mut window: Vec<NodeId> = before.iter().rev().take(REACH).take_while(reached).filter(is_new).copied().collect();
     window.reverse();
     window.push(statement);
-    window.extend(after[1..].iter().take(REACH).take_while(is_new));
+    window.extend(after[1..].iter().take(REACH).take_while(reached).filter(is_new));
     Some(window)
+}
+
+/// Whether a statement writes something for people and does nothing else: `print("epoch", epoch, loss.item())`.
+fn only_says(session: &Session<'_>, statement: NodeId) -> bool {
+    let tree = &session.source.tree;
+    let says = |id: NodeId| {
+        let name = tree.node(tree.node(id).children[0]).text.as_str();
+        PURE.contains(&name) || SAYS.contains(&name)
+    };
+    let own = |id: NodeId| session.source_logs.iter().any(|(log, _)| *log == id);
+    tree.node(statement).kind == Kind::Simple
+        && tree.node(statement).children.len() == 1
+        && tree.node(tree.node(statement).children[0]).kind == Kind::Call
+        && !own(statement)
+        && tree.subtree(statement).all(|id| tree.node(id).kind != Kind::Call || says(id))
+        && !tree.subtree(statement).any(|id| tree.node(id).access.binds())
 }
 
 /// Whether all that a statement does to what a run goes on with is undone by others beside it.
@@ -89,7 +141,11 @@ struct Beside<'s, 'a> {
 impl<'s, 'a> Beside<'s, 'a> {
     /// `None` where they do nothing but bind names.
     fn of(session: &'s Session<'a>, statement: NodeId) -> Option<Self> {
-        let window = window(session, statement).filter(|window| window.len() > 1)?;
+        Self::among(session, statement, window(session, statement).filter(|window| window.len() > 1)?)
+    }
+
+    /// Of other statements than those right beside it.
+    fn among(session: &'s Session<'a>, statement: NodeId, window: Vec<NodeId>) -> Option<Self> {
         let events = Events::of(session, window, Some(statement));
         if events.all.is_empty() {
             return None;
@@ -165,15 +221,15 @@ impl<'s, 'a> Beside<'s, 'a> {
         }
     }
 
+    /// Whether an object is called itself, as a model is and an optimizer is not.
     fn is_called(&self, path: &str) -> bool {
         let tree = &self.session.source.tree;
         let base = path.split('.').next().unwrap_or(path);
         let called = |id: NodeId| {
             tree.node(id).parent.is_some_and(|p| tree.node(p).kind == Kind::Call && tree.node(p).children[0] == id)
         };
-        let up =
-            |id: &NodeId| std::iter::once(*id).chain(tree.ancestors(*id)).take_while(|id| tree.path(*id).is_some());
-        tree.uses(base).iter().flat_map(|id| up(id).collect::<Vec<_>>()).any(called)
+        let mut all = tree.uses(base).iter().flat_map(|id| with_members(tree, *id));
+        all.any(|id| called(id) && tree.path(id).as_deref() == Some(path))
     }
 
     /// The statements that move together, and the doubts about it; where another log shares some of them, with what
@@ -182,8 +238,8 @@ impl<'s, 'a> Beside<'s, 'a> {
         let tree = &self.session.source.tree;
         let mut parts = self.parts_of(self.statement);
         let logs = |id: &&NodeId| self.session.wanted.iter().any(|wanted| tree.contains(**id, *wanted));
-        if !self.is_chosen(self.statement) {
-            let others = self.events.window.iter().filter(logs).filter(|id| !self.is_chosen(**id));
+        if !self.session.is_apart(self.statement) {
+            let others = self.events.window.iter().filter(logs).filter(|id| !self.session.is_apart(**id));
             let mut others: Vec<Vec<NodeId>> = others.map(|id| self.parts_of(*id)).collect();
             while let Some(at) = others.iter().position(|other| other.iter().any(|id| parts.contains(id))) {
                 parts.extend(others.remove(at));
@@ -202,11 +258,6 @@ impl<'s, 'a> Beside<'s, 'a> {
         Some((parts, doubts))
     }
 
-    /// Whether the user has said where a statement stands: it goes there by itself.
-    fn is_chosen(&self, statement: NodeId) -> bool {
-        self.session.chosen.keys().any(|chosen| self.session.source.tree.contains(statement, *chosen))
-    }
-
     fn parts_of(&self, statement: NodeId) -> Vec<NodeId> {
         let tree = &self.session.source.tree;
         let closed = |id: NodeId| self.events.of_part(id).all(|(at, _)| self.ends[at] != End::Open);
@@ -221,14 +272,15 @@ impl<'s, 'a> Beside<'s, 'a> {
             };
             let belongs = |id: &&NodeId| {
                 let wanted = || self.session.wanted.iter().any(|wanted| tree.contains(**id, *wanted));
-                let between =
-                    (first..last).contains(*id) && wanted() && !self.is_chosen(**id) && !self.is_chosen(statement);
+                let apart = || self.session.is_apart(**id) || self.session.is_apart(statement);
+                let between = (first..last).contains(*id) && wanted() && !apart();
                 let concerned = || {
                     self.events.of_part(**id).any(|(_, event)| {
                         open(event) || (**id < statement || event.is_return()) && self.concerns(event, &parts)
                     })
                 };
-                !parts.contains(id) && (between || self.defines(**id, &parts) || concerned())
+                let is_another_s = wanted() && apart();
+                !parts.contains(id) && !is_another_s && (between || self.defines(**id, &parts) || concerned())
             };
             let Some(next) = free.iter().find(belongs).copied() else { return parts };
             parts.push(next);
@@ -241,6 +293,23 @@ impl<'s, 'a> Beside<'s, 'a> {
         let Some(bound) = self.look(statement).map(|looks| &looks.binds) else { return false };
         let later = parts.iter().filter(|part| **part > statement).filter_map(|part| self.look(*part));
         !bound.is_empty() && later.into_iter().any(|looks| !looks.reads.is_disjoint(bound))
+    }
+
+    /// Those of some statements that switch off for a while what the statement itself calls: nothing before it, and
+    /// nothing that is called there, switches it on again.
+    fn modes_left_out(&self, among: &[NodeId]) -> Vec<NodeId> {
+        let tells = |(at, event): (usize, &Event)| {
+            let again = |other: &Event| {
+                let between = event.node < other.node && other.part < self.statement;
+                between && (other.is_one_with(event) || other.path.is_none() && other.is_of_kind(event))
+            };
+            event.is_off()
+                && (event.what == "eval" || self.ends[at] != End::Open)
+                && !self.events.all.iter().any(again)
+                && self.concerns(event, &[self.statement])
+        };
+        let is_told = |id: &NodeId| self.events.of_part(*id).any(tells);
+        among.iter().copied().filter(is_told).collect()
     }
 
     /// Statements before it that change what these read, and are not among them.
@@ -258,8 +327,8 @@ impl<'s, 'a> Beside<'s, 'a> {
             let later = || read.iter().copied().filter(|part| *part > event.part).collect::<Vec<NodeId>>();
             before && undone[*at] == End::Open && self.concerns(event, &later())
         };
-        let mut found: Vec<NodeId> =
-            self.events.all.iter().enumerate().filter(outside).map(|(_, event)| event.part).collect();
+        let near = self.events.all.iter().enumerate().filter(outside).map(|(_, event)| event.part);
+        let mut found: Vec<NodeId> = beyond(self.session, self.statement).into_iter().chain(near).collect();
         found.dedup();
         found
     }

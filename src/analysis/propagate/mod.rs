@@ -67,7 +67,14 @@ pub fn propagate_names(source: &str, names: &[String], target: &str) -> Propagat
 /// As [`propagate_names`], but with some statements where the user wants them.
 pub fn propagate_chosen(source: &str, names: &[String], target: &str, chosen: &[Chosen]) -> Propagation {
     let ours = in_our_words(source, names);
-    Prepared::new(ours.as_deref().unwrap_or(source), names).place(target, chosen)
+    Prepared::new(ours.as_deref().unwrap_or(source), names).place(target, chosen, &[])
+}
+
+/// As [`propagate_names`], but with some statements, by name and number among those of the name, that no other one
+/// brings along: each goes by itself.
+pub fn propagate_apart(source: &str, names: &[String], target: &str, apart: &[(String, usize)]) -> Propagation {
+    let ours = in_our_words(source, names);
+    Prepared::new(ours.as_deref().unwrap_or(source), names).place(target, &[], apart)
 }
 
 /// A source with what it logs under these names through other libraries logged by calls of our own, if there is any.
@@ -90,15 +97,20 @@ impl<'a> Prepared<'a> {
         Self { source, wanted }
     }
 
-    /// Places them, some where the user wants them.
-    pub fn place(&self, target: &str, chosen: &[Chosen]) -> Propagation {
+    /// Places them, some where the user wants them, and some `apart` from the others.
+    pub fn place(&self, target: &str, chosen: &[Chosen], apart: &[(String, usize)]) -> Propagation {
         let target = Source::parse(target);
         let mut session = Session::new(&self.source, &target, self.wanted.iter().map(|(id, _)| *id).collect());
         for one in chosen {
-            let mut same = self.wanted.iter().filter(|(_, name)| *name == one.name);
-            session.chosen.extend(same.nth(one.statement).map(|(id, _)| (*id, one.clone())));
+            session.chosen.extend(self.numbered(&one.name, one.statement).map(|id| (id, one.clone())));
         }
+        session.apart.extend(apart.iter().filter_map(|(name, number)| self.numbered(name, *number)));
         session.run()
+    }
+
+    /// The statement of a number among those that log a name.
+    fn numbered(&self, name: &str, number: usize) -> Option<NodeId> {
+        self.wanted.iter().filter(|(_, known)| known == name).nth(number).map(|(id, _)| *id)
     }
 }
 
@@ -162,6 +174,8 @@ struct Session<'a> {
     target_logs: Vec<(NodeId, String)>,
     /// Where the user wants some of them.
     chosen: HashMap<NodeId, Chosen>,
+    /// Those that no other statement brings along: what the user has decided about, and what the target has.
+    apart: HashSet<NodeId>,
 }
 
 /// What one statement came to.
@@ -187,10 +201,17 @@ impl<'a> Session<'a> {
         };
         let matching = match_trees(&source.tree, &target.tree, &gone);
         let renames = Renames::of(&source.tree, &target.tree, &matching);
-        Self { source, target, wanted, matching, renames, source_logs, target_logs, chosen: HashMap::new() }
+        let (chosen, apart) = (HashMap::new(), HashSet::new());
+        Self { source, target, wanted, matching, renames, source_logs, target_logs, chosen, apart }
     }
 
-    fn run(&self) -> Propagation {
+    fn run(mut self) -> Propagation {
+        let there: Vec<NodeId> = self.wanted.iter().copied().filter(|id| self.already_there(*id).is_some()).collect();
+        self.apart.extend(there.into_iter().chain(self.chosen.keys().copied()));
+        self.placed()
+    }
+
+    fn placed(&self) -> Propagation {
         let mut outcomes: Vec<Outcome> = Vec::new();
         for node in &self.wanted {
             let outcome = self.along_with(*node, &outcomes).unwrap_or_else(|| self.place(*node));
@@ -223,7 +244,7 @@ impl<'a> Session<'a> {
             let whole = outcome.whole.as_ref().filter(|_| !outcome.edits.is_empty());
             whole.is_some_and(|whole| whole.parts.iter().any(|part| self.source.tree.contains(*part, node)))
         };
-        let whole = outcomes.iter().find(holds).filter(|_| !self.chosen.contains_key(&node))?;
+        let whole = outcomes.iter().find(holds).filter(|_| !self.apart.contains(&node))?;
         let mut placement = self.blank(node);
         placement.status = whole.placement.status;
         placement.reasons.push(format!("along with line {} of the source", whole.placement.source_line));
@@ -329,6 +350,11 @@ impl<'a> Session<'a> {
             decided_in: None,
             edits: Vec::new(),
         }
+    }
+
+    /// Whether a statement of the source is, or holds, one that no other brings along.
+    fn is_apart(&self, statement: NodeId) -> bool {
+        self.apart.iter().any(|apart| self.source.tree.contains(statement, *apart))
     }
 
     /// The line of the target that does this already, and why it counts.

@@ -202,10 +202,14 @@ fn with_what_is_around(session: &Session<'_>, node: NodeId) -> Whole {
         if session.matching.target(block).is_some() || anchored {
             return whole;
         }
+        // What goes by itself has the header around it by itself, too.
+        let parted = |id: &NodeId| *id != node && (session.apart.contains(id) || session.apart.contains(&node));
+        let parts_company = |owner: NodeId| session.wanted.iter().any(|id| parted(id) && tree.contains(owner, *id));
+        let moves_as_one = |owner: NodeId| !parts_company(owner) && is_for_the_log(session, owner);
         match tree.node(owner).kind {
-            Kind::Branch | Kind::With if is_for_the_log(session, owner) => whole = Whole::alone(owner),
+            Kind::Branch | Kind::With if moves_as_one(owner) => whole = Whole::alone(owner),
             Kind::Branch | Kind::With if tree.blocks(owner).next() == Some(block) => whole.guards.insert(0, owner),
-            Kind::Loop | Kind::Try if is_for_the_log(session, owner) && has_matched_sibling(session, owner) => {
+            Kind::Loop | Kind::Try if moves_as_one(owner) && has_matched_sibling(session, owner) => {
                 whole = Whole::alone(owner)
             }
             _ => return whole,

@@ -26,11 +26,11 @@ impl<'p> Cache<'p> {
         source: &str,
         names: &[String],
         target: &str,
-        chosen: &[Chosen],
+        (chosen, apart): (&[Chosen], &[(String, usize)]),
         place: impl FnOnce() -> Propagation,
     ) -> Propagation {
         let Some(build) = &self.build else { return place() };
-        let key = key(build, &[source, &names.join("\0"), target, &format!("{chosen:?}")]);
+        let key = key(build, &[source, &names.join("\0"), target, &format!("{chosen:?} {apart:?}")]);
         if let Some(known) = self.project.kept_placement(&key).and_then(|data| read(&data)) {
             return known;
         }

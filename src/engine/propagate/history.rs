@@ -7,11 +7,12 @@ use std::sync::OnceLock;
 use rayon::prelude::*;
 
 use crate::analysis::propagate::{
-    Chosen, Prepared, Way, agreed, around, composed, found_again, in_our_words, is_same_place, propagate_names,
+    Chosen, Prepared, Way, agreed, around, composed, found_again, in_our_words, is_same_place, propagate_apart,
 };
+use crate::analysis::python::log_statements;
 use crate::base::ids::RunId;
 use crate::engine::propagate::cache::Cache;
-use crate::model::probe::{Choice, Correction, Placement, PlacementStatus, Probe, Propagation, Spot};
+use crate::model::probe::{Choice, Correction, LogStatement, Placement, PlacementStatus, Probe, Propagation, Spot};
 
 /// The statements of one script to be placed.
 pub(super) struct Statements<'a> {
@@ -30,13 +31,18 @@ struct Decided {
     own: bool,
 }
 
+/// The name that a statement logs, and which of the statements that log it, from 0.
+type Number = (String, usize);
+
 /// Straight from today's script, with what the user corrected.
 struct Direct {
     propagation: Propagation,
-    /// Names and numbers of the statements that are to stand where the user wants them.
-    moved: Vec<(String, usize)>,
+    /// The statements that are to stand where the user wants them.
+    moved: Vec<Number>,
     /// Those of them that log what the user wrote: another version takes nothing from that.
-    written: Vec<(String, usize)>,
+    written: Vec<Number>,
+    /// Those that the user does not want there, which no other one must bring along.
+    excluded: Vec<Number>,
 }
 
 /// The version that the next hop starts from, for one name.
@@ -61,8 +67,8 @@ pub(super) fn place(
     let text = ours.as_deref().unwrap_or(statements.source);
     let prepared = OnceLock::new();
     let prepare = || prepared.get_or_init(|| Prepared::new(text, statements.names));
-    let place = |target: &str, chosen: &[Chosen]| {
-        cache.placed(text, statements.names, target, chosen, || prepare().place(target, chosen))
+    let place = |target: &str, chosen: &[Chosen], apart: &[Number]| {
+        cache.placed(text, statements.names, target, (chosen, apart), || prepare().place(target, chosen, apart))
     };
     let directs: Vec<OnceLock<Direct>> = chain.iter().map(|_| OnceLock::new()).collect();
     let direct = |at: usize| directs[at].get_or_init(|| statements.directly(&chain[at], &place));
@@ -87,13 +93,26 @@ pub(super) fn place(
 }
 
 impl Statements<'_> {
-    fn directly(&self, target: &str, place: &dyn Fn(&str, &[Chosen]) -> Propagation) -> Direct {
+    fn directly(&self, target: &str, place: &dyn Fn(&str, &[Chosen], &[Number]) -> Propagation) -> Direct {
         let mut decided = self.chosen(target);
         let mut misfits: Vec<(Decided, String)> = Vec::new();
+        let mut excluded: Vec<Number> = Vec::new();
         loop {
             let chosen: Vec<Chosen> = decided.iter().map(|one| one.chosen.clone()).collect();
-            let mut propagation = place(target, &chosen);
+            let mut propagation = place(target, &chosen, &excluded);
             let numbers = numbers(&propagation.placements);
+            let unwanted = numbers.iter().zip(&propagation.placements).filter(|(number, placement)| {
+                !excluded.contains(number) && self.excluded(target, number, placement).is_some()
+            });
+            let unwanted: Vec<Number> = unwanted.map(|(number, _)| number.clone()).collect();
+            let is_brought = |(at, number): (usize, &Number)| {
+                unwanted.contains(number) && companions(&propagation.placements, at).len() > 1
+            };
+            let again = numbers.iter().enumerate().any(is_brought);
+            excluded.extend(unwanted);
+            if again {
+                continue;
+            }
             let of = |one: &Decided| {
                 let number = (one.chosen.name.clone(), one.chosen.statement);
                 numbers.iter().position(|known| *known == number)
@@ -119,7 +138,7 @@ impl Statements<'_> {
             }
             let number = |chosen: &Chosen| (chosen.name.clone(), chosen.statement);
             let written = chosen.iter().filter(|chosen| chosen.expression.is_some()).map(number).collect();
-            return Direct { propagation, moved: chosen.iter().map(number).collect(), written };
+            return Direct { propagation, moved: chosen.iter().map(number).collect(), written, excluded };
         }
     }
 
@@ -166,12 +185,7 @@ impl Statements<'_> {
     }
 
     /// Why the user does not want a statement where it was placed, if so.
-    fn excluded(
-        &self,
-        target: &str,
-        (name, statement): &(String, usize),
-        placement: &Placement,
-    ) -> Option<(RunId, String)> {
+    fn excluded(&self, target: &str, (name, statement): &Number, placement: &Placement) -> Option<(RunId, String)> {
         if placement.status == PlacementStatus::AlreadyThere {
             return None;
         }
@@ -203,9 +217,15 @@ pub(super) fn hash(text: &str) -> String {
 }
 
 /// The name of each placement, and its number among those of the name.
-pub(super) fn numbers(placements: &[Placement]) -> Vec<(String, usize)> {
+pub(super) fn numbers(placements: &[Placement]) -> Vec<Number> {
     let before = |at: usize| placements[..at].iter().filter(|placement| placement.name == placements[at].name).count();
     (0..placements.len()).map(|at| (placements[at].name.clone(), before(at))).collect()
+}
+
+/// The statements that one text brings, by their index.
+fn companions(placements: &[Placement], at: usize) -> Vec<usize> {
+    let Some(edit) = placements[at].edits.first() else { return vec![at] };
+    (0..placements.len()).filter(|other| placements[*other].edits.first() == Some(edit)).collect()
 }
 
 /// The way from the newest version to the oldest.
@@ -222,18 +242,30 @@ impl Walk<'_> {
         let version = self.finals.len();
         let target = &self.chain[version];
         let obvious = self.obvious(target, &direct.propagation);
-        let hops = self.hops(target, &obvious);
+        let apart: Vec<Number> = direct.excluded.iter().chain(&direct.moved).cloned().collect();
+        let hops = self.hops(target, &obvious, &apart);
         let numbers = numbers(&direct.propagation.placements);
         let mut placements = Vec::with_capacity(numbers.len());
         // Names of which some statement is not where the next hop can start from.
         let mut unsure: Vec<&str> = Vec::new();
-        for (placement, number) in direct.propagation.placements.iter().zip(&numbers) {
-            let (name, at) = (number.0.as_str(), number.1);
+        for (index, (placement, number)) in direct.propagation.placements.iter().zip(&numbers).enumerate() {
+            let name = number.0.as_str();
             let moved = direct.moved.contains(number);
-            let hop = hops.get(name).filter(|_| !moved).and_then(|(found, way)| {
+            let there = |(name, at): &Number| {
+                let (found, way) = hops.get(name.as_str())?;
                 let same_number = found.len() == numbers.iter().filter(|(known, _)| known == name).count();
-                Some((found.get(at).filter(|_| same_number)?, *way))
-            });
+                Some((found.get(*at).filter(|_| same_number)?, *way))
+            };
+            // What one text brings comes by one text on the other way, too, or that says nothing of it.
+            let first = |placement: &Placement| placement.edits.first().cloned();
+            let as_one = |hop: &Placement| {
+                let of_hop = |number: &&Number| there(number).and_then(|(hop, _)| first(hop)) == first(hop);
+                let together = companions(&direct.propagation.placements, index);
+                let other: Vec<usize> =
+                    (0..numbers.len()).filter(|at| *at == index || of_hop(&&numbers[*at])).collect();
+                hop.edits.is_empty() || placement.edits.is_empty() || other == together
+            };
+            let hop = there(number).filter(|(hop, _)| !moved && as_one(hop));
             let mut placement = match hop {
                 Some((hop, way)) => agreed(placement.clone(), hop, way),
                 None => placement.clone(),
@@ -285,7 +317,7 @@ impl Walk<'_> {
     }
 
     /// What the last hop gives for each other name that has been placed before.
-    fn hops(&self, target: &str, obvious: &[String]) -> HashMap<String, (Vec<Placement>, Way)> {
+    fn hops(&self, target: &str, obvious: &[String], apart: &[Number]) -> HashMap<String, (Vec<Placement>, Way)> {
         let mut by_version: BTreeMap<usize, Vec<String>> = BTreeMap::new();
         for name in self.statements.names.iter().filter(|name| !obvious.contains(name)) {
             if let Some(carried) = self.carried.get(name) {
@@ -295,7 +327,8 @@ impl Walk<'_> {
         let mut found: HashMap<String, (Vec<Placement>, Way)> = HashMap::new();
         for (version, names) in by_version {
             let from = &self.finals[version].text;
-            let hop = self.cache.placed(from, &names, target, &[], || propagate_names(from, &names, target));
+            let hop =
+                self.cache.placed(from, &names, target, (&[], apart), || propagate_apart(from, &names, target, apart));
             for placement in hop.placements {
                 let native = self.carried.get(&placement.name).is_some_and(|carried| carried.native);
                 let way = Way { passed: version + 1, native };
@@ -330,10 +363,22 @@ fn joined(target: &str, placements: Vec<Placement>, direct: &Propagation) -> Pro
     };
     let without_hops = placements.iter().zip(&direct.placements).map(kept).collect();
     let problems = || direct.problems.clone();
-    let found = composed(target, placements, problems()).or_else(|| composed(target, without_hops, problems()));
+    let found = composed(target, placements, problems()).filter(|found| is_once(target, found));
+    let found = found.or_else(|| composed(target, without_hops, problems()));
     let nothing =
         || Propagation { placements: Vec::new(), text: target.to_owned(), inserted: Vec::new(), problems: problems() };
     found.unwrap_or_else(nothing)
+}
+
+/// Whether each statement is written once: two ways may bring it with different others.
+fn is_once(target: &str, found: &Propagation) -> bool {
+    let (before, after) = (log_statements(target), log_statements(&found.text));
+    let count = |list: &[LogStatement], name: &str| list.iter().filter(|one| one.name == name).count();
+    found.placements.iter().all(|placement| {
+        let name = placement.name.as_str();
+        let placed = of_name(&found.placements, name).into_iter().filter(|one| one.status.is_placed());
+        count(&after, name) <= count(&before, name) + placed.count()
+    })
 }
 
 fn of_name<'p>(placements: &'p [Placement], name: &str) -> Vec<&'p Placement> {
