@@ -3,12 +3,11 @@
 use crate::analysis::propagate::adapt::{Adapted, Refusal, Unbound, Work};
 use crate::analysis::propagate::anchor::Point;
 use crate::analysis::propagate::compose::sort_key;
+use crate::analysis::propagate::fresh::{Owner, changed_in_place};
 use crate::analysis::propagate::group::is_for_a_while;
 use crate::analysis::propagate::insert::{self, Edit, Unit};
 use crate::analysis::propagate::scope::owner;
-use crate::analysis::propagate::unit::{
-    Whole, feeds, has_no_effect, is_pure, only_logged, stores_entry_of_others, wholes,
-};
+use crate::analysis::propagate::unit::{Whole, feeds, has_no_effect, is_pure, only_logged, wholes};
 use crate::analysis::propagate::unsure::elsewhere;
 use crate::analysis::propagate::{Provided, Session};
 use crate::analysis::treediff::{Kind, NodeId};
@@ -63,7 +62,8 @@ impl Work<'_, '_> {
             let gone = || tree.subtree(statement).all(|id| self.session.counterpart(id).is_none());
             let simple =
                 matches!(tree.node(statement).kind, Kind::Simple | Kind::Loop | Kind::With | Kind::Branch) && gone();
-            let harmless = !stores_entry_of_others(self.session, statement)
+            let changed = changed_in_place(self.session, statement);
+            let harmless = changed.entries != Owner::Run
                 && (is_pure(self.session, statement)
                     || (has_no_effect(self.session, statement) && only_logged(self.session, statement, 4)));
             let appends = simple
@@ -74,6 +74,11 @@ impl Work<'_, '_> {
             }
             let call = self.session.costly_call(statement).filter(|_| !definition && !appends);
             self.adapted.doubts.extend(call.map(|name| called_once_more(&name)));
+            if !definition && (changed.entries != Owner::New || changed.sums == Owner::Run) {
+                let words = self.session.source.text.get(tree.node(statement).range.clone()).unwrap_or_default();
+                let first = words.lines().next().unwrap_or_default().trim_end_matches(':');
+                self.adapted.doubts.push(format!("`{first}` may change in place what the run goes on with"));
+            }
             self.bring_statement(statement, at, &missing)?;
         }
         if self.in_order() { Ok(()) } else { Err(missing()) }
@@ -202,7 +207,11 @@ impl Work<'_, '_> {
         if points.is_empty() {
             points = vec![self.point.clone()];
         }
-        for whole in wholes(self.session, statement).into_iter().take(1) {
+        // What is brought does not bring the statements that it is brought for.
+        let wanted =
+            |part: &NodeId| *part != statement && self.session.wanted.iter().any(|id| tree.contains(*part, *id));
+        let all = wholes(self.session, statement).into_iter();
+        for whole in all.filter(|whole| !whole.parts.iter().any(wanted)).take(1) {
             for point in points.iter().filter(|p| [0, scope].contains(&self.session.target.tree.scope(p.block))) {
                 self.provided.brought.insert(statement);
                 if let Ok((_, brought)) = self.session.adapt_at(&whole, point.clone(), self.depth + 1, self.provided) {

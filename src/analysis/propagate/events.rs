@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::analysis::propagate::Session;
+use crate::analysis::propagate::fresh::{Owner, owner_of};
 use crate::analysis::propagate::keeps::{STATES, is_copy, is_made, is_state};
 use crate::analysis::propagate::reach::is_stored;
 use crate::analysis::propagate::unit::{EFFECTS, FEEDS, PURE, called, trains};
@@ -31,7 +32,7 @@ pub(super) const GRADIENTS: &[&str] = &["backward", "zero_grad"];
 /// Draws of random numbers change nothing but the generators, which is seen when they are executed.
 const DRAWS: &[&str] = &["rand", "randn", "randint", "random", "choice", "sample", "normal", "uniform"];
 /// Methods that give the object itself, or what shares its memory.
-const SAME: &[&str] = &[
+pub(super) const SAME: &[&str] = &[
     "to",
     "cuda",
     "cpu",
@@ -177,6 +178,18 @@ impl<'s, 'a> Events<'s, 'a> {
         self.all.iter().enumerate().filter(move |(_, event)| event.part == part)
     }
 
+    /// Whether it fills a new object: that is brought with what reads it, alone too.
+    pub(super) fn is_fill(&self, event: &Event) -> bool {
+        let entry = event.what == "=" && is_item(&self.session.source.tree, event.node);
+        event.is_free && (entry || FEEDS.contains(&event.what.as_str()))
+    }
+
+    /// The names of the window's own whose objects a statement fills.
+    pub(super) fn filled_by(&self, part: NodeId) -> impl Iterator<Item = &'s str> {
+        let filled = self.of_part(part).filter(|(_, event)| event.is_free && !event.is_draw());
+        filled.filter_map(|(_, event)| self.binders.get_key_value(event.base.as_str()).map(|(name, _)| *name))
+    }
+
     /// What a statement does, and the functions that it calls.
     fn events_of(&self, part: NodeId, inside: NodeId, depth: usize) -> Vec<Event> {
         let (session, tree) = (self.session, &self.session.source.tree);
@@ -233,8 +246,13 @@ impl<'s, 'a> Events<'s, 'a> {
     }
 
     fn event(&self, part: NodeId, node: NodeId, path: Option<String>, what: &str) -> Event {
+        let tree = &self.session.source.tree;
         let base = path.as_deref().and_then(|path| path.split('.').next()).unwrap_or_default().to_owned();
-        let path = path.and_then(|path| self.resolved(&path, 0).or_else(|| self.fed(&path, what)));
+        let is_new_table = |path: &str| what == "=" && is_item(tree, node) && self.is_new_table(path, node);
+        let path = path.and_then(|path| match is_new_table(&path) {
+            true => Some(String::new()),
+            false => self.resolved(&path, 0).or_else(|| self.fed(&path, what)),
+        });
         let is_new = path.as_deref() == Some("") && !GRADIENTS.contains(&what);
         let is_free = is_new || DRAWS.contains(&what);
         let value = self.value(node, what);
@@ -306,6 +324,13 @@ impl<'s, 'a> Events<'s, 'a> {
         let callee = tree.node(self.maker(path)?).children.first()?;
         let constructs = tree.node(*callee).text.starts_with(char::is_uppercase);
         (FEEDS.contains(&what) && constructs).then(String::new)
+    }
+
+    /// Whether an entry is one of a variable of the window's own that holds a new table.
+    fn is_new_table(&self, name: &str, entry: NodeId) -> bool {
+        let tree = &self.session.source.tree;
+        let is_own = tree.node(tree.node(entry).children[0]).kind == Kind::Name;
+        is_own && self.maker(name).is_some_and(|value| owner_of(self.session, value) == Owner::New)
     }
 
     /// The one value that a variable of the window's own has.
@@ -451,7 +476,7 @@ pub(super) fn is_item(tree: &Tree, id: NodeId) -> bool {
 }
 
 /// Whether a member or an entry is itself what an assignment gives a value.
-fn is_stored_itself(tree: &Tree, id: NodeId) -> bool {
+pub(super) fn is_stored_itself(tree: &Tree, id: NodeId) -> bool {
     let inner = tree.node(id).parent.is_some_and(|parent| {
         let parent = tree.node(parent);
         parent.kind == Kind::Member || is_item(tree, tree.node(id).parent.unwrap_or(id))

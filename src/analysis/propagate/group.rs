@@ -169,7 +169,17 @@ impl<'s, 'a> Beside<'s, 'a> {
                 looks.binds.insert(&node.name);
             }
         }
-        let does = |id: NodeId| self.events.all.iter().any(|event| !event.is_draw() && tree.contains(event.node, id));
+        looks.binds.extend(self.events.filled_by(part));
+        // What a change is given is looked at, what it changes is not.
+        let does = |id: NodeId| {
+            self.events.of_part(part).any(|(_, event)| {
+                let changed = match tree.node(event.node).kind {
+                    Kind::Call => id == event.node || tree.contains(tree.node(event.node).children[0], id),
+                    _ => tree.contains(event.node, id),
+                };
+                !event.is_draw() && changed
+            })
+        };
         let path = |id: NodeId| {
             let part_of = tree.node(id).parent.is_some_and(|p| tree.node(p).kind == Kind::Member);
             tree.path(id).filter(|_| !part_of).map(|path| self.events.known(path))
@@ -249,7 +259,9 @@ impl<'s, 'a> Beside<'s, 'a> {
         parts.dedup();
         let ends = self.events.ends(&parts);
         let own = || self.events.all.iter().zip(&ends).filter(|(event, _)| parts.contains(&event.part));
-        if own().all(|(event, _)| event.is_draw()) || own().any(|(_, end)| *end == End::Open) {
+        if own().all(|(event, _)| event.is_draw() || self.events.is_fill(event))
+            || own().any(|(_, end)| *end == End::Open)
+        {
             return None;
         }
         let mut doubts: Vec<String> =

@@ -17,6 +17,7 @@ mod costly;
 mod draft;
 mod events;
 mod fits;
+mod fresh;
 mod group;
 mod history;
 mod insert;

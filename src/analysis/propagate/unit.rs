@@ -316,22 +316,6 @@ pub(super) fn is_pure(session: &Session<'_>, node: NodeId) -> bool {
     calls(session, node).iter().all(|name| PURE.contains(&name.as_str())) && !tree.subtree(node).any(stored)
 }
 
-/// Whether a statement gives a value to an entry of what was there before: `group = opt.param_groups[0]`, `group["lr"] = 0.5`.
-pub(super) fn stores_entry_of_others(session: &Session<'_>, statement: NodeId) -> bool {
-    let tree = &session.source.tree;
-    let leads_there = |binder: NodeId| {
-        let Some(statement) = tree.statement_of(binder) else { return true };
-        let node = tree.node(statement);
-        let value = node.children.last().filter(|_| node.kind == Kind::Simple && node.children.len() > 1);
-        value.is_none_or(|value| tree.path(*value).is_some() || is_item(tree, *value))
-    };
-    tree.subtree(statement).filter(|id| is_item(tree, *id) && is_stored(tree, *id)).any(|entry| {
-        let name = &tree.node(root(tree, entry)).name;
-        let here = |id: &&NodeId| tree.node(**id).access.binds() && tree.scope(**id) == tree.scope(statement);
-        tree.uses(name).iter().filter(here).any(|binder| leads_there(*binder))
-    })
-}
-
 /// Whether what a statement binds is read by nothing but log statements and what serves only them.
 pub(super) fn only_logged(session: &Session<'_>, node: NodeId, depth: usize) -> bool {
     let tree = &session.source.tree;
@@ -353,13 +337,32 @@ pub(super) fn only_logged(session: &Session<'_>, node: NodeId, depth: usize) -> 
                 .header(statement)
                 .iter()
                 .any(|id| tree.node(*id).access.binds() && bound.contains(&tree.node(*id).name.as_str()));
+            let new = session.counterpart(statement).is_none();
+            // A name that another statement gives a value again is another variable there.
+            let arrives = || {
+                let place = tree.place(statement);
+                let found = place.map(|place| session.definitions_at(&tree.node(reader).name, place));
+                found.is_none_or(|found| found.iter().any(|definition| tree.contains(node, *definition)))
+            };
             logs || wanted
-                || session.counterpart(statement).is_none() && feeds(session, statement, &bound)
-                || (session.counterpart(statement).is_none()
+                || new && (feeds(session, statement, &bound) || fills(session, statement, &bound))
+                || (new
                     && statement != scope
                     && ((binds_it && has_no_effect(session, statement)) || only_logged(session, statement, depth - 1)))
+                || !arrives()
         },
     )
+}
+
+/// Whether a statement sets entries of one of these variables and does nothing else: `table[y, x] += 1`.
+fn fills(session: &Session<'_>, statement: NodeId, names: &[&str]) -> bool {
+    let tree = &session.source.tree;
+    let node = tree.node(statement);
+    let ([entry, _], Kind::Simple) = (node.children.as_slice(), node.kind) else { return false };
+    is_item(tree, *entry)
+        && names.contains(&tree.node(root(tree, *entry)).name.as_str())
+        && !tree.subtree(statement).any(|id| tree.node(id).access.binds())
+        && has_no_effect(session, statement)
 }
 
 /// Whether a statement does nothing but give something to one of these variables: `meter.update(loss)`.

@@ -34,6 +34,9 @@ struct Decided {
 /// The name that a statement logs, and which of the statements that log it, from 0.
 type Number = (String, usize);
 
+/// Places all statements into a target: some where the user wants them, some apart from the others.
+type Placer<'p> = dyn Fn(&str, &[Chosen], &[Number]) -> Propagation + 'p;
+
 /// Straight from today's script, with what the user corrected.
 struct Direct {
     propagation: Propagation,
@@ -93,7 +96,7 @@ pub(super) fn place(
 }
 
 impl Statements<'_> {
-    fn directly(&self, target: &str, place: &dyn Fn(&str, &[Chosen], &[Number]) -> Propagation) -> Direct {
+    fn directly(&self, target: &str, place: &Placer<'_>) -> Direct {
         let mut decided = self.chosen(target);
         let mut misfits: Vec<(Decided, String)> = Vec::new();
         let mut excluded: Vec<Number> = Vec::new();
