@@ -141,7 +141,8 @@ fn one(
         return Ok((plan, segments));
     }
     plan.wanted = segments.iter().flat_map(|segment| segment.wanted.iter().copied()).collect();
-    plan.notes.push(format!("{} of {} are executed again", segments.len(), counted(total as u64, "piece")));
+    let are = if segments.len() == 1 { "is" } else { "are" };
+    plan.notes.push(format!("{} of {} {are} executed again", segments.len(), counted(total as u64, "piece")));
     plan.state = RunPlanState::Replay;
     Ok((plan, segments))
 }

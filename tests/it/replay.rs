@@ -369,3 +369,19 @@ print('end', w)
     full.afterlog(&["run", "train.py"]).ok();
     assert_eq!(replayed, crate::truth::values(&full, &["p"]));
 }
+
+#[test]
+fn what_a_loop_sets_for_signals_is_set_in_its_replay() {
+    let script = "import os, random, signal\nrandom.seed(0)\nw, seen = 0.0, 0\ndef handler(number, frame):\n    global seen\n    \
+                  seen += 1\nfor epoch in range(6):\n    if epoch == 1:\n        signal.signal(signal.SIGUSR1, handler)\n    \
+                  for step in range(4):\n        w += random.random()\n    if epoch > 2:\n        \
+                  os.kill(os.getpid(), signal.SIGUSR1)\n    print('w', repr(w))\n";
+    let project = TestProject::git();
+    project.write("train.py", script);
+    project.afterlog(&["run", "--checkpoints", "all", "train.py"]).ok();
+    project.write("train.py", format!("import afterlog\n{script}    afterlog.log('probe', seen)\n"));
+    let replayed = project.afterlog(&["replay", "probe", "--iters", "epoch=5", "--yes"]).ok();
+    assert!(replayed.contains("signal.signal() sets what no variable holds"), "{replayed}");
+    let grid = project.afterlog(&["grid", "probe", "--verdicts", "--format", "csv"]).ok();
+    assert!(grid.lines().any(|line| line.contains(",5,3,verified")), "{grid}");
+}

@@ -91,7 +91,9 @@ fn track<'a>(input: &'a RunInput<'a>) -> (Option<Track<'a>>, Vec<String>) {
     };
     let states = States::new(input, main, &mut notes);
     if !main.jumpable {
-        notes.push(format!("the loop '{}' can only be entered at its beginning", main.name));
+        let what = format!("the loop '{}' can only be entered at its beginning", main.name);
+        let with_why = input.instrumentation.problems.iter().find(|problem| problem.starts_with(&what));
+        notes.push(with_why.cloned().unwrap_or(what));
     } else if input.checkpoints.is_empty() && !input.wanted.is_empty() {
         notes.push("the run has no checkpoints: it is executed from its beginning".into());
     }

@@ -109,6 +109,9 @@ impl Scan<'_, '_, '_> {
                 return;
             }
         }
+        if purity::OF_SIGNALS.contains(&dotted) {
+            self.give_up(format!("{dotted}() sets what no variable holds"));
+        }
         if !purity::is_pure_function(dotted)
             && !dotted.rsplit('.').next().is_some_and(|name| name.starts_with(char::is_uppercase))
         {

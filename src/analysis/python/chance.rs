@@ -70,7 +70,7 @@ impl Calls<'_> {
 const IN_PLACE: [&str; 6] = ["normal_", "uniform_", "random_", "bernoulli_", "exponential_", "multinomial"];
 
 fn kind(name: &str, seeded: bool) -> Option<Chance> {
-    const FRESH: [&str; 16] = [
+    const FRESH: [&str; 25] = [
         "os.urandom",
         "os.getpid",
         "uuid.uuid1",
@@ -82,6 +82,15 @@ fn kind(name: &str, seeded: bool) -> Option<Chance> {
         "time.monotonic",
         "time.monotonic_ns",
         "time.process_time",
+        "time.process_time_ns",
+        "time.thread_time",
+        "time.thread_time_ns",
+        "time.clock_gettime",
+        "time.clock_gettime_ns",
+        "os.times",
+        "os.getppid",
+        "resource.getrusage",
+        "datetime.datetime.today",
         "datetime.date.today",
         "datetime.datetime.now",
         "datetime.datetime.utcnow",
@@ -89,8 +98,16 @@ fn kind(name: &str, seeded: bool) -> Option<Chance> {
         "torch.seed",
     ];
     /// Fixed only where they are given something.
-    const SEEDED: [&str; 5] =
-        ["random.Random", "random.seed", "numpy.random.default_rng", "numpy.random.RandomState", "numpy.random.seed"];
+    const SEEDED: [&str; 8] = [
+        "time.localtime",
+        "time.gmtime",
+        "time.ctime",
+        "random.Random",
+        "random.seed",
+        "numpy.random.default_rng",
+        "numpy.random.RandomState",
+        "numpy.random.seed",
+    ];
     if SEEDED.contains(&name) {
         return (!seeded).then_some(Chance::Fresh);
     }

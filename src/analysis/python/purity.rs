@@ -120,6 +120,10 @@ pub(super) const SPECIAL_OF_OPERATORS: [&str; 22] = [
     "__or__",
 ];
 
+/// Which signals do what, and when some come: the process' own, and in no checkpoint.
+pub(super) const OF_SIGNALS: [&str; 5] =
+    ["signal.signal", "signal.setitimer", "signal.alarm", "signal.pthread_sigmask", "signal.set_wakeup_fd"];
+
 /// Calls after which no estimate holds.
 pub(super) const OPAQUE: &[&str] = &["exec", "eval", "globals", "locals", "vars", "compile", "__import__"];
 
