@@ -97,7 +97,7 @@ fn solid(words: &[&str]) -> usize {
     words.iter().filter(|word| !word.trim().is_empty()).count()
 }
 
-/// Words, runs of spaces, and single other characters, as byte ranges.
+/// Words, numbers with their point, runs of spaces, and single other characters, as byte ranges.
 fn tokens(line: &str) -> Vec<Range<usize>> {
     #[derive(PartialEq)]
     enum Class {
@@ -114,7 +114,10 @@ fn tokens(line: &str) -> Vec<Range<usize>> {
     let mut previous = None;
     for (at, c) in line.char_indices() {
         let end = at + c.len_utf8();
-        let this = class(c);
+        // Of `1.9` and `0.1`, nobody would say that the 1 is the same.
+        let digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
+        let in_number = c == '.' && digit(line[..at].chars().next_back()) && digit(line[end..].chars().next());
+        let this = if in_number { Class::Word } else { class(c) };
         match tokens.last_mut() {
             Some(last) if this != Class::Other && previous.as_ref() == Some(&this) => last.end = end,
             _ => tokens.push(at..end),
@@ -144,6 +147,14 @@ mod tests {
                 LinePair::Changed { old: None, new: Some(ChangedLine { index: 3, words: vec![] }) },
             ]
         );
+    }
+
+    #[test]
+    #[expect(clippy::single_range_in_vec_init, reason = "one range is what is expected")]
+    fn a_number_changes_as_a_whole() {
+        let pairs = pairs("lr = arg('lr', 1.9)\n", "lr = arg('lr', 0.1)\n");
+        let [LinePair::Changed { old: Some(old), new: Some(new) }] = &pairs[..] else { panic!("{pairs:?}") };
+        assert_eq!((&old.words[..], &new.words[..]), (&[15..18][..], &[15..18][..]));
     }
 
     #[test]

@@ -294,6 +294,8 @@ pub struct Detail {
     pub run: RunDetail,
     /// Checkpoints of the ranks beside the first.
     pub ranks: Vec<(u64, Vec<Checkpoint>)>,
+    /// Checkpoints that were given up to save space.
+    pub given_up: usize,
     /// The end of what it printed, safe to draw.
     pub output: Vec<Painted>,
 }

@@ -345,6 +345,7 @@ impl Session {
                         background.stop(slot, generation);
                     }
                 }
+                Effect::Copy(text) if text.is_empty() => self.app.say("there is nothing to copy here"),
                 Effect::Copy(text) => {
                     if self.screen.copy(&text)? {
                         self.app.say("sent to the terminal's clipboard");

@@ -47,7 +47,9 @@ impl Project {
     /// If there is no such run, or the database cannot be read.
     pub fn run_detail(&self, id: &RunId) -> Result<RunDetail, Error> {
         let (mut row, timings) = self.run_with_timings(id)?;
-        self.note_gone(std::slice::from_mut(&mut row.summary));
+        if !self.layout().run(id).is_dir() {
+            row.summary.notes.push(FOLDER_GONE.to_owned());
+        }
         let stored = self.query(|db| Ok(db.checkpoints(id)?))?;
         // What does not parse was noted on the run when it was ingested.
         let checkpoints = stored.iter().filter_map(|json| serde_json::from_str::<Stored>(json).ok());
@@ -71,6 +73,11 @@ impl Project {
         let ranks = self.layout().ranks(id).into_iter().filter(|rank| *rank > 0);
         let kept = |rank| stored::kept(self.layout(), id, rank).unwrap_or_default();
         ranks.map(|rank| (rank, kept(rank).into_iter().map(|stored| stored.checkpoint).collect())).collect()
+    }
+
+    /// How many checkpoints of a run were given up to save space, as far as that can be read.
+    pub fn checkpoints_given_up(&self, id: &RunId) -> usize {
+        stored::dropped(self.layout(), id, 0).map_or(0, |dropped| dropped.len())
     }
 
     /// Every name that any run or replay logged, in the order of the alphabet.

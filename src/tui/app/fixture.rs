@@ -182,7 +182,7 @@ pub(crate) fn detail(number: u32, output: &str) -> Detail {
         digests: BTreeMap::new(),
     };
     let run = RunDetail { summary, meta, timings, checkpoints: (0..2).map(checkpoint).collect() };
-    Detail { run, ranks: Vec::new(), output: painted_lines(output) }
+    Detail { run, ranks: Vec::new(), given_up: 0, output: painted_lines(output) }
 }
 
 /// The app on the newest run in detail.

@@ -131,8 +131,11 @@ pub fn matching(context: Context, typed: &str) -> Vec<&'static Binding> {
     let mut buffer = Vec::new();
     let mut found: Vec<(u32, &'static Binding)> = offered
         .filter_map(|binding| {
-            let text = nucleo_matcher::Utf32Str::new(binding.what, &mut buffer);
-            pattern.score(text, &mut matcher).map(|score| (score, binding))
+            // The word at the bottom of the screen is what users know it by.
+            let word = binding.hint.rsplit('|').next().unwrap_or_default();
+            let mut score = |text| pattern.score(nucleo_matcher::Utf32Str::new(text, &mut buffer), &mut matcher);
+            let named = score(word).filter(|_| !typed.is_empty()).map(|score| score.saturating_mul(2));
+            score(binding.what).max(named).map(|score| (score, binding))
         })
         .collect();
     found.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
@@ -379,8 +382,17 @@ impl App {
 mod tests {
     use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
+    use super::matching;
     use crate::tui::app::fixture::{press, with_diff};
     use crate::tui::event::{Effect, Event};
+    use crate::tui::keys::{Command, Context};
+
+    #[test]
+    fn a_command_is_found_by_the_word_that_stands_for_it_at_the_bottom() {
+        for (typed, command) in [("pin", Command::Pin), ("diff", Command::Diff), ("replay jobs", Command::Jobs)] {
+            assert_eq!(matching(Context::Timeline, typed).first().map(|b| b.command), Some(command), "{typed}");
+        }
+    }
 
     #[test]
     fn escape_and_a_control_key_that_arrive_together_are_both_taken() {

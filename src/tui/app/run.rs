@@ -221,6 +221,10 @@ fn checkpoints(detail: &Detail) -> Vec<Line<'_>> {
         }
         lines.extend(checkpoints_of(kept, detail.run.summary.iterations, largest));
     }
+    if detail.given_up > 0 {
+        let count = counted(detail.given_up as u64, "checkpoint");
+        lines.push(coloured("removed", format!("{count}, to save space: replays start earlier"), Role::Dim));
+    }
     lines
 }
 

@@ -279,10 +279,11 @@ fn position(runs: &[RunSummary], id: &RunId) -> Option<usize> {
 
 /// What a run's row and detail say, for words in filters and searches.
 fn all_text(run: &RunSummary) -> String {
-    let args: Vec<String> = run.args.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let mut words: Vec<String> = run.args.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    words.extend(run.command.iter().filter(|word| !words.contains(word)).cloned().collect::<Vec<_>>());
     let name = run.name.as_deref().unwrap_or("");
     let (id, script, status, version) = (&run.id, &run.script, run.status.word(), run.version.short());
-    format!("{id} {name} {script} {status} {version} {} {}", args.join(" "), run.command.join(" "))
+    format!("{id} {name} {script} {status} {version} {}", words.join(" "))
 }
 
 fn passes(filter: &Filter, run: &RunSummary) -> bool {

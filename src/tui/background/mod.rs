@@ -151,7 +151,11 @@ fn serve(
         let generation = ask.generation;
         let outdated = || newest.load(Ordering::Relaxed) != generation;
         let answer = catch_unwind(AssertUnwindSafe(|| perform(project, ask.request, &outdated)));
-        let result = answer.unwrap_or_else(|_| Err(panics::words()));
+        let mut result = answer.unwrap_or_else(|_| Err(panics::words()));
+        if let (Ok(Answer::Survey(survey)), 2..) = (&mut result, generation) {
+            // Not the first time: nothing must keep the list from being there at once, and the watcher looks soon.
+            project.note_gone(&mut survey.runs);
+        }
         over.store(generation, Ordering::Relaxed);
         if slot != Slot::Action && outdated() {
             continue;
@@ -198,7 +202,8 @@ fn perform(project: &Project, request: Request, outdated: &(dyn Fn() -> bool + S
             let run = project.run_detail(&id).map_err(told)?;
             let output = project.output(&id, OUTPUT_BYTES).map_err(told)?;
             let ranks = project.checkpoints_of_others(&id);
-            Ok(Answer::Detail(Box::new(Detail { run, ranks, output: painted_lines(&output) })))
+            let given_up = project.checkpoints_given_up(&id);
+            Ok(Answer::Detail(Box::new(Detail { run, ranks, given_up, output: painted_lines(&output) })))
         }
         Request::Diff { left, right } => {
             let document = document(project, left, right, outdated)?;
@@ -281,8 +286,7 @@ fn told(error: Error) -> String {
 }
 
 fn survey(project: &Project) -> Result<Survey, String> {
-    let mut runs = project.runs().map_err(told)?;
-    project.note_gone(&mut runs);
+    let runs = project.runs().map_err(told)?;
     Ok(Survey { runs, names: project.all_names().map_err(told)?, jobs: project.jobs().map_err(told)?, notice: None })
 }
 
@@ -366,7 +370,8 @@ impl Watch {
                 }
                 continue;
             }
-            let Ok(survey) = survey(project) else { continue };
+            let Ok(mut survey) = survey(project) else { continue };
+            project.note_gone(&mut survey.runs);
             // What a run prints is no part of the survey, but of its detail.
             if survey != self.known || printing {
                 self.known = survey.clone();

@@ -18,6 +18,9 @@ use crate::tui::views::{Pen, editor};
 /// Columns of a box's text: longer lines are hard to read.
 const WIDEST: u16 = 90;
 
+/// Columns beside a box in which nothing can be read.
+const NARROW: u16 = 8;
+
 /// Columns of the longest bar beside a frequent value.
 const FREQUENCY: usize = 12;
 
@@ -172,8 +175,9 @@ pub(super) fn frame(app: &App, pen: &mut Pen<'_>, title: &str, lines: usize) -> 
         width: inner_width + 4,
         height: u16::try_from(lines.saturating_add(2)).unwrap_or(u16::MAX).min(height.saturating_sub(2)),
     };
-    // With a margin: what lies beneath would seem to go on beside the box.
-    pen.clear(Rect { x: area.x.saturating_sub(1), width: area.width + 2, ..area });
+    // With a margin: what lies beneath would seem to go on beside the box, and of what is cut off nobody can make anything.
+    let margin = if area.x <= NARROW { area.x } else { 1 };
+    pen.clear(Rect { x: area.x.saturating_sub(margin), width: area.width + 2 * margin + width % 2, ..area });
     pen.rule(area.x, area.y, area.width);
     pen.put(area.x + 2, area.y, area.width.saturating_sub(4), &format!(" {title} "), Role::TabActive);
     pen.rule(area.x, area.bottom() - 1, area.width);

@@ -169,14 +169,14 @@ fn plan_titles(app: &App, pen: &mut Pen<'_>, area: Rect) {
     let Some(plan) = &app.replay.plan else { return };
     let replayed = plan.runs.iter().filter(|r| r.state == RunPlanState::Replay).count();
     let (low, high) = plan.makespan_ns;
-    let total = format!(
-        "{replayed} of {}, {}; with {} {} to {}",
-        counted(plan.runs.len() as u64, "run"),
-        counted(plan.segments.len() as u64, "segment"),
-        counted(plan.workers as u64, "worker"),
-        duration_ns(low),
-        duration_ns(high)
-    );
+    let runs = counted(plan.runs.len() as u64, "run");
+    let total = if plan.segments.is_empty() {
+        format!("{replayed} of {runs}: nothing is left to replay, 3 shows the values")
+    } else {
+        let (segments, workers) =
+            (counted(plan.segments.len() as u64, "segment"), counted(plan.workers as u64, "worker"));
+        format!("{replayed} of {runs}, {segments}; with {workers} {} to {}", duration_ns(low), duration_ns(high))
+    };
     pen.put(area.x + 1, area.y, area.width - 1, &total, Role::Title);
     let wanted =
         if app.replay.iterations.is_empty() { "all iterations".to_owned() } else { app.replay.iterations.join(" ") };

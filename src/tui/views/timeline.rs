@@ -98,7 +98,7 @@ fn title(timeline: &Timeline, column: Column, width: u16) -> String {
             fitting(["against the pinned run", "against pinned", "differs"])
         }
         Column::Changed => fitting(["since the run before", "since before", "changed"]),
-        Column::Value => timeline.common.as_deref().unwrap_or("last value").into(),
+        Column::Value => timeline.common.clone().unwrap_or_else(|| fitting(["last value", "value", "last"])),
         Column::Course => "course".into(),
         Column::Checkpoints => "ckpts".into(),
     }
