@@ -179,6 +179,110 @@ fn state_of_classes_and_functions() {
 }
 
 #[test]
+fn what_classes_modules_and_caches_keep_that_objects_of_the_state_lead_to() {
+    for hidden in [
+        Hidden {
+            what: "a class, held by an object",
+            before: "class Config:\n    lr = 1.0\n    n = 0\nclass Trainer:\n    def __init__(self, config):\n        \
+                     self.config, self.w = config, 0.0\n    def one(self):\n        self.w += self.config.lr\n        \
+                     self.config.n += 1\n    def decay(self):\n        self.config.lr *= 0.5\nt = Trainer(Config)",
+            inner: "t.one()",
+            outer: "t.decay()",
+            seen: "t.w, Config.lr, Config.n",
+            ..NOTHING
+        },
+        Hidden {
+            what: "a class that has no name, in a dict",
+            before: "kept = {'s': type('S', (), {'n': 0})}",
+            inner: "kept['s'].n += 1",
+            seen: "kept['s'].n",
+            ..NOTHING
+        },
+        Hidden {
+            what: "a module that the script makes",
+            before: "import types\nclass T:\n    def __init__(self):\n        self.m, self.w = types.ModuleType('m'), 0\n        \
+                     self.m.n = 0\n    def one(self):\n        self.w += 1\n        self.m.n += 1\nt = T()",
+            inner: "t.one()",
+            seen: "t.w, t.m.n",
+            ..NOTHING
+        },
+        Hidden {
+            what: "a cache of few results, under another name",
+            before: "import functools\n@functools.lru_cache(maxsize=2)\ndef draw(k):\n    return random.random()\n\
+                     class Box:\n    pass\nbox = Box()\nbox.draw, box.n = draw, 0",
+            inner: "box.n += 1; d = box.draw(step)",
+            seen: "box.n, d, draw.cache_info().misses",
+            ..NOTHING
+        },
+    ] {
+        hidden.check();
+    }
+}
+
+#[test]
+fn what_functions_and_bound_methods_keep_that_cannot_be_captured() {
+    const STREAM: &str = "def stream():\n    n = 0\n    while True:\n        n += (yield n) or 1\n";
+    let kept = |what: &'static str, before: &'static str, inner: &'static str| {
+        let before = Box::leak(format!("{STREAM}import itertools, threading\n{before}").into_boxed_str());
+        Hidden { what, before, inner, seen: "x", ..NOTHING }.check();
+    };
+    kept(
+        "a closure with a generator",
+        "def make():\n    rows, n = stream(), 0\n    def call():\n        nonlocal n\n        n += 1\n        return next(rows) + n\n    \
+         return call\ncall = make()",
+        "x = call()",
+    );
+    kept(
+        "a closure with a lock, held by an object",
+        "def make(lock, seen):\n    def call():\n        with lock:\n            seen.append(1)\n        return len(seen)\n    return call\n\
+         class T:\n    pass\nt = T()\nt.call = make(threading.Lock(), [])",
+        "x = t.call()",
+    );
+    kept(
+        "a method of an object with a lock",
+        "class Count:\n    def __init__(self):\n        self.lock, self.n = threading.Lock(), 0\n    def up(self):\n        \
+         with self.lock:\n            self.n += 1\n        return self.n\nup = Count().up",
+        "x = up()",
+    );
+    kept("a generator's method", "rows = stream(); next(rows)\nsend = rows.send\ndel rows", "x = send(2)");
+    kept("a generator's special method", "take = stream().__next__", "x = take()");
+    kept("a list iterator's special method", "take = iter([n * n for n in range(99)]).__next__", "x = take()");
+    kept(
+        "an iterator that is made anew, and a method of it",
+        "class S:\n    pass\ns = S()\ns.take, s.n = itertools.count().__next__, 0",
+        "s.n += s.take(); x = s.n",
+    );
+    kept(
+        "an iterator that another object holds",
+        "class S:\n    pass\ns = S()\ns.c = c = itertools.count()",
+        "x = (next(c), repr(s.c))",
+    );
+}
+
+#[test]
+fn modules_of_packages_modules_behind_links_and_the_environment_belong_to_the_state() {
+    let utils = "count = 0\nseen = []\ndef tick():\n    global count\n    count += 1\n    seen.append(count)\n";
+    let project = TestProject::git();
+    project.write("pkg/__init__.py", "");
+    project.write("pkg/sub/__init__.py", "");
+    project.write("pkg/sub/utils.py", utils);
+    let before = "import pkg.sub.utils\nfrom pkg import sub";
+    let inner = "pkg.sub.utils.count += 1; sub.utils.seen.append(step)";
+    entered(&project, before, inner, "pkg.sub.utils.count + len(sub.utils.seen)", "24");
+
+    let project = TestProject::git();
+    project.write("shared/tools.py", utils);
+    std::os::unix::fs::symlink("shared/tools.py", project.path().join("utils.py")).expect("a link");
+    std::os::unix::fs::symlink("./shared", project.path().join("linked")).expect("a link");
+    let inner = "utils.tick(); linked.tools.count += 1";
+    entered(&project, "import utils, linked.tools", inner, "utils.count + linked.tools.count", "24");
+
+    let before = "import os\nfrom os import environ as env\nenv['GONE'] = 'x'\ndef mark():\n    \
+                  os.environ.update(SEEN=env.get('SEEN', '') + 'y')\n    os.environ.pop('GONE', None)";
+    entered(&TestProject::git(), before, "mark()", "len(env['SEEN']) + ('GONE' in env)", "12");
+}
+
+#[test]
 fn state_that_is_changed_without_a_call_of_the_code_that_changes_it() {
     let boxed = "class Box:\n    def __init__(self):\n        self.n = 0\n    @property\n    def value(self):\n        \
                  self.n += 1\n        return self.n\n    def __getitem__(self, i):\n        self.n += 1\n        return i\n    \

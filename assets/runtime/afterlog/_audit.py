@@ -27,8 +27,6 @@ _FAILURES = 3
 _MISSING = object()
 #: What has one of these gives something else each time that it is asked.
 _TAKEN_FROM = ("__next__", "read", "recv", "fetchone", "get_nowait")
-#: A method of a type that is written in C, such as ``zip.__next__``.
-_WRAPPER = type([].__len__)
 _BUILT_IN = (list, tuple, dict, set, frozenset, bytearray, collections.deque)
 
 
@@ -50,15 +48,18 @@ class Audit:
     def look(self, loops, entries):
         """Looks at all variables but the change sets of ``loops``, [(plan, frame)], the main loop first.
 
-        ``entries`` are tables of the objects that the change sets lead to: those may change.
+        ``entries`` are tables of the objects that the change sets lead to: those may change, but not what classes, modules
+        and caches among them keep, since no checkpoint holds that.
         """
-        look = _Look(entries, {id(names) for _, names in self._modules()})
+        look = self._look(entries)
         for prefix, frame, names, changes in self._namespaces(loops):
             for name, value in list(names.items()):
                 if name not in changes and not name.startswith("__"):
                     look.variable((id(names if frame is None else frame), prefix, name), value)
             if frame is not None:
                 _frames.release(frame)
+        for keeper in {id(keeper): keeper for table in entries for keeper in table.keepers}.values():
+            look.variable((id(keeper), "", getattr(keeper, "__name__", "a cache")), keeper)
         return look
 
     def beside(self, loops):
@@ -76,7 +77,7 @@ class Audit:
         ``frame`` has under one of the names ``own``: elsewhere such a name stands for something else.
         """
         place = id(frame.f_globals if frame.f_locals is frame.f_globals else frame)
-        look = _Look((), {id(names) for _, names in self._modules()})
+        look = self._look(())
         found = [(prefix, names) for prefix, names in self._modules()]
         modules = {id(names) for _, names in found}
         while frame is not None:
@@ -94,13 +95,13 @@ class Audit:
 
     def parts(self):
         """Gives what an object leads to, as `look` goes on from it."""
-        return _Look((), {id(names) for _, names in self._modules()}).parts
+        return self._look(()).parts
 
     def hidden(self, named, own):
         """Names of what is taken from unseen, such as a ``zip`` or a file that is read: among ``named``, [(name, value)], and
         what is called or asked through them, but for the variables named ``own``.
         """
-        look = _Look((), {id(names) for _, names in self._modules()})
+        look = self._look(())
         found, seen, stack = set(), set(), list(named)
         while stack and len(seen) < _MOST_IN_ONE:
             name, value = stack.pop()
@@ -125,6 +126,9 @@ class Audit:
     def fail(self, key):
         """Notes a failure of the loop."""
         self._failures[key] += 1
+
+    def _look(self, entries):
+        return _Look(entries, {id(names) for _, names in self._modules()}, self._is_of_project)
 
     def _namespaces(self, loops):
         """Where to look: [(prefix of the names, frame, variables, names that are in a change set)]; modules have no frame."""
@@ -172,10 +176,11 @@ class Audit:
         path = object.__getattribute__(module, "__dict__").get("__file__") if is_module else None
         if not isinstance(path, str):
             return False
-        path = self._real_path(path)
-        inside = path.startswith(self._root) and not path.startswith(self._ours)
+        real = self._real_path(path)
+        # A link in it may lead elsewhere.
+        inside = (real.startswith(self._root) or path.startswith(self._root)) and not real.startswith(self._ours)
         # A virtual environment may lie in the project.
-        return inside and "site-packages" not in path and "dist-packages" not in path
+        return inside and not any(part in place for part in ("site-packages", "dist-packages") for place in (path, real))
 
     def _real_path(self, path):
         """As ``os.path.realpath``, which looks at every folder above a file anew: of thousands of modules that takes long."""
@@ -191,10 +196,10 @@ class Audit:
 class _Look:
     """Fingerprints of values: equal as long as nothing that they lead to has changed. Good within one process only."""
 
-    def __init__(self, entries, project):
+    def __init__(self, entries, project, is_of_project):
         self._entries = entries
-        #: ids of the namespaces of the project's modules.
-        self._project = project
+        #: ids of the namespaces of the project's modules, and whether a module that is not among them is one all the same.
+        self._project, self._is_module_of_project = project, is_of_project
         #: By variable, (namespace, prefix, name).
         self.fingerprints = {}
         #: Every object that was looked at, in order, by its id: kept, so that no other object gets the same id meanwhile.
@@ -260,7 +265,7 @@ class _Look:
         return hash(tuple(tokens))
 
     def _may_change(self, value):
-        return any(table.number_of(value) is not None for table in self._entries)
+        return not isinstance(value, _kinds.KEEPERS) and any(table.number_of(value) is not None for table in self._entries)
 
     def _window(self, value):
         """What an array or a tensor is that shows numbers of one that may change: which, and where they lie in that one, whose
@@ -292,7 +297,7 @@ class _Look:
         if isinstance(value, types.FunctionType):
             return id(value), self._function(value)
         if isinstance(value, functools._lru_cache_wrapper):
-            return value.cache_info().currsize, [value.__wrapped__]
+            return tuple(value.cache_info()), [value.__wrapped__]
         if isinstance(value, types.MethodType):
             return id(value.__func__), [value.__self__]
         if isinstance(value, types.BuiltinFunctionType):
@@ -303,6 +308,11 @@ class _Look:
             return id(value), self._class(value)
         if isinstance(value, (staticmethod, classmethod)):
             return None, [value.__func__]
+        if type(value) is types.ModuleType:
+            return id(value), self._module(value)
+        if value is os.environ:
+            # It belongs to every checkpoint.
+            return id(value), ()
         if isinstance(value, (types.GeneratorType, enumerate, itertools.count)):
             return _iterator(value)
         if _kinds.is_sink(value) or isinstance(value, _kinds.CODE + _kinds.LIVE):
@@ -326,7 +336,10 @@ class _Look:
 
     def _is_of_project(self, cls):
         module = sys.modules.get(cls.__module__)
-        return module is not None and id(vars(module)) in self._project
+        if module is None:
+            # Of a module that the script made by itself.
+            return _kinds.is_written_in_python(cls)
+        return id(vars(module)) in self._project
 
     def is_hidden(self, value):
         """Whether something is taken from an object of which the fingerprint says only which object it is."""
@@ -349,7 +362,7 @@ class _Look:
             return around + [(inner, names[inner]) for inner in code.co_names if inner in names]
         if type(value) is types.MethodType:
             return [(name, value.__func__), (name, value.__self__)]
-        if type(value) is types.BuiltinFunctionType or type(value) is _WRAPPER:
+        if type(value) is types.BuiltinFunctionType or type(value) is _kinds.WRAPPER:
             return [(name, value.__self__)]
         if type(value) is functools.partial:
             return [(name, part) for part in (value.func, *value.args, *value.keywords.values())]
@@ -368,6 +381,16 @@ class _Look:
             return []
         cells = [cell.cell_contents for cell in value.__closure__ or () if _is_bound(cell)]
         return [value.__defaults__, value.__kwdefaults__, dict(value.__dict__), *cells]
+
+    def _module(self, value):
+        """What a module holds that is looked at nowhere else: one that the script made by itself."""
+        names = vars(value)
+        name = names.get("__name__")
+        is_found = sys.modules.get(name) is value and ("." in name or "__file__" in names)
+        is_made = names.get("__spec__") is None and not is_found
+        if id(names) in self._project or not (is_made or self._is_module_of_project(value)):
+            return []
+        return [part for name, item in names.items() if not name.startswith("__") for part in (name, item)]
 
     def _class(self, value):
         if not self._is_of_project(value):

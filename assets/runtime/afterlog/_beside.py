@@ -32,6 +32,10 @@ class Held:
         found = None if at is None else self._numbers[at].get(id(value))
         return self._item(value) if found is None else (*at, *found)
 
+    def is_held(self, value):
+        """Whether a variable beside the change sets holds this object, which is theirs."""
+        return self._look.frontier.get(id(value)) is value
+
     def _variable_of(self, value):
         if self._look.seen.get(id(value)) is not value:
             return None

@@ -12,16 +12,19 @@ import collections
 import functools
 import io
 import marshal
+import os
 import pickle
 import types
 import weakref
 
 from . import _kinds
-from ._entries import is_bound_builtin
+from ._entries import contents, is_bound_builtin
 from ._kinds import NotCapturable
 
 #: Tensors and lists of a data set beyond this size are taken as constant.
 DATASET_CONSTANT = 4096
+#: Where Python's own library lies, and those of its modules whose objects say nothing of how training goes on.
+_STANDARD, _PLUMBING = os.path.dirname(os.__file__) + os.sep, ("_thread", "logging", "threading", "weakref")
 
 
 class Capture:
@@ -40,6 +43,8 @@ class Capture:
         #: id of each object captured so far: (variable, number within it).
         self._nodes = {}
         self._keep = []
+        #: ids of objects that were there when the loop began, and will be made anew.
+        self._remade = set()
         #: Sources of the out-of-band buffers, in order: ("tensor", t) or ("array", a).
         self.buffers = []
         #: variable: {number: (tag, entry)}.
@@ -235,34 +240,48 @@ class Capture:
             except NotCapturable:
                 pass
         number, entry = self._number(value)
-        if entry is None and (isinstance(value, types.MethodType) or is_bound_builtin(value)):
-            # Bound to the same object again, not to a copy of it.
-            name = _name_of_method(value)
-            if name is None:
-                return ("rebound", number, self._node(value.__self__), self._node(value.__func__))
-            return ("bound", number, self._node(value.__self__), name)
+        if isinstance(value, types.MethodType) or is_bound_builtin(value):
+            return self._method(value, number, entry)
         if entry is None:
             return ("pickle", number, self._pickle(value))
+        if not isinstance(value, types.FunctionType) or not (value.__closure__ or value.__dict__):
+            return ("same", number)
         begun = self._begin()
         try:
-            if isinstance(value, types.MethodType) or is_bound_builtin(value):
-                return ("method", number, self._node(value.__self__))
-            if isinstance(value, types.FunctionType) and (value.__closure__ or value.__dict__):
-                return ("function", number, self._cells(value), self._attributes(value))
+            return ("function", number, self._cells(value), self._attributes(value))
         except NotCapturable:
-            # As for any code: the same again. What it holds may be out of reach for good reasons (a lock of a library).
+            if not _is_of_library(value):
+                raise
             self._forget(begun)
-        return ("same", number)
+            return ("same", number)
+
+    def _method(self, value, number, entry):
+        """A bound method: bound to the same object again, not to a copy of it."""
+        owner = self._node(value.__self__)
+        if entry is not None and id(value.__self__) not in self._remade:
+            return ("method", number, owner)
+        name = _name_of_method(value)
+        if name is None:
+            return ("rebound", number, owner, self._node(value.__func__))
+        return ("bound", number, owner, name)
 
     def _cells(self, value):
         """What a function's closure holds; None where a variable is not bound yet."""
         cells = []
         for cell in value.__closure__ or ():
             try:
-                cells.append((self._node(cell.cell_contents),))
+                cells.append((self._cell(cell.cell_contents),))
             except ValueError:
                 cells.append(None)
         return cells
+
+    def _cell(self, value):
+        if isinstance(value, _kinds.LOCKS) and id(value) not in self._nodes:
+            # Free again whenever a checkpoint is taken, or the function that holds it could not be called.
+            number, entry = self._number(value)
+            if entry is not None:
+                return ("same", number)
+        return self._node(value)
 
     def _tensor(self, value):
         module = _kinds.torch()
@@ -351,7 +370,12 @@ class Capture:
         if entry is not None and type(value).__hash__ is None:
             # Whoever else refers to it would keep the old one.
             raise NotCapturable("a %s cannot be restored in place" % type(value).__name__)
-        return ("pickle", number, self._pickle(value))
+        pickled = self._pickle(value)
+        if entry is not None and type(value).__hash__ is object.__hash__ and not _is_found_by_name(value):
+            if self._held is not None and self._held.is_held(value):
+                raise NotCapturable("a %s that others hold cannot be restored in place" % type(value).__name__)
+            self._remade.add(id(value))
+        return ("pickle", number, pickled)
 
     def _is_known(self, value):
         """Whether this object can be referred to from elsewhere."""
@@ -388,6 +412,24 @@ class _Pickler(pickle.Pickler):
         if _package(value) == self._package and self._package not in ("__main__", "builtins"):
             return False
         return _kinds.is_plain_object(value) or isinstance(value, (list, dict, set, collections.deque, bytearray))
+
+
+def _is_found_by_name(value):
+    """Whether unpickling gives this very object again."""
+    # A mark is told by its identity alone, and kept.
+    return type(value) is object or type(value.__reduce_ex__(4)) is str
+
+
+def _is_of_library(value, depth=4):
+    """Whether this is a function of a library around which there is nothing of the script's, such as a lock."""
+    if isinstance(value, (*_kinds.ATOMS, *_kinds.KEEPERS, *_kinds.LOCKS)):
+        return True
+    if not isinstance(value, types.FunctionType):
+        return type(value).__module__ in _PLUMBING
+    path = value.__code__.co_filename
+    is_installed = path.startswith(_STANDARD) or "site-packages" in path or "dist-packages" in path
+    around = [part for cell in value.__closure__ or () for part in contents(cell)] + list(value.__dict__.values())
+    return is_installed and depth > 0 and all(_is_of_library(part, depth - 1) for part in around)
 
 
 def _package(value):

@@ -48,6 +48,7 @@ class Checkpoints:
     def enter(self, plan, frame):
         """The main loop begins."""
         self.main = Main(plan, frame)
+        _process.enter()
         self._adaptive.enter()
         try:
             self.main.entries = self._adaptive.timed(lambda: _entries.walk(self.roots()))

@@ -19,6 +19,8 @@ class Entries:
         self.objects = []
         #: What kinds of objects were found in which order: equal in a process that is in the same state.
         self.digest = b""
+        #: Those that keep something that no capture of them holds.
+        self.keepers = []
         self._memory = None
 
     def add(self, value):
@@ -75,6 +77,8 @@ def walk(variables):
             stack.extend(reversed(_kinds.items_of(value, kind)))
             continue
         entries.add(value)
+        if isinstance(value, _kinds.KEEPERS):
+            entries.keepers.append(value)
         kinds.append(type(value).__qualname__)
         stack.extend(reversed(_children(value, kind)))
     entries.digest = hashlib.blake2b("\n".join(kinds).encode("utf-8", "replace"), digest_size=16).digest()
@@ -100,7 +104,7 @@ def _children(value, kind):
     if type(value) is functools.partial:
         return [value.func, value.args, value.keywords, value.__dict__]
     if isinstance(value, types.FunctionType):
-        return [value.__dict__] + [item for cell in value.__closure__ or () for item in _contents(cell)]
+        return [value.__dict__] + [item for cell in value.__closure__ or () for item in contents(cell)]
     if isinstance(value, _kinds.CODE + _kinds.LIVE) or _kinds.is_sink(value):
         return []
     if _kinds.is_tensor(value):
@@ -125,7 +129,8 @@ def _itself(value):
     return value
 
 
-def _contents(cell):
+def contents(cell):
+    """What a function's closure holds in a cell: nothing yet, or one value."""
     try:
         return [cell.cell_contents]
     except ValueError:
@@ -133,7 +138,7 @@ def _contents(cell):
 
 
 def is_bound_builtin(value):
-    """Whether this is a method of a built-in object: ``items.append``."""
-    if not isinstance(value, types.BuiltinFunctionType):
+    """Whether this is a method of a built-in object: ``items.append``, ``iterator.__next__``."""
+    if not isinstance(value, (types.BuiltinFunctionType, _kinds.WRAPPER)):
         return False
     return not isinstance(value.__self__, (types.ModuleType, type, type(None)))

@@ -47,14 +47,20 @@ class Modules:
         return None if module is None else vars(module)
 
     def _find(self, place):
-        file = os.path.realpath(os.path.join(self._root, *place.split("."))) + ".py"
-        name, found = os.path.basename(file), {}
+        path = os.path.join(self._root, *place.split(".")) + ".py"
+        file, found, exactly = os.path.realpath(path), {}, {}
+        # A link goes by its own name; its module may have been loaded by either.
+        names = tuple({os.path.basename(path), os.path.basename(file)})
         for module in list(sys.modules.values()):
             # Modules that load themselves when asked for something are not asked.
             held = object.__getattribute__(module, "__dict__") if isinstance(module, types.ModuleType) else {}
-            path = held.get("__file__")
-            if isinstance(path, str) and path.endswith(name) and os.path.realpath(path) == file:
+            path_of = held.get("__file__")
+            if isinstance(path_of, str) and path_of.endswith(names) and os.path.realpath(path_of) == file:
                 found[id(module)] = module
+                if path_of == path:
+                    exactly[id(module)] = module
+        # Of one file there may be several modules, by links.
+        found = exactly or found
         return next(iter(found.values())) if len(found) == 1 else None
 
 

@@ -2,6 +2,7 @@
 import collections
 import enum
 import fcntl
+import functools
 import io
 import os
 import random
@@ -15,6 +16,10 @@ UNBOUND = object()
 #: The tag, among a capture's entries, of objects that are found by where variables beside the change sets hold them.
 BESIDE = "o"
 ATOMS = (type(None), bool, int, float, complex, str, bytes)
+#: A method of a type that is written in C, such as ``zip.__next__``.
+WRAPPER = type(len.__call__)
+#: What keeps something that is no part of whoever holds it: attributes of a class, variables of a module, results.
+KEEPERS = (type, types.ModuleType, functools._lru_cache_wrapper)
 #: Never part of the state: code, not data. Captured as a reference to the same object.
 CODE = (
     type,
@@ -22,11 +27,12 @@ CODE = (
     types.BuiltinFunctionType,
     types.MethodType,
     types.ModuleType,
-    type(len.__call__),
+    WRAPPER,
     property,
     staticmethod,
     classmethod,
 )
+LOCKS = (type(threading.Lock()), type(threading.RLock()))
 #: State that Python cannot show or that belongs to the process.
 LIVE = (
     types.GeneratorType,
@@ -36,8 +42,7 @@ LIVE = (
     types.TracebackType,
     io.IOBase,
     threading.Thread,
-    type(threading.Lock()),
-    type(threading.RLock()),
+    *LOCKS,
     type(iter([])),
     type(iter(())),
     type(iter({})),
@@ -268,7 +273,7 @@ def is_plain_object(value):
     cls = type(value)
     if isinstance(value, enum.Enum) or not (hasattr(value, "__dict__") or hasattr(cls, "__slots__")):
         return False
-    if not all(base in (object, types.SimpleNamespace) or _is_written_in_python(base) for base in cls.__mro__):
+    if not all(base in (object, types.SimpleNamespace) or is_written_in_python(base) for base in cls.__mro__):
         return False
     if cls.__reduce_ex__ is object.__reduce_ex__ and cls.__reduce__ in _USUAL:
         return True
@@ -294,7 +299,8 @@ def _is_more_than_pickled(value, cls):
 _HEAP_TYPE, _IMMUTABLE_TYPE = 1 << 9, 1 << 8
 
 
-def _is_written_in_python(cls):
+def is_written_in_python(cls):
+    """Whether a class was made by Python's ``class``, or as that does it."""
     if not cls.__flags__ & _HEAP_TYPE or (sys.version_info >= (3, 10) and cls.__flags__ & _IMMUTABLE_TYPE):
         return False
     # Classes made by binding generators look like Python's but hold C++ objects.

@@ -13,8 +13,20 @@ _SETTINGS = "process:settings"
 #: Where the process began: a replay may do so at another path.
 _HOME = os.getcwd()
 _DECIMAL = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")
+#: Variables of the environment that belong to those who start this process, and to trackers that a replay keeps off.
+_NOT_OURS = ("AFTERLOG_", "MLFLOW_", "WANDB_")
 #: Of torch.backends: module and flag.
 _BACKENDS = (("cudnn", "enabled"), ("cudnn", "benchmark"), ("cudnn", "deterministic"), ("mkldnn", "enabled"))
+
+
+#: The environment when the main loop began: a replay may be started in another one, and what is secret in it stays there.
+_environment = None
+
+
+def enter():
+    """The main loop begins."""
+    global _environment
+    _environment = dict(os.environ)
 
 
 def roots():
@@ -101,6 +113,7 @@ def _settings():
     """Name, getter and setter of each, of the libraries that are loaded."""
     settings = [("folder", lambda: os.path.relpath(os.getcwd(), _HOME), lambda value: os.chdir(os.path.join(_HOME, value)))]
     settings.append(("warnings", _filters, _set_filters))
+    settings.append(("environment", _variables, _set_variables))
     decimal = sys.modules.get("decimal")
     if decimal is not None:
         settings.append(("decimal", lambda: _decimal(decimal), lambda value: _set_decimal(decimal, value)))
@@ -153,6 +166,22 @@ def _of_torch(torch):
 
 def _flag(module, name, flag):
     return (name, lambda: getattr(module, flag), lambda value: setattr(module, flag, value))
+
+
+def _variables():
+    """What the main loop has made of the environment: the variables that are others, and None for those that are gone."""
+    now = dict(os.environ)
+    names = (name for name in {**_environment, **now} if now.get(name) != _environment.get(name))
+    return tuple((name, now.get(name)) for name in sorted(names) if not name.startswith(_NOT_OURS))
+
+
+def _set_variables(wanted):
+    changed = {**{name: _environment.get(name) for name, _ in _variables()}, **dict(wanted)}
+    for name, value in changed.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def _filters():

@@ -22,7 +22,8 @@ impl Scan<'_, '_, '_> {
         }
         for keyword in &call.arguments.keywords {
             match keyword.arg.as_ref().map(|name| name.as_str()) {
-                Some("out") => self.change_directly(&keyword.value),
+                // Of a generator it draws.
+                Some("out" | "generator" | "rng" | "random_state") => self.change_directly(&keyword.value),
                 Some("inplace") => {
                     self.change_arguments(call);
                     self.change(&call.func);

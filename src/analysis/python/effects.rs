@@ -217,7 +217,7 @@ impl<'a> Scan<'_, '_, 'a> {
         let program = self.analyser.program;
         let unit = &program.units[self.unit];
         match root {
-            _ if self.is_far(expr) => {}
+            _ if self.is_far(expr) || self.is_environment(expr) => {}
             Some(Expr::Name(name)) => {
                 let name = name.id.as_str();
                 let of_class = unit.params.first() == Some(&name)
@@ -272,6 +272,19 @@ impl<'a> Scan<'_, '_, 'a> {
         let Origin::Data { file, name, .. } = program.origin(&dotted.join(".")) else { return false };
         self.analyser.add_far(self.unit, &BTreeSet::from([(file, name)]), &mut self.effects);
         true
+    }
+
+    /// Whether this stands for a module of the project, as `package.part` does.
+    fn is_module(&self, expr: &Expr) -> bool {
+        let program = self.analyser.program;
+        let dotted = implicit::dotted(program, program.units[self.unit].file, expr);
+        dotted.is_some_and(|dotted| program.origin(&dotted) == Origin::Module)
+    }
+
+    /// Whether this is the environment, which belongs to every checkpoint.
+    fn is_environment(&self, expr: &Expr) -> bool {
+        let program = self.analyser.program;
+        implicit::dotted(program, program.units[self.unit].file, expr).is_some_and(|dotted| dotted == "os.environ")
     }
 
     /// Iterates over something: of parameters and attributes nobody knows whether that uses them up.
@@ -392,8 +405,8 @@ impl<'a> Visitor<'a> for Scan<'_, '_, '_> {
                 }
             }
             Expr::Attribute(attribute) if !attribute.ctx.is_load() => {
-                let is_module = attribute.value.is_name_expr();
-                if !is_module || !self.is_far(expr) {
+                let of_module = attribute.value.is_name_expr() || self.is_module(&attribute.value);
+                if !of_module || !self.is_far(expr) {
                     self.change_directly(&attribute.value);
                 }
             }

@@ -6,7 +6,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{OpenOptionsExt, symlink};
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
 use git2::{Delta, DiffOptions, ObjectType, Patch, Tree, TreeWalkMode, TreeWalkResult};
@@ -15,16 +15,53 @@ use super::{VersionError, Versions};
 use crate::base::files;
 use crate::model::source::{ChangedFile, FileChange, VersionId};
 
+/// The mode of a symbolic link.
+const LINK: i32 = 0o120_000;
+
+/// As many links as Linux follows.
+const MAX_LINKS: usize = 40;
+
+/// A path without its `..`; None if it leaves the version.
+fn within(path: &Path) -> Option<PathBuf> {
+    let mut parts = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::Normal(name) => parts.push(name),
+            Component::CurDir => {}
+            Component::ParentDir if parts.pop() => {}
+            _ => return None,
+        }
+    }
+    Some(parts)
+}
+
 impl Versions {
-    /// A file's bytes in a version, if it is there.
+    /// A file's bytes in a version, if it is there. Links within the version are followed, as in the project.
     ///
     /// # Errors
     /// If the version cannot be read.
     pub fn read_file(&self, version: &VersionId, path: &str) -> Result<Option<Vec<u8>>, VersionError> {
         let tree = self.tree(version)?;
-        let Ok(entry) = tree.get_path(Path::new(path)) else { return Ok(None) };
-        let blob = self.repository.find_blob(entry.id());
-        Ok(blob.ok().map(|blob| blob.content().to_vec()))
+        let mut path = PathBuf::from(path);
+        for _ in 0..MAX_LINKS {
+            let Some((link, to)) = path.ancestors().find_map(|part| Some((part, self.link(&tree, part)?))) else {
+                let entry = tree.get_path(&path).ok();
+                let blob = entry.and_then(|entry| self.repository.find_blob(entry.id()).ok());
+                return Ok(blob.map(|blob| blob.content().to_vec()));
+            };
+            let rest = path.strip_prefix(link).unwrap_or(Path::new(""));
+            let Some(folder) = within(&link.parent().unwrap_or(Path::new("")).join(to)) else { return Ok(None) };
+            // A path that ends in nothing would end in a slash.
+            path = if rest.as_os_str().is_empty() { folder } else { folder.join(rest) };
+        }
+        Ok(None)
+    }
+
+    /// Where a link of a version leads; None of anything else.
+    fn link(&self, tree: &Tree<'_>, path: &Path) -> Option<PathBuf> {
+        let entry = tree.get_path(path).ok().filter(|entry| entry.filemode() == LINK)?;
+        let blob = self.repository.find_blob(entry.id()).ok()?;
+        Some(PathBuf::from(OsStr::from_bytes(blob.content())))
     }
 
     /// Paths of all files in a version.
