@@ -131,6 +131,8 @@ impl Session<'_> {
         if !is_definition && depth == 0 && !whole.further {
             work.check_context();
             work.check_order();
+            work.check_modes();
+            work.check_asking(whole);
             let call = self.costly_beside(whole);
             work.adapted.doubts.extend(call.map(|name| bring::called_once_more(&name)));
         }

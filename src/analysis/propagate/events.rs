@@ -223,7 +223,11 @@ impl<'s, 'a> Events<'s, 'a> {
                 continue;
             }
             let in_place = name.ends_with('_') && !name.starts_with('_');
-            let changes = EFFECTS.contains(&name) && name != "open" || is_kept_up(name) || trains(name) || in_place;
+            let changes = EFFECTS.contains(&name) && name != "open"
+                || is_kept_up(name)
+                || trains(name)
+                || in_place
+                || name.starts_with("register_");
             let takes = name.starts_with("set_") || STATES.iter().any(|(takes, _)| *takes == name);
             let feeds = object.is_some() && FEEDS.contains(&name);
             let quiet = PURE.contains(&name) || SAYS.contains(&name) || session.is_of_library(callee);

@@ -25,6 +25,7 @@ mod keeps;
 mod kept;
 mod live;
 mod made;
+mod modes;
 mod mutation;
 mod names;
 mod places;
