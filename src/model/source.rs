@@ -29,11 +29,23 @@ pub struct SourceFile {
     pub text: String,
 }
 
-/// A file that was left out of a version, and why (too large, unreadable).
+/// A file that was left out of a version, and why (too large, unreadable); or a folder, whose path ends with `/`; or what
+/// a folder itself holds besides modules, with `*` for its files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOut {
     pub path: String,
     pub reason: String,
+}
+
+impl LeftOut {
+    /// Whether a file is this, or is among these.
+    #[must_use]
+    pub fn holds(&self, path: &str) -> bool {
+        if let Some(folder) = self.path.strip_suffix('*') {
+            return path.strip_prefix(folder).is_some_and(|name| !name.contains('/') && !name.ends_with(".py"));
+        }
+        self.path == path || self.path.ends_with('/') && path.starts_with(&self.path)
+    }
 }
 
 /// How one file differs between two versions.

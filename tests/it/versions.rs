@@ -69,3 +69,32 @@ fn folders_without_git_and_repositories_without_commits_have_versions_too() {
         assert_eq!(committed.head, None);
     }
 }
+
+#[test]
+fn data_too_much_for_a_version_is_replayed_from_where_it_lies() {
+    let project = TestProject::plain();
+    for number in 0..1200 {
+        project.write(&format!("data/{}/{number}.bin", number % 10), format!("{number}"));
+    }
+    project.write("scale.json", "3");
+    let script = "import afterlog, glob, json\nscale = json.load(open('scale.json'))\n\
+                  for epoch in afterlog.loop('epoch', range(3)):\n    total = 0\n\
+                  \x20   for path in sorted(glob.glob('data/*/*.bin')):\n        total += int(open(path).read()) * scale\n\
+                  \x20   afterlog.log('total', total + epoch)\n";
+    project.write("train.py", script);
+    project.afterlog(&["run", "train.py"]).ok();
+    let shown = project.afterlog(&["show", "last"]).ok();
+    assert!(shown.contains("left out of the version: data/ (1200 files,"), "{shown}");
+    let versions = Versions::open(&Layout::create(&project.path()).expect("store")).expect("opens");
+    let files = versions.commit_worktree(&RunId::generate()).map(|committed| versions.list_files(&committed.version));
+    assert_eq!(files.expect("commits").expect("lists"), ["scale.json", "train.py"]);
+
+    project.write("scale.json", "5");
+    project.write("train.py", format!("{script}    afterlog.log('twice', [2 * total, scale])\n"));
+    project.afterlog(&["replay", "twice", "--yes"]).ok();
+    let sum = 1200 * 1199 / 2 * 3;
+    let grid = project.afterlog(&["grid", "twice", "--verdicts", "--format", "csv"]).ok();
+    let expected = format!("\"[{}, 3]\"", 2 * sum);
+    assert_eq!(grid.matches(&expected).count(), 3, "{grid}");
+    assert_eq!(grid.matches(",verified").count(), 3, "{grid}");
+}

@@ -1,5 +1,6 @@
 //! Performs one segment: puts the version in place, isolates itself, runs the script and serves it its states.
 
+use std::collections::HashSet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
@@ -149,10 +150,10 @@ impl<'a> Worker<'a> {
                 files::write_atomic(&script, probed.as_bytes())?;
             }
         }
-        let here = versions.list_files(&run_plan.version)?;
+        let here: HashSet<String> = versions.list_files(&run_plan.version)?.into_iter().collect();
         let absent = versions.worktree_paths()?.into_iter().filter(|path| !here.contains(path));
         // What a version left out for its size is data: the user's own file is the best there is.
-        let absent = absent.filter(|path| !meta.left_out.iter().any(|left| left.path == *path)).collect();
+        let absent = absent.filter(|path| !meta.left_out.iter().any(|left| left.holds(path))).collect();
         let runtime = runtime::unpack(layout)?;
         let isolation = &plan.isolation;
         let computes = run_plan.environment.clone();

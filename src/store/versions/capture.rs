@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::PathBuf;
 
 use git2::{Index, IndexEntry, IndexTime, Oid, Signature, Status, StatusOptions};
 
-use super::{Committed, VersionError, Versions};
+use super::{Committed, VersionError, Versions, untracked};
 use crate::base::ids::RunId;
 use crate::base::units;
 use crate::model::source::{LeftOut, VersionId};
@@ -50,7 +50,7 @@ impl Versions {
         Ok(Committed { version: VersionId(commit.to_string()), head, left_out })
     }
 
-    /// Paths that a version of this moment would hold, relative to the root.
+    /// Paths of the work tree that are not ignored, relative to the root.
     ///
     /// # Errors
     /// If git cannot read the work tree.
@@ -64,8 +64,21 @@ impl Versions {
 
     /// Index entries of the work tree as it is, by path, and what was left out.
     fn worktree_entries(&self) -> Result<(Entries, Vec<LeftOut>), VersionError> {
-        let (changed, mut entries) = self.worktree_status()?;
-        let mut left_out = Vec::new();
+        let (mut changed, mut entries) = self.worktree_status()?;
+        let mut untracked = Vec::new();
+        changed.retain(|path, status| {
+            let is_file = status.is_wt_new() && !path.ends_with(b"/");
+            let size = is_file.then(|| std::fs::symlink_metadata(self.full(path)).map_or(0, |meta| meta.len()));
+            // What is too large on its own is told on its own.
+            let is_one_of_many = size.is_some_and(|size| size <= MAX_FILE_BYTES);
+            if is_one_of_many {
+                untracked.push((path.clone(), size.unwrap_or(0)));
+            }
+            !is_one_of_many
+        });
+        let others = entries.keys().chain(changed.keys()).map(Vec::as_slice);
+        let (taken, mut left_out) = untracked::choose(&untracked, others);
+        changed.extend(taken.into_iter().map(|path| (path, Status::WT_NEW)));
         for (path, status) in changed {
             if status.is_wt_deleted() {
                 entries.remove(&path);
@@ -117,9 +130,13 @@ impl Versions {
         Ok((changed, tracked))
     }
 
+    fn full(&self, path: &[u8]) -> PathBuf {
+        self.root.join(OsStr::from_bytes(path))
+    }
+
     /// The file's entry with its content stored, or the reason why it is left out.
     fn entry_of(&self, path: &[u8]) -> Result<Result<IndexEntry, String>, VersionError> {
-        let full = self.root.join(Path::new(OsStr::from_bytes(path)));
+        let full = self.full(path);
         let meta = match std::fs::symlink_metadata(&full) {
             Ok(meta) => meta,
             Err(error) => return Ok(Err(format!("cannot be read: {error}"))),

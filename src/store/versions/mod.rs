@@ -5,6 +5,7 @@
 
 mod capture;
 mod read;
+mod untracked;
 
 use std::path::{Path, PathBuf};
 
