@@ -385,3 +385,41 @@ fn what_a_loop_sets_for_signals_is_set_in_its_replay() {
     let grid = project.afterlog(&["grid", "probe", "--verdicts", "--format", "csv"]).ok();
     assert!(grid.lines().any(|line| line.contains(",5,3,verified")), "{grid}");
 }
+
+/// Lines that hold more than one statement: what the version has there is its own, and is checked and executed as such.
+const CROWDED: &str = "\
+import afterlog, random
+random.seed(1)
+weights, history = [0.0], []
+def learn(rate): weights[0] += rate * random.random(); history.append(weights[0])
+for epoch in afterlog.loop('epoch', range(4)):
+    total = 0.0
+    for step in afterlog.loop('step', range(3)): learn(0.1); afterlog.log('weight', weights[0]); total += weights[0]
+    afterlog.log('total', total); learn(0.5); afterlog.log('after', weights[0])
+";
+
+#[test]
+fn a_statement_beside_others_on_their_line_is_verified_and_its_neighbours_stay_the_runs_own() {
+    let log = "afterlog.log('seen', [weights[0], len(history), random.getstate()[1][5]])";
+    for (after, added) in [
+        ("; total += weights[0]", format!("; {log}; total += weights[0]")),
+        ("total += weights[0]\n", format!("total += weights[0]; {log}\n")),
+        ("range(3)): learn", format!("range(3)): {log}; learn")),
+        ("learn(0.5);", format!("learn(0.5); {log};")),
+        ("(0.5); afterlog.log('after', weights[0])\n", format!("(0.5); afterlog.log('after', weights[0]); {log}\n")),
+        ("    afterlog.log('total', total);", format!("    {log}; afterlog.log('total', total);")),
+    ] {
+        for end_of_line in ["\n", "\r\n"] {
+            let script = CROWDED.replace('\n', end_of_line);
+            let with_statement = CROWDED.replacen(after, &added, 1).replace('\n', end_of_line);
+            assert_ne!(script, with_statement);
+            let case = Case { torch: false, others: &[], script: &script, with_statement: &with_statement };
+            let verdicts = case.check("seen", &["--checkpoints", "all", "train.py"]);
+            let rows = verdicts.lines().skip(1);
+            assert!(
+                rows.clone().count() >= 4 && rows.clone().all(|row| row.contains(",verified")),
+                "{added} {verdicts}"
+            );
+        }
+    }
+}

@@ -2,7 +2,7 @@
 //! is taken; where they differ, the better founded place comes first and the other is named.
 
 use crate::analysis::propagate::compose::{applied, sort};
-use crate::analysis::propagate::insert::spans;
+use crate::analysis::propagate::insert::{Manner, spans};
 use crate::analysis::propagate::kept::is_kept;
 use crate::analysis::python::Source;
 use crate::model::probe::{Alternative, Placement, PlacementStatus, Propagation};
@@ -142,6 +142,25 @@ pub fn composed(target: &str, mut placements: Vec<Placement>, problems: Vec<Stri
         placement.line = at.map(|at| inserted[at].0 + placement.within);
     }
     Some(Propagation { placements, text, inserted, problems })
+}
+
+/// The target with these statements in it to be executed: each on lines of its own, so that a line tells whose it is. Where
+/// one stands beside others, their line goes on behind a backslash.
+#[must_use]
+pub fn on_own_lines(target: &str, found: Propagation) -> Propagation {
+    let mut placements = found.placements.clone();
+    let inline = placements.iter_mut().flat_map(|placement| &mut placement.edits).filter(|edit| edit.inline);
+    let mut any = false;
+    for edit in inline {
+        let end_of_line = Manner::of(&Source::parse(target)).end_of_line;
+        edit.text = match edit.text.strip_prefix("; ") {
+            Some(statement) => format!("; \\{end_of_line}{statement}"),
+            None => format!("\\{end_of_line}{}\\{end_of_line}", edit.text),
+        };
+        any = true;
+    }
+    // What does not go together so is executed as it is shown: then more is marked than need be.
+    any.then(|| composed(target, placements, found.problems.clone())).flatten().unwrap_or(found)
 }
 
 #[cfg(test)]

@@ -363,7 +363,14 @@ pub(super) fn spans(target: &str, edits: &[Edit]) -> Vec<(u32, u32)> {
         at = edit.offset;
         // Only where the file lacks its last line end does a text begin with one that is not its own.
         let lacking = edit.offset > 0 && !edit.inline && !target[..edit.offset].ends_with(['\n', '\r']);
-        let begins = if lacking { edit.text.find(|c| c != '\n' && c != '\r').unwrap_or(0) } else { 0 };
+        // Nor is a backslash, behind which the line goes on.
+        let goes_on = edit.inline && edit.text.trim_start_matches("; ").starts_with('\\');
+        let after_end = || edit.text.find(['\n', '\r']).map_or(0, |end| after_line(&edit.text, end));
+        let begins = match (lacking, goes_on) {
+            (true, _) => edit.text.find(|c| c != '\n' && c != '\r').unwrap_or(0),
+            (_, true) => after_end(),
+            _ => 0,
+        };
         let first = line + lines(&edit.text[..begins]);
         let last = first + lines(edit.text[begins..].trim_end_matches(['\n', '\r']));
         found.push((first, last));

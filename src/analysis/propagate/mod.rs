@@ -41,7 +41,7 @@ use std::collections::{HashMap, HashSet};
 
 pub use chosen::{Chosen, Wish, around, found_again, spot};
 pub use draft::{Drafted, Misfit, draft, readable};
-pub use history::{Way, agreed, composed, is_same_place};
+pub use history::{Way, agreed, composed, is_same_place, on_own_lines};
 pub use places::{further, statement_end};
 
 use crate::analysis::propagate::adapt::Refusal;

@@ -104,7 +104,7 @@ pub(in crate::engine) fn plan(
         runs = std::mem::take(&mut chosen.runs);
     }
     let left_out = chosen.as_mut().map(|chosen| std::mem::take(&mut chosen.left_out)).unwrap_or_default();
-    let previews = propagate::preview_unless(project, &request.names, &runs, outdated)?;
+    let previews = propagate::executable(project, &request.names, &runs, outdated)?;
     let scripts = Scripts::of(project, &summaries, &previews)?;
     let replayed = Replayed::of(project, &summaries)?;
     let here = Machine::here();

@@ -149,7 +149,10 @@ fn try_at(
     let made = Correction { run: run.clone(), script, target, statement, choice, expression, around };
     let mut probe = probe_of(project, name)?;
     take(&mut probe, &made);
-    let tried = preview_with(project, &[name.to_owned()], std::slice::from_ref(run), &one(probe), &|| false)?;
+    let tried =
+        preview_with(project, &[name.to_owned()], std::slice::from_ref(run), &one(probe), &|| false, &|_, found| {
+            found
+        })?;
     let tried = tried.into_iter().next().ok_or_else(|| Error::UnknownRun(run.to_string()))?;
     match placement_of(&tried, name, statement) {
         Some(placement) if placement.status.is_placed() => Ok(Ok((tried, made))),

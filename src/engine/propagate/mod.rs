@@ -11,7 +11,7 @@ pub(in crate::engine) use correct::probe_of;
 pub use correct::{Move, exclude, move_to, reset};
 pub use written::{Tried, Written, add, try_out};
 
-use crate::analysis::propagate::propagate_names;
+use crate::analysis::propagate::{on_own_lines, propagate_names};
 use crate::analysis::python;
 use crate::base::ids::RunId;
 use crate::engine::project::Project;
@@ -91,20 +91,38 @@ pub fn preview_unless(
     runs: &[RunId],
     outdated: &(dyn Fn() -> bool + Sync),
 ) -> Result<Vec<Preview>, Error> {
+    preview_with(project, names, runs, &known(project, names)?, outdated, &|_, found| found)
+}
+
+/// The same, with texts to be executed.
+///
+/// # Errors
+/// As [`preview_unless`].
+pub(in crate::engine) fn executable(
+    project: &Project,
+    names: &[String],
+    runs: &[RunId],
+    outdated: &(dyn Fn() -> bool + Sync),
+) -> Result<Vec<Preview>, Error> {
+    preview_with(project, names, runs, &known(project, names)?, outdated, &on_own_lines)
+}
+
+fn known(project: &Project, names: &[String]) -> Result<BTreeMap<String, Probe>, Error> {
     let mut known = BTreeMap::new();
     for name in names {
         known.extend(probes::named(project.layout(), name)?.map(|probe| (name.clone(), probe)));
     }
-    preview_with(project, names, runs, &known, outdated)
+    Ok(known)
 }
 
-/// As [`preview`], with these probes instead of those stored.
+/// As [`preview`], with these probes instead of those stored; what is found goes through `finish`, with its target.
 fn preview_with(
     project: &Project,
     names: &[String],
     runs: &[RunId],
     probes: &BTreeMap<String, Probe>,
     outdated: &(dyn Fn() -> bool + Sync),
+    finish: &dyn Fn(&str, Propagation) -> Propagation,
 ) -> Result<Vec<Preview>, Error> {
     let summaries = project.runs()?;
     let sources = sources(project, &summaries, names, probes)?;
@@ -122,7 +140,7 @@ fn preview_with(
         };
         for summary in of_script.iter().filter(|summary| runs.contains(&summary.id)) {
             let at = at[&summary.version];
-            let mut propagation = found[at].clone();
+            let mut propagation = finish(&chain[at], found[at].clone());
             // Bytes that are not UTF-8 could not be written back.
             if chain[at].contains(char::REPLACEMENT_CHARACTER) {
                 propagation = propagation.refused("the file is not UTF-8 text", &chain[at]);
