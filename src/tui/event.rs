@@ -186,6 +186,8 @@ pub enum Request {
     },
     Export {
         path: PathBuf,
+        /// Whether a file that is there is written over.
+        replace: bool,
         grid: Arc<Grid>,
         order: Option<Arc<Vec<u32>>>,
         columns: Vec<Column>,

@@ -46,6 +46,8 @@ use crate::tui::views::Look;
 const A_RESIZE: Duration = Duration::from_millis(20);
 /// Within this time of its coming, a signal that was meant for the editor, too, has reached our thread.
 const AFTER_EDITING: Duration = Duration::from_millis(20);
+/// How often what counts down is drawn anew.
+const A_SECOND: Duration = Duration::from_secs(1);
 /// So long an ending by a signal may take: a terminal that nobody reads from blocks whoever writes to it.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How often a folder without a project is looked at again.
@@ -280,8 +282,11 @@ impl Session {
         let mut drawn = Instant::now();
         while ending.is_none() {
             // The one wait. Whatever else has come meanwhile is taken before drawing.
-            let Ok(wake) = self.woken.recv() else { break };
-            ending = self.take(wake)?;
+            match self.wait() {
+                Ok(wake) => ending = self.take(wake)?,
+                Err(RecvTimeoutError::Timeout) => self.app.now_ms = now_ms(),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
             while ending.is_none() {
                 let wait = self.frame.saturating_sub(drawn.elapsed());
                 match self.woken.recv_timeout(wait) {
@@ -298,6 +303,14 @@ impl Session {
             }
         }
         Ok(ending.unwrap_or(Ending::Quit))
+    }
+
+    /// Waits for what comes next; while something counts down on the screen, for a second at most.
+    fn wait(&self) -> Result<Wake, RecvTimeoutError> {
+        if self.app.counts_down() {
+            return self.woken.recv_timeout(A_SECOND);
+        }
+        self.woken.recv().map_err(|_| RecvTimeoutError::Disconnected)
     }
 
     fn draw(&mut self) -> io::Result<()> {

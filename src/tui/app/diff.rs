@@ -109,6 +109,10 @@ impl App {
                 let run = grid.rows_run.get(row).and_then(|run| grid.runs.get(usize::try_from(*run).ok()?));
                 run.cloned()
             }
+            // Two runs of the same code.
+            Panel::Diff if self.diff.document.is_some() => {
+                self.diff.document.as_ref().map(|document| document.right.clone())
+            }
             // Of the newest run, where the panel has none of its own.
             Panel::Replay | Panel::Diff => self.timeline.runs.last().map(|run| run.id.clone()),
             Panel::Timeline => self.timeline.selected().map(|run| run.id.clone()),
@@ -116,7 +120,7 @@ impl App {
         let Some(run) = run else { return Vec::new() };
         self.panel = Panel::Diff;
         self.zoom = false;
-        self.say("go to a line and press a: a log statement is added after it, in no file of yours");
+        self.say("a on a line adds a log statement after it, in no file of yours");
         self.want((run.clone(), run))
     }
 
@@ -365,8 +369,9 @@ impl App {
 #[cfg(test)]
 mod tests {
     use crate::tui::app::document::{Document, FileDiff, Row, Sides};
-    use crate::tui::app::fixture::{answer, app, id, press};
-    use crate::tui::event::{Answer, Effect};
+    use crate::tui::app::fixture::{answer, app, asks, id, press};
+    use crate::tui::event::{Answer, Effect, Request};
+    use crate::tui::keys::Command;
 
     #[test]
     fn the_editor_opens_at_a_line_of_the_newer_version_from_every_row() {
@@ -391,5 +396,17 @@ mod tests {
         let (row, line) = opened(10);
         assert!(matches!(row, Row::Left(_)), "{row:?}");
         assert_eq!(line, "same 29", "above what was removed");
+    }
+
+    #[test]
+    fn of_two_runs_with_the_same_code_the_newer_ones_script_is_opened_for_a_statement() {
+        let mut app = app(80, 24);
+        let effects = press(&mut app, "jd");
+        let document = Document { left: id(3), right: id(4), files: Vec::new() };
+        answer(&mut app, &effects, Answer::Diff(document.into()));
+        assert!(app.offers(Command::AddStatement) && !app.offers(Command::NextHunk));
+        let effects = press(&mut app, "a");
+        let Request::Diff { left, right } = &asks(&effects)[0].request else { panic!("{effects:?}") };
+        assert_eq!((left, right), (&id(4), &id(4)));
     }
 }

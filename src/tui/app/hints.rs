@@ -2,7 +2,7 @@
 
 use crate::tui::app::replay::Stage;
 use crate::tui::app::{App, Panel};
-use crate::tui::keys::Command;
+use crate::tui::keys::{Command, Context};
 
 impl App {
     /// What Enter does, in a word or two.
@@ -17,6 +17,15 @@ impl App {
 
     /// Whether a command is of use where the user is: what the bottom line offers.
     pub fn offers(&self, command: Command) -> bool {
+        if self.context() == Context::Plot {
+            // A curve has no text.
+            return command != Command::Search;
+        }
+        if self.panel == Panel::Diff && self.diff.current().is_none() {
+            // No lines: the same code, or nothing yet.
+            let of_use = [Command::AddStatement, Command::Replay, Command::Help, Command::Leave];
+            return of_use.contains(&command);
+        }
         if self.panel != Panel::Replay {
             return true;
         }

@@ -63,6 +63,7 @@ impl App {
     /// New states of jobs. At the start, a job that is going on is shown again.
     pub(super) fn replay_take_jobs(&mut self, jobs: Vec<JobStatus>) -> Vec<Effect> {
         let was_active = self.replay.active();
+        self.replay.steps.see(&jobs, self.now_ms);
         self.replay.jobs = jobs;
         if self.replay.job.is_none()
             && let Some(active) = self.replay.jobs.iter().rev().find(|job| job.active)

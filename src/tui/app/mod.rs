@@ -3,17 +3,20 @@
 //! One file a panel; what is shared (overlays, surveys, navigation between panels) stands here.
 
 pub mod about;
+pub mod arguments;
 pub mod beside;
 pub mod columns;
 pub mod command_line;
 pub mod diff;
 pub mod document;
 pub mod editor;
+pub mod export;
 pub mod filter;
 pub mod find;
 pub mod hints;
 pub mod job;
 pub mod layout;
+pub mod left;
 pub mod list;
 pub mod metric;
 pub mod mouse;

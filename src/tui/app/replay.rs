@@ -8,6 +8,7 @@ use crate::base::ids::{JobId, RunId};
 use crate::model::job::JobStatus;
 use crate::model::plan::ReplayPlan;
 use crate::model::probe::{LogStatement, Propagation};
+use crate::tui::app::left::Steps;
 use crate::tui::app::list::{self, Cursor};
 use crate::tui::app::overlay::{Overlay, Purpose};
 use crate::tui::app::{App, Panel};
@@ -61,6 +62,7 @@ pub struct Replay {
     pub plan: Option<Arc<ReplayPlan>>,
     pub cursor: Cursor,
     pub jobs: Vec<JobStatus>,
+    pub steps: Steps,
     pub job: Option<JobId>,
     /// The end of the selected segment's output.
     pub log: Option<(JobId, u32, Vec<String>)>,
@@ -88,6 +90,7 @@ impl Replay {
             plan: None,
             cursor: Cursor::default(),
             jobs: Vec::new(),
+            steps: Steps::default(),
             job: None,
             log: None,
             detail_offset: 0,

@@ -83,6 +83,8 @@ pub struct Results {
     /// What plots are drawn with.
     pub dots: Dots,
     pub search: String,
+    /// The file that an export was last asked for.
+    pub(super) exported: Option<PathBuf>,
 }
 
 impl Results {
@@ -318,7 +320,7 @@ impl App {
                 let text = self.results.arrangement.filter.as_ref().map_or("", RowFilter::text);
                 return self.open(Overlay::prompt(Purpose::Filter, text));
             }
-            Command::Export => return self.open(Overlay::prompt(Purpose::Export, "grid.csv")),
+            Command::Export => return self.open_export(),
             Command::Open => return self.open_cell(),
             Command::Copy => {
                 return vec![Effect::Copy(table::text(
@@ -423,17 +425,6 @@ impl App {
         if let Some(column) = self.results.visible().iter().position(|c| *c == found.column) {
             self.results.column = column;
         }
-    }
-
-    pub(super) fn export(&mut self, path: &str) -> Vec<Effect> {
-        if self.working.is_asked(Slot::Export) {
-            self.complain("the file before is still being written: Esc stops that");
-            return Vec::new();
-        }
-        let path = PathBuf::from(path.trim());
-        let (grid, order) = (self.results.grid.clone(), self.results.order().cloned());
-        let columns = self.results.visible();
-        vec![self.ask(Request::Export { path, grid, order, columns })]
     }
 
     fn open_cell(&mut self) -> Vec<Effect> {

@@ -126,11 +126,12 @@ fn overview(detail: &Detail, now_ms: i64) -> Vec<Line<'_>> {
     let duration = duration_ns(u64::try_from(run.duration_ms).unwrap_or(0).saturating_mul(1_000_000));
     let status = format!("{}{exit}, {duration}, {} ago", run.status.word(), age_ms(now_ms - run.started_ms));
     let head = meta.head.as_ref().map_or(String::new(), |head| format!("  on {}", head.short()));
-    let mut lines = vec![
-        coloured("", format!("{}{name}", run.id), Role::Title),
-        coloured("status", status, role_of(run.status)),
-        said("script", format!("{} {}", run.script, meta.args.join(" "))),
-    ];
+    let mut lines =
+        vec![coloured("", format!("{}{name}", run.id), Role::Title), coloured("status", status, role_of(run.status))];
+    // Of a run that failed, the last line says why more often than not.
+    let last = detail.output.iter().rfind(|line| !line.text.trim().is_empty() && run.status == RunStatus::Failed);
+    lines.extend(last.map(|line| coloured("last line", line.text.trim(), Role::Bad)));
+    lines.extend([said("script", format!("{} {}", run.script, meta.args.join(" ")))]);
     let before = meta.command();
     let before = &before[..before.len() - meta.args.len()];
     lines.extend((!before.is_empty()).then(|| said("started by", before.join(" "))));

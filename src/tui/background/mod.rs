@@ -250,7 +250,10 @@ fn perform(project: &Project, request: Request, outdated: &(dyn Fn() -> bool + S
             let [a, b] = &runs;
             Ok(Answer::Compared(compare(&grid, [a, b], tolerance, outdated).map(Arc::new)))
         }
-        Request::Export { path, grid, order, columns } => {
+        Request::Export { path, replace, grid, order, columns } => {
+            if !replace && path.exists() {
+                return Err(format!("{} is there already: the same again replaces it", path.display()));
+            }
             let json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
             let Some(shown) = table::selection(&grid, order.as_ref(), &columns, outdated) else {
                 return Ok(Answer::Nothing);

@@ -5,8 +5,10 @@ use std::ops::Range;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
+use crate::base::ids::RunId;
 use crate::model::source::FileChange;
 use crate::tui::app::App;
+use crate::tui::app::arguments::changes;
 use crate::tui::app::document::{FileDiff, Pair, Row};
 use crate::tui::app::layout::Areas;
 use crate::tui::highlight::Colours;
@@ -27,6 +29,7 @@ pub(super) fn draw(app: &App, pen: &mut Pen<'_>, areas: Areas) {
     let Some(file) = diff.current() else {
         let said = format!("{} and {} ran the same code", document.left, document.right);
         pen.put(areas.main.x + 1, areas.main.y + 1, areas.main.width - 1, &said, Role::Text);
+        arguments(app, pen, Rect { y: areas.main.y + 2, height: areas.main.height.saturating_sub(2), ..areas.main });
         return;
     };
     header(app, pen, areas.header, file);
@@ -37,6 +40,20 @@ pub(super) fn draw(app: &App, pen: &mut Pen<'_>, areas: Areas) {
         if position == diff.cursor.selected {
             pen.cursor(y, line.x);
         }
+    }
+}
+
+/// What the runs differ in where it is not the code.
+fn arguments(app: &App, pen: &mut Pen<'_>, area: Rect) {
+    let Some(document) = &app.diff.document else { return };
+    let run = |id: &RunId| app.timeline.run(id.as_str());
+    let (Some(older), Some(newer)) = (run(&document.left), run(&document.right)) else { return };
+    let mut said = changes(older, newer, pen.glyphs().arrow);
+    if said.is_empty() {
+        said.push("their arguments are the same, too".to_owned());
+    }
+    for (y, line) in (area.y..area.bottom()).zip(said) {
+        pen.put(area.x + 3, y, area.width.saturating_sub(3), &line, Role::Text);
     }
 }
 

@@ -3,7 +3,7 @@
 use ratatui::layout::Rect;
 
 use crate::base::units::{counted, duration_ns};
-use crate::model::job::{SegmentState, SegmentStatus};
+use crate::model::job::{JobStatus, SegmentState, SegmentStatus};
 use crate::model::plan::{RunPlan, RunPlanState, Segment};
 use crate::model::probe::{Placement, PlacementStatus};
 use crate::model::verdict::Verdict;
@@ -232,7 +232,11 @@ fn plan_row(app: &App, pen: &mut Pen<'_>, line: Rect, position: usize) {
     placement_pieces(pen, line.x + 15, line.y, &run.placements);
     let rest = match run.state {
         RunPlanState::Complete => "complete: nothing to do".to_owned(),
-        RunPlanState::NotApplicable => format!("not replayed: {}", run.notes.join("; ")),
+        RunPlanState::NotApplicable => {
+            let worst = worst(&run.placements).map(|at| &run.placements[at].reasons);
+            let why = if run.notes.is_empty() { worst.unwrap_or(&run.notes) } else { &run.notes };
+            format!("not replayed: {}", why.join("; "))
+        }
         RunPlanState::Replay => {
             let wanted: Vec<u64> = run.wanted.iter().filter(|i| !run.known.contains(i)).copied().collect();
             let executed: usize = segments_of(app, run).map(|s| s.steps.len()).sum();
@@ -260,7 +264,9 @@ fn job_titles(app: &App, pen: &mut Pen<'_>, area: Rect) {
             said.push_str(&format!(", {} {word}", count(word)));
         }
     }
-    let bar = area.width / 4;
+    let left = app.replay.steps.of_job(job, app.now_ms).filter(|left| *left > 0);
+    said.extend(left.map(|left| format!(", {} left", duration_ns(left))));
+    let bar = area.width / 6;
     pen.bar(area.x + 1, area.y, bar, done, steps);
     let role = if count("failed") > 0 { Role::Bad } else { Role::Title };
     pen.put(area.x + bar + 2, area.y, area.width.saturating_sub(bar + 2), &said, role);
@@ -290,7 +296,8 @@ fn segment_look(glyphs: &Glyphs, segment: &SegmentStatus) -> (&'static str, Role
 }
 
 fn segment_row(app: &App, pen: &mut Pen<'_>, line: Rect, position: usize) {
-    let Some(segment) = app.replay.current_job().and_then(|job| job.segments.get(position)) else { return };
+    let Some(job) = app.replay.current_job() else { return };
+    let Some(segment) = job.segments.get(position) else { return };
     let (x, y) = (line.x, line.y);
     let role = if position == app.replay.cursor.selected { Role::Selected } else { Role::Text };
     pen.put(x + 3, y, 3, &segment.id.to_string(), Role::Dim);
@@ -304,27 +311,23 @@ fn segment_row(app: &App, pen: &mut Pen<'_>, line: Rect, position: usize) {
     };
     pen.pieces(x + 29, y, 12, &[(glyph, role), (" ", role), (word, role)]);
     pen.bar(x + 42, y, 11.min(line.width.saturating_sub(43)), done_steps(segment), segment.steps.max(1));
-    pen.put(x + 54, y, line.width.saturating_sub(54), &timing(app, segment), Role::Dim);
+    pen.put(x + 54, y, line.width.saturating_sub(54), &timing(app, job, segment), Role::Dim);
 }
 
 /// How long it took, or how long it will still take.
-fn timing(app: &App, segment: &SegmentStatus) -> String {
-    let ns = |ms: i64| u64::try_from(ms.max(0)).unwrap_or(0) * 1_000_000;
-    match (segment.started_ms, segment.ended_ms) {
-        (Some(start), Some(end)) => duration_ns(ns(end - start)),
-        (Some(start), None) if matches!(segment.state, SegmentState::Running { .. }) => {
-            let elapsed = ns(app.now_ms - start);
-            let done = done_steps(segment);
-            // What is measured beats what was estimated.
-            let left = match elapsed.checked_div(done) {
-                Some(each) => each * segment.steps.saturating_sub(done),
-                None => segment.estimated_ns.saturating_sub(elapsed),
-            };
-            format!("{} left", duration_ns(left))
-        }
-        _ if segment.state == SegmentState::Queued => format!("about {}", duration_ns(segment.estimated_ns)),
+fn timing(app: &App, job: &JobStatus, segment: &SegmentStatus) -> String {
+    let left = app.replay.steps.of_segment(&job.id, segment, app.now_ms);
+    match (&segment.state, segment.started_ms, segment.ended_ms) {
+        (SegmentState::Running { .. }, ..) => left.map_or(String::new(), in_time),
+        (SegmentState::Queued, ..) => format!("about {}", duration_ns(segment.estimated_ns)),
+        (_, Some(start), Some(end)) => duration_ns(u64::try_from(end - start).unwrap_or(0) * 1_000_000),
         _ => String::new(),
     }
+}
+
+/// How much time is left. What was to have ended by now has no number.
+fn in_time(left_ns: u64) -> String {
+    if left_ns == 0 { "soon".to_owned() } else { format!("{} left", duration_ns(left_ns)) }
 }
 
 /// The first line of the detail at most, where it has the whole body.

@@ -2,6 +2,7 @@
 
 use ratatui::layout::Rect;
 
+use crate::base::units::counted;
 use crate::model::grid::{Cell, Grid};
 use crate::model::verdict::Verdict;
 use crate::tui::app::App;
@@ -48,11 +49,11 @@ fn header(app: &App, pen: &mut Pen<'_>, line: Rect) {
     if results.waiting && results.grid.is_empty() {
         return;
     }
-    let mut said = format!("{} rows", results.shown());
+    let mut said = counted(results.shown() as u64, "row");
     if let Some([a, b]) = results.beside() {
         said.push_str(&format!("   A {a}  B {b} (Esc all runs)"));
     } else if !app.timeline.marked.is_empty() {
-        said.push_str(&format!(" of {} marked runs", app.timeline.marked.len()));
+        said.push_str(&format!(" of {}", counted(app.timeline.marked.len() as u64, "marked run")));
     }
     for (at, (column, direction)) in results.sorted().enumerate() {
         let glyphs = pen.glyphs();

@@ -208,6 +208,7 @@ impl App {
                     row.map(|row| crate::tui::app::table::text(&self.results.grid, self.results.selected(), row));
                 return text.map(Effect::Copy).into_iter().collect();
             }
+            Command::Search => self.say("there is nothing to search in a plot: Esc goes back to the grid"),
             _ => {}
         }
         Vec::new()

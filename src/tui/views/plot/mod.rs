@@ -7,6 +7,7 @@ use ratatui::layout::Rect;
 use crate::model::grid::Grid;
 use crate::model::verdict::Verdict;
 use crate::tui::app::App;
+use crate::tui::app::arguments::tell_apart;
 use crate::tui::app::plot::curves::{Curve, Curves, Point};
 use crate::tui::app::plot::{AXIS, Dots, Plot, Scale, parts};
 use crate::tui::app::table::{self, title};
@@ -47,7 +48,7 @@ pub(super) fn draw(app: &App, pen: &mut Pen<'_>, area: Rect) {
             Scale::Logarithmic => "nothing above zero: there is no logarithmic scale for it (. back to the grid)",
         };
         pen.put(area.x + 1, area.y + 2, area.width - 1, said, Role::Warning);
-        legend(plot, &results.grid, pen, parts.legend);
+        legend(app, plot, pen, parts.legend);
         return;
     };
     axes(plot, curves, extent, pen, parts.field);
@@ -67,7 +68,7 @@ pub(super) fn draw(app: &App, pen: &mut Pen<'_>, area: Rect) {
             name(pen, &raster, parts.field, curve, curves, extent, (role(*at), letter(*at)));
         }
     }
-    legend(plot, &results.grid, pen, parts.legend);
+    legend(app, plot, pen, parts.legend);
 }
 
 fn role(run: usize) -> Role {
@@ -220,9 +221,10 @@ fn name(
     }
 }
 
-fn legend(plot: &Plot, grid: &Grid, pen: &mut Pen<'_>, area: Rect) {
-    let runs = plot.runs().iter().enumerate().skip(plot.legend.offset);
-    for (y, (at, curve)) in (area.y..area.bottom()).zip(runs) {
+fn legend(app: &App, plot: &Plot, pen: &mut Pen<'_>, area: Rect) {
+    let runs = || plot.runs().iter().enumerate().skip(plot.legend.offset).take(usize::from(area.height));
+    let known: Vec<_> = runs().map(|(_, curve)| app.timeline.run(&curve.run)).collect();
+    for (y, ((at, curve), apart)) in (area.y..area.bottom()).zip(runs().zip(tell_apart(&known))) {
         if at == plot.legend.selected {
             pen.cursor(y, area.x);
         }
@@ -239,9 +241,11 @@ fn legend(plot: &Plot, grid: &Grid, pen: &mut Pen<'_>, area: Rect) {
             pen.put(x, y, area.right().saturating_sub(x), "hidden (Space shows it)", Role::Dim);
             continue;
         }
-        x += value(plot, curve, grid, pen, (x, y), area.right());
+        x += value(plot, curve, &app.results.grid, pen, (x, y), area.right());
         let counts = counts(curve, plot.scale);
-        pen.put(x + 1, y, area.right().saturating_sub(x + 1), &counts, Role::Warning);
+        x += pen.put(x + 1, y, area.right().saturating_sub(x + 1), &counts, Role::Warning);
+        x += if counts.is_empty() { 1 } else { 3 };
+        pen.put(x, y, area.right().saturating_sub(x), &apart, Role::Dim);
     }
     let hidden = plot.runs().len().saturating_sub(plot.legend.offset + usize::from(area.height));
     if hidden > 0 {
