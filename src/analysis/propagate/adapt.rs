@@ -47,6 +47,8 @@ impl Adapted {
 pub(super) struct Unbound {
     pub(super) name: String,
     pub(super) reason: String,
+    /// Where in the target something that it needs would come, after the place.
+    pub(super) later: Option<usize>,
 }
 
 /// One statement at one place.
@@ -86,6 +88,12 @@ impl Session<'_> {
                 Ok(adapted) => return Ok((point, adapted)),
                 Err(unbound) => {
                     *provided = before;
+                    if let Some(index) = unbound.later.and_then(|offset| self.index_after(&point, offset)) {
+                        point.index = index;
+                        point.score -= 0.2;
+                        "after what it needs can be computed".clone_into(&mut point.reason);
+                        continue;
+                    }
                     let Some(index) = self.defined_later(&point, &unbound.name) else {
                         return Err(Refusal(unbound.reason));
                     };
@@ -140,12 +148,18 @@ impl Session<'_> {
             Unit { keyword: whole.keyword, ..Unit::of(whole.guards.clone(), whole.statement, &work.replaced) };
         unit.parts.clone_from(&whole.parts);
         let index = point.index + usize::from(whole.further);
-        let edit = insert::edit(self.source, self.target, &unit, point.block, index)
-            .map_err(|reason| Unbound { name: String::new(), reason })?;
+        let unfit = |reason| Unbound { name: String::new(), reason, later: None };
+        let mut edit = insert::edit(self.source, self.target, &unit, point.block, index).map_err(unfit)?;
         let mut adapted = work.adapted;
-        if adapted.edits.iter().any(|other| self.is_out_of_order(other, &edit)) {
+        // Of blank lines each keeps as many before it as the source has: what comes first may have more.
+        let passed = adapted.edits.iter().filter(|other| self.is_out_of_order(other, &edit) && !edit.inline);
+        let passed = passed.map(|other| other.offset).max();
+        let is_blank = |to: &usize| self.target.text.get(edit.offset..*to).is_some_and(|text| text.trim().is_empty());
+        edit.offset = passed.filter(is_blank).unwrap_or(edit.offset);
+        let after = adapted.edits.iter().filter(|other| self.is_out_of_order(other, &edit));
+        if let Some(later) = after.map(|other| other.offset).max() {
             let reason = "what it needs would come after it".to_owned();
-            return Err(Unbound { name: String::new(), reason });
+            return Err(Unbound { name: String::new(), reason, later: Some(later) });
         }
         adapted.edits.insert(0, edit);
         adapted.whole = Some(whole.clone());
@@ -179,6 +193,15 @@ impl Session<'_> {
                 }
             }
         }
+    }
+
+    /// The index in the place's block from which on an offset lies before it.
+    fn index_after(&self, point: &Point, offset: usize) -> Option<usize> {
+        let tree = &self.target.tree;
+        let children = &tree.node(point.block).children;
+        let before = |id: &&NodeId| tree.node(**id).range.start < offset;
+        let index = children.iter().take_while(before).count();
+        (index > point.index).then_some(index)
     }
 
     /// The index in the place's block after the first later statement that gives `name` a value.

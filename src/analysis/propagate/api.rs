@@ -63,7 +63,7 @@ impl Work<'_, '_> {
             }
             (Meaning::Another | Meaning::Perhaps, _) => {
                 let reason = format!("`{name}` is something else in the target");
-                Err(Unbound { name: String::new(), reason })
+                Err(Unbound { name: String::new(), reason, later: None })
             }
             _ => self.bring(base, &name, &name),
         }

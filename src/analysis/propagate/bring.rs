@@ -6,6 +6,7 @@ use crate::analysis::propagate::compose::sort_key;
 use crate::analysis::propagate::fresh::{Owner, changed_in_place};
 use crate::analysis::propagate::group::is_for_a_while;
 use crate::analysis::propagate::insert::{self, Edit, Unit};
+use crate::analysis::propagate::own::is_meter;
 use crate::analysis::propagate::scope::owner;
 use crate::analysis::propagate::unit::{Whole, feeds, has_no_effect, is_pure, only_logged, wholes};
 use crate::analysis::propagate::unsure::elsewhere;
@@ -24,7 +25,8 @@ impl Work<'_, '_> {
         let (target, place) = (self.session.target, (self.point.block, self.point.index));
         let missing = || {
             let rest = elsewhere(target, theirs, place);
-            Unbound { name: theirs.to_owned(), reason: format!("`{theirs}` is not defined before line {line}{rest}") }
+            let reason = format!("`{theirs}` is not defined before line {line}{rest}");
+            Unbound { name: theirs.to_owned(), reason, later: None }
         };
         if self.depth >= MAX_DEPTH || self.visible.owns(theirs) {
             return Err(missing());
@@ -65,6 +67,7 @@ impl Work<'_, '_> {
             let changed = changed_in_place(self.session, statement);
             let harmless = changed.entries != Owner::Run
                 && (is_pure(self.session, statement)
+                    || is_meter(self.session, statement)
                     || (has_no_effect(self.session, statement) && only_logged(self.session, statement, 4)));
             let appends = simple
                 && binders.iter().all(|id| !tree.contains(statement, *id))
@@ -72,7 +75,7 @@ impl Work<'_, '_> {
             if !(definition || simple && harmless || appends) {
                 return Err(missing());
             }
-            let call = self.session.costly_call(statement).filter(|_| !definition && !appends);
+            let call = self.session.costly_call(statement).filter(|_| !definition);
             self.adapted.doubts.extend(call.map(|name| called_once_more(&name)));
             if !definition && (changed.entries != Owner::New || changed.sums == Owner::Run) {
                 let words = self.session.source.text.get(tree.node(statement).range.clone()).unwrap_or_default();
@@ -287,7 +290,7 @@ impl Work<'_, '_> {
         let index = beside.map_or(last, |point| point.index);
         let unit = Unit::text(import, text.clone());
         let edit = insert::edit(self.session.source, self.session.target, &unit, top, index)
-            .map_err(|reason| Unbound { name: String::new(), reason })?;
+            .map_err(|reason| Unbound { name: String::new(), reason, later: None })?;
         self.adapted.edits.push(edit);
         self.adapted.changes.push(format!("`{text}` added"));
         Ok(())

@@ -258,7 +258,7 @@ impl Work<'_, '_> {
             };
             if !known && given() {
                 let reason = format!("the target gives `self` no `{attribute}`");
-                return Err(Unbound { name: String::new(), reason });
+                return Err(Unbound { name: String::new(), reason, later: None });
             }
             if !known && (defined() || !common() && used_elsewhere()) {
                 self.adapted.doubts.retain(|doubt| *doubt != reason);
@@ -281,7 +281,7 @@ impl Work<'_, '_> {
         }
         let reason =
             format!("`{ours}` is `{theirs}` in the target, a name that the statement itself gives to something else");
-        Err(Unbound { name: String::new(), reason })
+        Err(Unbound { name: String::new(), reason, later: None })
     }
 
     /// `await` and `yield` need the function that they stand in.
@@ -310,7 +310,7 @@ impl Work<'_, '_> {
             }
             () => return Ok(()),
         };
-        Err(Unbound { name: String::new(), reason: reason.to_owned() })
+        Err(Unbound { name: String::new(), reason: reason.to_owned(), later: None })
     }
 
     /// Notes a call that the source makes in this statement alone and the target makes already: it would run twice.

@@ -115,6 +115,10 @@ const CHEAP: &[&str] = &[
     "state_dict",
 ];
 
+/// Beginnings of the names of layers that have weights.
+const WEIGHTS: &[&str] =
+    &["Linear", "Bilinear", "Conv", "Embedding", "LSTM", "GRU", "RNN", "Transformer", "MultiheadAttention"];
+
 impl Session<'_> {
     /// A call in what is brought, outside the log statements, that may have an effect or cost much.
     pub(super) fn costly_call(&self, node: NodeId) -> Option<String> {
@@ -171,8 +175,10 @@ impl Session<'_> {
         if !bodies.is_empty() {
             return bodies.into_iter().all(|body| !stores(self, body) && self.costly(body, seen).is_none());
         }
-        let constructs = name.starts_with(char::is_uppercase);
-        constructs || self.is_of_library(callee) && !EFFECTS.contains(&name)
+        // Layers begin with random weights: the run draws others then.
+        let draws = WEIGHTS.iter().any(|layer| name.starts_with(layer));
+        let constructs = name.starts_with(char::is_uppercase) && !(draws && self.is_of_library(callee));
+        constructs || self.is_of_library(callee) && !EFFECTS.contains(&name) && !draws
     }
 
     /// Whether a path of the source belongs to a library that computes.

@@ -89,7 +89,7 @@ fn window(session: &Session<'_>, statement: NodeId) -> Option<Vec<NodeId>> {
 }
 
 /// Whether a statement writes something for people and does nothing else: `print("epoch", epoch, loss.item())`.
-fn only_says(session: &Session<'_>, statement: NodeId) -> bool {
+pub(super) fn only_says(session: &Session<'_>, statement: NodeId) -> bool {
     let tree = &session.source.tree;
     let says = |id: NodeId| {
         let name = tree.node(tree.node(id).children[0]).text.as_str();

@@ -28,6 +28,7 @@ mod made;
 mod modes;
 mod mutation;
 mod names;
+mod own;
 mod places;
 mod reach;
 mod rename;

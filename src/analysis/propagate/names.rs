@@ -73,7 +73,7 @@ impl Work<'_, '_> {
             return Ok(());
         }
         let reason = format!("it gives `{}` a value, with which the target would go on", node.name);
-        Err(Unbound { name: String::new(), reason })
+        Err(Unbound { name: String::new(), reason, later: None })
     }
 
     /// A variable that the unit binds must not overwrite one of the target's that happens to have its name.
@@ -246,6 +246,7 @@ impl Work<'_, '_> {
         Err(Unbound {
             name: String::new(),
             reason: format!("the target computes `{name}` inside function `{function}`"),
+            later: None,
         })
     }
 

@@ -4,11 +4,12 @@ use std::ops::Range;
 
 use crate::analysis::propagate::Session;
 use crate::analysis::propagate::events::{is_item, root};
-use crate::analysis::propagate::group::together;
+use crate::analysis::propagate::group::{only_says, together};
 use crate::analysis::propagate::insert::header_range;
+use crate::analysis::propagate::own::{feeds_a_meter, only_feeds, only_makes};
 use crate::analysis::propagate::reach::is_stored;
 use crate::analysis::python::Source;
-use crate::analysis::treediff::{Kind, NodeId};
+use crate::analysis::treediff::{Kind, NodeId, Tree};
 
 /// Calls that change something a training depends on, or that cost much.
 pub(super) const EFFECTS: &[&str] = &[
@@ -262,15 +263,25 @@ pub(super) fn has_no_effect(session: &Session<'_>, node: NodeId) -> bool {
 }
 
 fn no_effect(session: &Session<'_>, node: NodeId, seen: &mut Vec<String>) -> bool {
-    let in_place = |name: &str| name.ends_with('_') && !name.starts_with('_');
     let new = calls(session, node).into_iter().filter(|name| !seen.contains(name)).collect::<Vec<_>>();
     seen.extend(new.iter().cloned());
     new.iter().all(|name| {
-        !EFFECTS.contains(&name.as_str())
-            && !in_place(name)
-            && !trains(name)
-            && called(session, name).into_iter().all(|body| !stores(session, body) && no_effect(session, body, seen))
+        let quiet = |body: NodeId, seen: &mut Vec<String>| !stores(session, body) && no_effect(session, body, seen);
+        !says_effect(name) && called(session, name).into_iter().all(|body| quiet(body, seen))
+            || only_makes(session, name)
     })
+}
+
+/// Whether a call's name says that it changes something.
+fn says_effect(name: &str) -> bool {
+    let in_place = name.ends_with('_') && !name.starts_with('_');
+    EFFECTS.contains(&name) || in_place || trains(name)
+}
+
+/// Whether a call's name, or what the source's functions of that name do, says that it changes something.
+pub(super) fn changes_by_name(session: &Session<'_>, name: &str) -> bool {
+    let quiet = |body: NodeId| !stores(session, body) && no_effect(session, body, &mut vec![name.to_owned()]);
+    says_effect(name) || !called(session, name).into_iter().all(quiet)
 }
 
 /// Whether a function's name says that it trains.
@@ -313,7 +324,8 @@ pub(super) fn is_pure(session: &Session<'_>, node: NodeId) -> bool {
         tree.node(id).kind == Kind::Member
             && parent.is_some_and(|p| p.kind == Kind::Simple && p.children.len() > 1 && p.children.last() != Some(&id))
     };
-    calls(session, node).iter().all(|name| PURE.contains(&name.as_str())) && !tree.subtree(node).any(stored)
+    calls(session, node).iter().all(|name| PURE.contains(&name.as_str()) || only_makes(session, name))
+        && !tree.subtree(node).any(stored)
 }
 
 /// Whether what a statement binds is read by nothing but log statements and what serves only them.
@@ -344,14 +356,31 @@ pub(super) fn only_logged(session: &Session<'_>, node: NodeId, depth: usize) -> 
                 let found = place.map(|place| session.definitions_at(&tree.node(reader).name, place));
                 found.is_none_or(|found| found.iter().any(|definition| tree.contains(node, *definition)))
             };
+            // Of an object, what a function gives back is one of its values.
+            let given_back = || tree.node(statement).kind == Kind::Return && is_of_an_object(tree, reader);
             logs || wanted
-                || new && (feeds(session, statement, &bound) || fills(session, statement, &bound))
+                || only_says(session, statement)
+                || given_back() && has_no_effect(session, statement)
+                || new
+                    && (feeds(session, statement, &bound)
+                        || fills(session, statement, &bound)
+                        || feeds_a_meter(session, statement))
                 || (new
                     && statement != scope
                     && ((binds_it && has_no_effect(session, statement)) || only_logged(session, statement, depth - 1)))
                 || !arrives()
         },
     )
+}
+
+/// Whether a variable is read for an attribute that is not called: `meter.avg`.
+fn is_of_an_object(tree: &Tree, reader: NodeId) -> bool {
+    let member = tree.node(reader).parent.filter(|id| tree.node(*id).kind == Kind::Member);
+    let called = |id: NodeId| {
+        let parent = tree.node(id).parent.map(|id| tree.node(id));
+        parent.is_some_and(|parent| parent.kind == Kind::Call && parent.children.first() == Some(&id))
+    };
+    member.is_some_and(|id| !called(id))
 }
 
 /// Whether a statement sets entries of one of these variables and does nothing else: `table[y, x] += 1`.
@@ -375,5 +404,6 @@ pub(super) fn feeds(session: &Session<'_>, statement: NodeId, names: &[&str]) ->
     object.is_some_and(|object| names.contains(&object.as_str()))
         && node.children.len() == 1
         && FEEDS.contains(&tree.node(*callee).text.as_str())
-        && arguments.iter().all(|argument| is_pure(session, *argument))
+        && only_feeds(session, &tree.node(*callee).text)
+        && arguments.iter().all(|argument| has_no_effect(session, *argument))
 }
