@@ -30,7 +30,8 @@ pub(super) fn reaching(tree: &Tree, path: &str, place: Place, skipped: &dyn Fn(N
     } else {
         definitions(tree, home, base).filter(|id| !skipped(*id)).collect()
     };
-    let mut flow = Flow { tree, by_carrier, place, found: Definitions::new(), leaving: Vec::new() };
+    let mut flow =
+        Flow { tree, by_carrier, place, found: Definitions::new(), leaving: Vec::new(), seen: HashMap::new() };
     for block in tree.blocks(scope) {
         flow.block(block, Some(start.clone()));
     }
@@ -99,6 +100,8 @@ struct Flow<'a> {
     found: Definitions,
     /// What leaves the iterations of the loops around by `break` and `continue`.
     leaving: Vec<Definitions>,
+    /// What loops leave of what they were given: each is run through twice, those within it with the same again.
+    seen: HashMap<(NodeId, Definitions), Option<Definitions>>,
 }
 
 impl Flow<'_> {
@@ -134,7 +137,17 @@ impl Flow<'_> {
                 let state = self.defined(id, state);
                 tree.blocks(id).try_fold(state, |state, block| self.block(block, Some(state)))
             }
-            Kind::Loop => self.repeat(id, state),
+            // What leaves from an `else` leaves the loop around.
+            Kind::Loop if tree.blocks(id).count() > 1 => self.repeat(id, state),
+            Kind::Loop => {
+                let key = (id, state);
+                if let Some(end) = self.seen.get(&key) {
+                    return end.clone();
+                }
+                let end = self.repeat(id, key.1.clone());
+                self.seen.insert(key, end.clone());
+                end
+            }
             Kind::Branch => self.branch(id, state),
             Kind::Try => self.attempt(id, state),
             _ => Some(self.defined(id, state)),
@@ -146,14 +159,18 @@ impl Flow<'_> {
     fn repeat(&mut self, id: NodeId, state: Definitions) -> Option<Definitions> {
         let tree = self.tree;
         let block = |slot: &str| tree.blocks(id).find(|b| tree.node(*b).text == slot);
-        let (mut head, mut end, mut left) = (state, None, Definitions::new());
+        let (mut next, mut end, mut left) = (state.clone(), None, Definitions::new());
+        // What comes of two sets together comes of each: the second time nothing but what is new goes round, which is
+        // much the same however the loop was reached, and known in `seen` then.
         for _ in 0..2 {
             self.leaving.push(Definitions::new());
-            let start = self.defined(id, head.clone());
-            end = block("0").map_or(Some(start.clone()), |body| self.block(body, Some(start)));
-            left = self.leaving.pop().unwrap_or_default();
-            head.extend(end.iter().flatten());
-            head.extend(&left);
+            let start = self.defined(id, next);
+            join(&mut end, block("0").map_or(Some(start.clone()), |body| self.block(body, Some(start))));
+            left.extend(self.leaving.pop().unwrap_or_default());
+            next = end.iter().flatten().chain(&left).copied().filter(|id| !state.contains(id)).collect();
+            if next.is_empty() {
+                break;
+            }
         }
         // What leaves by `break` or `continue` is not told apart.
         if !left.is_empty() {
