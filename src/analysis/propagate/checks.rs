@@ -120,7 +120,8 @@ impl Work<'_, '_> {
         let reads = |tree: &Tree, id: NodeId| tree.node(id).access.reads();
         let added = |id: NodeId| {
             let of_scope = || tree.scope(id) != 0 && self.session.counterpart(tree.scope(id)).is_none();
-            self.session.wanted.iter().any(|wanted| tree.contains(*wanted, id)) || of_scope()
+            let brought = || tree.statement_of(id).is_some_and(|statement| self.provided.brought.contains(&statement));
+            self.session.wanted.iter().any(|wanted| tree.contains(*wanted, id)) || of_scope() || brought()
         };
         let mut readers = tree.uses(path).iter().copied().filter(|id| reads(tree, *id));
         if readers.all(added) && there.uses(theirs).iter().any(|id| reads(there, *id)) {

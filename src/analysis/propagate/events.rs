@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::analysis::propagate::Session;
 use crate::analysis::propagate::fresh::{Owner, owner_of};
 use crate::analysis::propagate::keeps::{STATES, is_copy, is_made, is_state};
+use crate::analysis::propagate::own::{only_feeds, only_makes};
 use crate::analysis::propagate::reach::is_stored;
 use crate::analysis::propagate::unit::{EFFECTS, FEEDS, PURE, called, trains};
 use crate::analysis::treediff::{Kind, NodeId, Tree};
@@ -214,7 +215,11 @@ impl<'s, 'a> Events<'s, 'a> {
                 Some(_) => of_class(body) && (is_self || !is_kept_up(name)),
                 None => !of_class(body) || tree.node(*body).name == "__init__",
             });
-            if !bodies.is_empty() {
+            if bodies.iter().any(|body| tree.node(*body).name == "__init__") && only_makes(session, name) {
+                continue;
+            }
+            let only_fed = object.is_some() && !is_self && FEEDS.contains(&name) && only_feeds(session, name);
+            if !bodies.is_empty() && !only_fed {
                 for body in bodies.into_iter().filter(|_| depth < MAX_DEPTH) {
                     let inner = self.events_of(part, body, depth + 1).into_iter().filter(|event| !event.is_free);
                     let unknown = |event| Event { path: None, node: id, value: Value::Unknown, ..event };
