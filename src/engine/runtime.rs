@@ -35,6 +35,7 @@ const FILES: &[(&str, &str)] = &[
     ("afterlog/_libraries.py", include_str!("../../assets/runtime/afterlog/_libraries.py")),
     ("afterlog/_lines.py", include_str!("../../assets/runtime/afterlog/_lines.py")),
     ("afterlog/_lookups.py", include_str!("../../assets/runtime/afterlog/_lookups.py")),
+    ("afterlog/_marks.py", include_str!("../../assets/runtime/afterlog/_marks.py")),
     ("afterlog/_memory.py", include_str!("../../assets/runtime/afterlog/_memory.py")),
     ("afterlog/_output.py", include_str!("../../assets/runtime/afterlog/_output.py")),
     ("afterlog/_parameters.py", include_str!("../../assets/runtime/afterlog/_parameters.py")),

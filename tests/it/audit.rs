@@ -221,6 +221,45 @@ def train(batches, other, total):
     }
 }
 
+/// A loop that only finds results in a cache, and computes one more each time in another.
+const CACHED: &str = "\
+import functools, random, afterlog
+random.seed(2)
+@functools.lru_cache(maxsize=None)
+def table(n):
+    return tuple(i * i for i in range(n))
+class T:
+    def __init__(self):
+        self.w, self.f = 0.0, table
+t = T()
+t.f(5), t.f(6), t.f(7)
+for epoch in afterlog.loop('epoch', range(6)):
+    for step in afterlog.loop('step', range(3)):
+        t.w += random.random() * t.f(5 + step)[3]
+    afterlog.log('w', t.w)
+";
+
+#[test]
+fn results_that_are_only_found_in_a_cache_cost_no_checkpoint_and_how_often_is_never_called_verified() {
+    let with = |statement: &str| format!("{CACHED}    afterlog.log('seen', {statement})\n");
+    let case = Case { torch: false, others: &[], script: CACHED, with_statement: &with("t.w") };
+    let grid = case.check_entered("a cache", "seen");
+    assert!(grid.contains("verified") && !grid.contains("unverified"), "{grid}");
+    let project = TestProject::git();
+    project.write("train.py", CACHED);
+    project.afterlog(&["run", "--checkpoints", "all", "train.py"]).ok();
+    let shown = project.afterlog(&["show", "last"]).ok();
+    assert!(!shown.contains("note:") && shown.contains("checkpoints  12 ("), "{shown}");
+    project.write("train.py", with("table.cache_info().hits"));
+    project.afterlog(&["replay", "seen", "--yes"]).ok();
+    let grid = project.afterlog(&["grid", "seen", "--verdicts", "--format", "csv"]).ok();
+    assert!(grid.contains("unverified"), "{grid}");
+    // A script that asks for it itself is entered at its beginning.
+    let asking = CACHED.replace("t.w += random", "t.w += table.cache_info().hits + random");
+    let added = format!("{asking}    afterlog.log('seen', t.w)\n");
+    Case { torch: false, others: &[], script: &asking, with_statement: &added }.check_entered("a cache asked", "seen");
+}
+
 /// What a function computed from the last batch is gone when it lets it go.
 #[test]
 fn recording_keeps_no_tensor_of_the_script_alive() {

@@ -3,11 +3,14 @@
 #![allow(clippy::disallowed_methods, reason = "tests make and remove an interpreter and its packages")]
 
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 
 use serde_json::Value;
 
 use crate::env::{TestProject, python};
+use crate::truth::values;
 
 const SCRIPT: &str = "\
 import afterlog
@@ -25,7 +28,7 @@ fn interpreter(project: &TestProject, name: &str, version: &str) -> String {
     let interpreter = venv.join("bin/python").to_str().expect("UTF-8").to_owned();
     let line = "import sysconfig; print(sysconfig.get_path('purelib'))";
     let site = project.run(&interpreter, &["-c", line]).ok();
-    let site = std::path::Path::new(site.trim());
+    let site = Path::new(site.trim());
     let package = format!("__version__ = '{version}'\ndef gain(epoch):\n    return epoch + {version}\n");
     fs::write(site.join("gadget.py"), package).expect("written");
     let info = site.join(format!("gadget-{version}.dist-info"));
@@ -126,4 +129,68 @@ for epoch in afterlog.loop('epoch', range(2)):
     command.env("OMP_NUM_THREADS", "1").env("MKL_NUM_THREADS", "1");
     let output = command.output().expect("starts");
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// All that lies in files below a folder, also what is compressed there.
+fn kept(folder: &Path, found: &mut Vec<u8>) {
+    for entry in fs::read_dir(folder).expect("folder").map(|entry| entry.expect("entry")) {
+        if entry.file_type().expect("kind").is_dir() {
+            kept(&entry.path(), found);
+            continue;
+        }
+        let bytes = fs::read(entry.path()).unwrap_or_default();
+        found.extend(&bytes);
+        let magic = [0x28, 0xb5, 0x2f, 0xfd];
+        for (at, _) in bytes.windows(4).enumerate().filter(|(_, found)| *found == magic) {
+            if let Ok(mut frame) = zstd::Decoder::new(&bytes[at..]).map(zstd::Decoder::single_frame) {
+                // What was read before an error is there.
+                let _ = frame.read_to_end(found);
+            }
+        }
+    }
+}
+
+/// Records a script that does this in its steps, where the environment has a secret; whether the store holds a text, and
+/// what is shown of the run.
+fn recorded_beside_a_secret(before: &str, inner: &str) -> (TestProject, impl Fn(&str) -> bool, String) {
+    let project = TestProject::git();
+    let script = format!(
+        "import os, afterlog\nenv = os.environ\nclass T:\n    pass\nt = T()\nt.w = 0\n{before}\n\
+         for epoch in afterlog.loop('epoch', range(6)):\n    for step in afterlog.loop('step', range(3)):\n        \
+         t.w += 1\n        {inner}\n    afterlog.log('w', t.w)\n"
+    );
+    project.write("train.py", &script);
+    let mut run = project.afterlog_command(&["run", "--checkpoints", "all", "train.py"]);
+    let output = run.env("OUTER_PASSWORD", "outer-passed").output().expect("runs");
+    assert!(output.status.success(), "{output:?}");
+    let shown = project.afterlog(&["show", "last"]).ok();
+    let mut found = Vec::new();
+    kept(&project.path(), &mut found);
+    kept(&project.home(), &mut found);
+    project.write("train.py", format!("{script}    afterlog.log('seen', len(os.environ.get('SEEN', '')))\n"));
+    project.afterlog(&["replay", "seen", "--iters", "epoch=3", "--yes"]).ok();
+    (project, move |text: &str| found.windows(text.len()).any(|part| part == text.as_bytes()), shown)
+}
+
+#[test]
+fn what_is_secret_in_the_environment_never_reaches_the_store() {
+    // Held by a variable, an object, a method and a function of the state: what the loop sets is there, and nothing else.
+    let (before, inner) = (
+        "t.env, t.get = env, env.get\nt.f = (lambda e: lambda: e['SEEN'])(env)",
+        "env['SEEN'] = t.get('SEEN', '') + 'xo'; t.f()",
+    );
+    let (project, holds, shown) = recorded_beside_a_secret(before, inner);
+    assert!(!shown.contains("note:") && shown.contains("checkpoints  12 ("), "{shown}");
+    assert!(holds("xoxoxoxo") && !holds("outer-passed"), "{shown}");
+    assert!(values(&project, &["seen"]).contains(&"3,24".to_owned()), "{shown}");
+    // A copy of it.
+    let (_, holds, shown) = recorded_beside_a_secret("", "t.copied = dict(env, SEEN='xo' * t.w)");
+    assert!(!holds("outer-passed"), "{shown}");
+    assert!(shown.contains("a copy of the environment"), "{shown}");
+    // Set by the loop: from then on there is no checkpoint, or a replay would lack it.
+    let inner = "env['HF_Token'] = '-'.join(['inner', str(t.w), 'token']); env['SEEN'] = 'x' * int(env['HF_Token'].split('-')[1])";
+    let (project, holds, shown) = recorded_beside_a_secret("", inner);
+    assert!(!holds("-token") && !holds("outer-passed"), "{shown}");
+    assert!(shown.contains("epoch sets HF_Token in the environment") && shown.contains("checkpoints  0"), "{shown}");
+    assert!(values(&project, &["seen"]).contains(&"3,12".to_owned()), "{shown}");
 }

@@ -260,6 +260,34 @@ fn what_functions_and_bound_methods_keep_that_cannot_be_captured() {
 }
 
 #[test]
+fn a_lock_that_is_held_is_never_taken_for_one_that_is_free() {
+    let made = |what: &'static str, before: &str, inner: &'static str, seen: &'static str| {
+        let before = format!("import threading\n{before}\nclass T:\n    pass\nt = T()\nt.call = make()");
+        Hidden { what, before: Box::leak(before.into_boxed_str()), inner, seen, ..NOTHING }.check();
+    };
+    made(
+        "what is done once, by a lock that nobody gives back",
+        "def make():\n    lock = threading.Lock()\n    return lambda: lock.acquire(blocking=False)",
+        "x = t.call()",
+        "x, t.call()",
+    );
+    made(
+        "how often a lock is held",
+        "def make():\n    lock = threading.RLock()\n    def call(v):\n        if v:\n            lock.acquire()\n        \
+         return repr(lock).split('count=')[1].split(' ')[0]\n    return call",
+        "x = t.call(step)",
+        "x, t.call(0)",
+    );
+    made(
+        "a lock that was held when the loop began",
+        "def make():\n    lock, seen = threading.Lock(), []\n    lock.acquire()\n    def call():\n        \
+         seen.append(lock.locked())\n        if seen[-1]:\n            lock.release()\n        return sum(seen)\n    return call",
+        "x = t.call()",
+        "x",
+    );
+}
+
+#[test]
 fn modules_of_packages_modules_behind_links_and_the_environment_belong_to_the_state() {
     let utils = "count = 0\nseen = []\ndef tick():\n    global count\n    count += 1\n    seen.append(count)\n";
     let project = TestProject::git();

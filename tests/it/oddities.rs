@@ -123,6 +123,16 @@ fn what_a_script_does_to_its_own_process_changes_neither_its_behaviour_nor_its_r
 }
 
 #[test]
+fn a_variable_that_a_thread_takes_away_while_the_environment_is_read_costs_the_training_nothing() {
+    let project = TestProject::plain();
+    let leaving = "import os\nos.environ['FLEETING'] = '1'\nkind, there = type(os.environ), type(os.environ).__getitem__\n\
+                   def get(self, name):\n    if name == 'FLEETING':\n        raise KeyError(name)\n    \
+                   return there(self, name)\nkind.__getitem__ = get\n";
+    project.write("train.py", format!("{leaving}{BEGINNING}print('done')\n"));
+    same(&project, "a variable that leaves", &[], "train.py", &[]);
+}
+
+#[test]
 fn odd_environments_and_flags_are_those_of_plain_python() {
     let project = TestProject::plain();
     project.write("beside.py", "");

@@ -3,23 +3,19 @@
 A checkpoint holds the change set that was read off the code. What the loop changes beside it, through code that cannot be
 read (``exec``, a dispatch table, a C extension), is in no checkpoint, and a replay that skipped the loop would go on without
 it. So before a checkpoint is kept, all other variables of the project are held against what they were when the loop was
-entered, and where one has changed, the checkpoint is not taken. Data beyond some size is sampled: see `_WHOLE`.
+entered, and where one has changed, the checkpoint is not taken. Data beyond some size is sampled: see `_marks`.
 """
 import bisect
 import collections
-import ctypes
 import functools
 import itertools
-import marshal
 import os
 import stat
 import sys
 import types
 
-from . import _frames, _kinds
+from . import _frames, _kinds, _marks
 
-#: Containers and arrays of more items than this are judged by their length and `_SAMPLE` items evenly apart.
-_WHOLE, _SAMPLE = 4096, 256
 #: Values that are looked at in one variable, and in all together.
 _MOST_IN_ONE, _MOST = 5_000, 500_000
 #: A loop that failed so often is not looked at again: it has no checkpoints from then on.
@@ -38,6 +34,8 @@ class Audit:
         self._ours = os.path.realpath(os.path.dirname(__file__))
         #: Names of the modules that were looked at, and of those among them that are the project's.
         self._known, self._projects = set(), set()
+        #: Whether one of those asks a cache how often it was used; None as long as nobody wanted to know.
+        self._asks_caches = None
         self._real_folders = {}
         self._failures = collections.Counter()
 
@@ -128,7 +126,13 @@ class Audit:
         self._failures[key] += 1
 
     def _look(self, entries):
-        return _Look(entries, {id(names) for _, names in self._modules()}, self._is_of_project)
+        return _Look(entries, {id(names) for _, names in self._modules()}, self._is_of_project, self._are_caches_asked)
+
+    def _are_caches_asked(self):
+        if self._asks_caches is None:
+            files = [names.get("__file__") for _, names in self._modules()]
+            self._asks_caches = any(_marks.has_word(file, b"cache_info") for file in files)
+        return self._asks_caches
 
     def _namespaces(self, loops):
         """Where to look: [(prefix of the names, frame, variables, names that are in a change set)]; modules have no frame."""
@@ -163,6 +167,7 @@ class Audit:
             new = modules.keys() - self._known
             self._projects |= {name for name in new if self._is_of_project(modules[name])}
             self._known = set(modules)
+            self._asks_caches = None
         # In the order in which they were imported, each once: torch has the script go by another name, too.
         found = {}
         for name, module in list(sys.modules.items()):
@@ -196,8 +201,9 @@ class Audit:
 class _Look:
     """Fingerprints of values: equal as long as nothing that they lead to has changed. Good within one process only."""
 
-    def __init__(self, entries, project, is_of_project):
+    def __init__(self, entries, project, is_of_project, are_caches_asked):
         self._entries = entries
+        self._are_caches_asked = are_caches_asked
         #: ids of the namespaces of the project's modules, and whether a module that is not among them is one all the same.
         self._project, self._is_module_of_project = project, is_of_project
         #: By variable, (namespace, prefix, name).
@@ -286,18 +292,18 @@ class _Look:
     def _one(self, value):
         """What an object is by itself, and what it leads to."""
         if type(value) in _BUILT_IN:
-            return _container(value, type(value))
+            return _marks.container(value, type(value))
         if _kinds.is_tensor(value):
-            return _tensor(value), [value.grad] if _kinds.is_leaf(value) else []
+            return _marks.tensor(value), [value.grad] if _kinds.is_leaf(value) else []
         if _kinds.is_array(value):
-            return _array(value)
+            return _marks.array(value)
         state = _kinds.generator_state(value)
         if state is not None:
             return repr(state.tolist() if hasattr(state, "tolist") else state), ()
         if isinstance(value, types.FunctionType):
             return id(value), self._function(value)
         if isinstance(value, functools._lru_cache_wrapper):
-            return tuple(value.cache_info()), [value.__wrapped__]
+            return _marks.cache(value, self._are_caches_asked), [value.__wrapped__]
         if isinstance(value, types.MethodType):
             return id(value.__func__), [value.__self__]
         if isinstance(value, types.BuiltinFunctionType):
@@ -321,7 +327,7 @@ class _Look:
 
     def _object(self, value):
         kind = _kinds.container_kind(value)
-        token, children = (None, []) if kind is None else _container(value, kind)
+        token, children = (None, []) if kind is None else _marks.container(value, kind)
         is_ours = self._is_of_project(type(value))
         for name, item in getattr(value, "__dict__", {}).items():
             # What a library works out again when it is gone.
@@ -371,7 +377,7 @@ class _Look:
     def attributes(self, name, value):
         """What an object of a class of the project holds under names, or a small container: [(name, value)]."""
         if type(value) in (list, tuple, dict):
-            held = [] if len(value) > _SAMPLE else list(value.values() if type(value) is dict else value)
+            held = [] if len(value) > _marks.SAMPLE else list(value.values() if type(value) is dict else value)
             return [(name, item) for item in held]
         held = getattr(value, "__dict__", {}) if self._is_of_project(type(value)) else {}
         return [("%s.%s" % (name, inner), part) for inner, part in list(held.items())]
@@ -439,62 +445,3 @@ def _iterator(value):
         return repr(value), ()
     _, (iterator, count) = value.__reduce__()
     return count, [iterator]
-
-
-def _sample(items):
-    """Everything, or some of it, evenly apart, of what can be sliced."""
-    return items if len(items) <= _WHOLE else items[:: len(items) // _SAMPLE]
-
-
-def _tensor(value):
-    facts = (tuple(value.shape), value.dtype, value.requires_grad, _version(value))
-    if value.device.type != "cpu" or value.layout != _kinds.torch().strided or not value.is_contiguous():
-        # To read it would wait for the device; PyTorch counts the writes to it.
-        return facts + (id(value),)
-    if not _kinds.is_held(value):
-        return facts + ("not held", id(value))
-    if type(value) not in (_kinds.torch().Tensor, _kinds.torch().nn.Parameter):
-        return facts + (value.data_ptr(), repr(_sample(value.detach().view(-1)).tolist()))
-    if value.numel() > _WHOLE:
-        kept = value.detach().view(-1)[:: value.numel() // _SAMPLE].contiguous()
-    else:
-        kept = value
-    return facts + (value.data_ptr(), _bytes(kept))
-
-
-def _bytes(tensor):
-    """What lies in a tensor's memory: to make numbers of it takes a hundred times as long."""
-    address = tensor.data_ptr()
-    return ctypes.string_at(address, tensor.numel() * tensor.element_size()) if address else b""
-
-
-def _version(value):
-    try:
-        return value._version
-    except RuntimeError:
-        # A tensor of inference mode.
-        return None
-
-
-def _array(value):
-    facts = (value.shape, value.dtype.str)
-    if value.dtype.hasobject:
-        return facts, list(_sample(value.ravel()))
-    if value.size <= _WHOLE:
-        return facts + (value.tobytes(),), ()
-    return facts + (value.flat[:: value.size // _SAMPLE].tobytes(),), ()
-
-
-def _container(value, kind):
-    if kind is bytearray:
-        return (len(value), bytes(_sample(value))), []
-    items = _kinds.items_of(value, kind)
-    count = len(items)
-    if count > _WHOLE:
-        items = items[:: count // _SAMPLE]
-    children = [part for item in items for part in item] if kind is dict else items
-    for item in children:
-        if type(item) not in _kinds.ATOMS:
-            return count, children
-    # The most common by far: numbers and texts, taken as bytes at once.
-    return (count, marshal.dumps(children, 2)), []

@@ -17,7 +17,7 @@ import pickle
 import types
 import weakref
 
-from . import _kinds
+from . import _kinds, _process
 from ._entries import contents, is_bound_builtin
 from ._kinds import NotCapturable
 
@@ -52,6 +52,8 @@ class Capture:
         #: Memory of tensors: [(variable, number, bytes, offset)] each.
         self._storages = {}
         self._constant = 0
+        #: Variables of the environment that are kept nowhere: [(name, value)].
+        self._secrets = _process.secrets()
         self._key, self._count, self._uses = None, 0, []
         #: The variable's own value.
         self._value = None
@@ -131,6 +133,8 @@ class Capture:
             return ("tuple", reference, [self._node(item) for item in _kinds.items_of(value, tuple)])
         if isinstance(value, _kinds.CODE):
             return self._code(value)
+        if type(value) is type(os.environ):
+            return self._environment(value)
         if _kinds.is_tensor(value):
             return self._tensor(value)
         if _kinds.is_array(value):
@@ -156,6 +160,12 @@ class Capture:
             finally:
                 self._constant -= 1
         return self._container_or_object(value)
+
+    def _environment(self, value):
+        """By its name: what the loop makes of it is the process', and what else is in it stays there."""
+        if value is not os.environ:
+            raise NotCapturable("a copy of the environment")
+        return ("environment", self._number(value)[0])
 
     def _container_or_object(self, value):
         kind = _kinds.container_kind(value)
@@ -206,6 +216,8 @@ class Capture:
         if kind is bytearray:
             items = bytes(value)
         elif kind is dict:
+            if any(_is_same_text(dict.get(value, name), secret) for name, secret in self._secrets):
+                raise NotCapturable("a copy of the environment")
             items = [(self._node(key), self._part(item, key)) for key, item in _kinds.items_of(value, dict)]
         elif kind is set:
             items = self._items_of_set(value)
@@ -277,10 +289,10 @@ class Capture:
 
     def _cell(self, value):
         if isinstance(value, _kinds.LOCKS) and id(value) not in self._nodes:
-            # Free again whenever a checkpoint is taken, or the function that holds it could not be called.
-            number, entry = self._number(value)
-            if entry is not None:
-                return ("same", number)
+            # How often it is held is nowhere to be put back. Most are held only while a function runs.
+            was_free = not any(id(value) in table.locked for _, table in self._tables)
+            if was_free and _kinds.is_free(value) and self._is_known(value):
+                return ("same", self._number(value)[0])
         return self._node(value)
 
     def _tensor(self, value):
@@ -422,7 +434,9 @@ def _is_found_by_name(value):
 
 def _is_of_library(value, depth=4):
     """Whether this is a function of a library around which there is nothing of the script's, such as a lock."""
-    if isinstance(value, (*_kinds.ATOMS, *_kinds.KEEPERS, *_kinds.LOCKS)):
+    if isinstance(value, _kinds.LOCKS):
+        return _kinds.is_free(value)
+    if isinstance(value, (*_kinds.ATOMS, *_kinds.KEEPERS)):
         return True
     if not isinstance(value, types.FunctionType):
         return type(value).__module__ in _PLUMBING
@@ -430,6 +444,10 @@ def _is_of_library(value, depth=4):
     is_installed = path.startswith(_STANDARD) or "site-packages" in path or "dist-packages" in path
     around = [part for cell in value.__closure__ or () for part in contents(cell)] + list(value.__dict__.values())
     return is_installed and depth > 0 and all(_is_of_library(part, depth - 1) for part in around)
+
+
+def _is_same_text(value, text):
+    return type(value) is str and value == text
 
 
 def _package(value):

@@ -48,9 +48,9 @@ class Checkpoints:
     def enter(self, plan, frame):
         """The main loop begins."""
         self.main = Main(plan, frame)
-        _process.enter()
         self._adaptive.enter()
         try:
+            _process.enter()
             self.main.entries = self._adaptive.timed(lambda: _entries.walk(self.roots()))
         except Exception as error:  # noqa: BLE001 - then there are no checkpoints, and training goes on
             self._note("no checkpoints: %s: %s" % (type(error).__name__, error))
@@ -149,6 +149,13 @@ class Checkpoints:
         """
         plan, entries = loops[-1][0], [table for _, table in tables]
         if before is None or self.audit.has_failed(plan["key"]):
+            return None
+        secrets = _process.changed_secrets()
+        if secrets:
+            self.audit.fail(plan["key"])
+            names = ", ".join(secrets[:_NAMED]) + " and others" * (len(secrets) > _NAMED)
+            what = "%s sets %s in the environment, which may be secret: there is no checkpoint of it"
+            self._note(what % (self.main.plan["name"], names))
             return None
         after = self._adaptive.timed(lambda: self.audit.look(loops, entries))
         fingerprints, remembered = before

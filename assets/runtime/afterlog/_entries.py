@@ -21,6 +21,8 @@ class Entries:
         self.digest = b""
         #: Those that keep something that no capture of them holds.
         self.keepers = []
+        #: ids of the locks that somebody held.
+        self.locked = set()
         self._memory = None
 
     def add(self, value):
@@ -79,6 +81,8 @@ def walk(variables):
         entries.add(value)
         if isinstance(value, _kinds.KEEPERS):
             entries.keepers.append(value)
+        elif type(value) in _kinds.LOCKS and not _kinds.is_free(value):
+            entries.locked.add(id(value))
         kinds.append(type(value).__qualname__)
         stack.extend(reversed(_children(value, kind)))
     entries.digest = hashlib.blake2b("\n".join(kinds).encode("utf-8", "replace"), digest_size=16).digest()

@@ -60,6 +60,11 @@ _SINK_MODULES = ("logging", "wandb", "mlflow", "tensorboard", "tensorboardX", "t
 _is_sink_module = {}
 
 
+def is_free(lock):
+    """Whether nobody holds this lock. One that the same thread may take again does not say so otherwise before Python 3.14."""
+    return repr(lock).startswith("<unlocked")
+
+
 def is_sink(value):
     """Whether the object only takes what a script writes: a file open for writing, a logger, an experiment tracker."""
     if isinstance(value, io.IOBase):

@@ -15,6 +15,8 @@ _HOME = os.getcwd()
 _DECIMAL = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")
 #: Variables of the environment that belong to those who start this process, and to trackers that a replay keeps off.
 _NOT_OURS = ("AFTERLOG_", "MLFLOW_", "WANDB_")
+#: Parts of names of those that may be secret, and are kept nowhere: as in src/engine/record/environment.rs.
+_SECRETS = ("TOKEN", "KEY", "SECRET", "PASS", "CREDENTIAL", "AUTH")
 #: Of torch.backends: module and flag.
 _BACKENDS = (("cudnn", "enabled"), ("cudnn", "benchmark"), ("cudnn", "deterministic"), ("mkldnn", "enabled"))
 
@@ -26,7 +28,7 @@ _environment = None
 def enter():
     """The main loop begins."""
     global _environment
-    _environment = dict(os.environ)
+    _environment = _now()
 
 
 def roots():
@@ -49,6 +51,8 @@ def restore(key, state):
         _kinds.torch().set_rng_state(state)
     elif key == _SETTINGS:
         _write(state)
+        # Where one was another than when the loop began, there is no checkpoint.
+        _put({name: _environment.get(name) for name in changed_secrets()})
     else:
         _kinds.torch().cuda.set_rng_state(state, int(key.rpartition(":")[2]))
 
@@ -168,16 +172,42 @@ def _flag(module, name, flag):
     return (name, lambda: getattr(module, flag), lambda value: setattr(module, flag, value))
 
 
-def _variables():
+def secrets():
+    """The variables of the environment that may be secret: [(name, value)], without those that are empty."""
+    return [(name, value) for name, value in _now().items() if value and _is_secret(name)]
+
+
+def changed_secrets():
+    """Names of those that the main loop has made others."""
+    return [name for name, _ in _changed() if _is_secret(name)]
+
+
+def _is_secret(name):
+    return any(word in name.upper() for word in _SECRETS)
+
+
+def _now():
+    # Another thread may take one away: its value is None then, as that of any that is not there.
+    return {name: os.environ.get(name) for name in list(os.environ)}
+
+
+def _changed():
     """What the main loop has made of the environment: the variables that are others, and None for those that are gone."""
-    now = dict(os.environ)
+    now = _now()
     names = (name for name in {**_environment, **now} if now.get(name) != _environment.get(name))
-    return tuple((name, now.get(name)) for name in sorted(names) if not name.startswith(_NOT_OURS))
+    return [(name, now.get(name)) for name in sorted(names) if not name.startswith(_NOT_OURS)]
+
+
+def _variables():
+    return tuple((name, value) for name, value in _changed() if not _is_secret(name))
 
 
 def _set_variables(wanted):
-    changed = {**{name: _environment.get(name) for name, _ in _variables()}, **dict(wanted)}
-    for name, value in changed.items():
+    _put({**{name: _environment.get(name) for name, _ in _variables()}, **dict(wanted)})
+
+
+def _put(variables):
+    for name, value in variables.items():
         if value is None:
             os.environ.pop(name, None)
         else:

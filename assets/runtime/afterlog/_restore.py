@@ -2,6 +2,7 @@
 import array
 import collections
 import functools
+import os
 import pickle
 import types
 import weakref
@@ -89,6 +90,8 @@ class Restore:
         live = self._live(number, None)
         if live is None:
             raise RestoreError("an object that was there at the loop's begin is gone")
+        if isinstance(live, _kinds.LOCKS) and not _kinds.is_free(live):
+            raise RestoreError("a lock is held that was free in the run")
         self._memo[self._key, number] = live
         return live
 
@@ -96,6 +99,10 @@ class Restore:
         live = self._same(number)
         _kinds.set_position(live, position)
         return live
+
+    def _environment(self, number):
+        self._memo[self._key, number] = os.environ
+        return os.environ
 
     def _method(self, number, owner):
         live = self._same(number)

@@ -58,8 +58,16 @@ impl Calls<'_> {
             || call.arguments.keywords.iter().any(|keyword| !keyword.value.is_none_literal_expr());
         let known = self.dotted(&call.func).and_then(|name| Some((kind(&name, seeded)?, name)));
         let method = call.func.as_attribute_expr().map(|attribute| attribute.attr.as_str());
-        let method = method.filter(|name| IN_PLACE.contains(name));
-        if let Some((chance, name)) = known.or_else(|| Some((Chance::Draws, format!(".{}", method?)))) {
+        let of_method = || {
+            let chance = match method? {
+                name if IN_PLACE.contains(&name) => Chance::Draws,
+                // How often a cache was used is in no checkpoint, where that changes nothing else.
+                "cache_info" => Chance::Fresh,
+                _ => return None,
+            };
+            Some((chance, format!(".{}", method?)))
+        };
+        if let Some((chance, name)) = known.or_else(of_method) {
             let line = self.module.lines().line(call.start().into());
             self.found.push(ChanceCall { line, name, chance });
         }

@@ -218,6 +218,7 @@ mod tests {
             ("ids = []\nids.append(uuid.uuid4().hex)\nlog('a', ids[-1])\n", 4, "uuid.uuid4 3"),
             ("def now():\n  return time.time()\nt = now()\nlog('a', t)\n", 5, "time.time 3"),
             ("log('a', id(x))\n", 2, "id 2"),
+            ("log('a', table.cache_info().hits)\n", 2, ".cache_info 2"),
             ("n = len({id(x)})\nlog('a', n)\n", 3, ""),
             ("self.t = time.time()\nlog('a', self.loss)\n", 3, ""),
             ("self.t = time.time()\nlog('a', self.t)\n", 3, "time.time 2"),

@@ -39,7 +39,7 @@ pub(super) fn selected() -> BTreeMap<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::decides;
+    use super::{SECRETS, decides};
 
     #[test]
     fn names_that_sound_like_secrets_are_not_kept_however_they_are_written() {
@@ -54,5 +54,12 @@ mod tests {
         for name in ["HOME", "WANDB_API_KEY", "PYTHONHASHSEED", "AWS_PROFILE"] {
             assert!(!decides(name), "{name}");
         }
+    }
+
+    #[test]
+    fn checkpoints_take_the_same_names_for_secrets() {
+        let runtime = include_str!("../../../assets/runtime/afterlog/_process.py");
+        let words = SECRETS.map(|word| format!("\"{word}\"")).join(", ");
+        assert!(runtime.contains(&format!("\n_SECRETS = ({words})\n")), "{words}");
     }
 }
