@@ -60,6 +60,13 @@ fn reset(project: &TestProject, config: &str) {
     symlink("rows.csv", project.path().join("data/alias.csv")).expect("linked");
     project.write("../home/cache.txt", "precious");
     project.write("../home/store/kept.txt", "precious");
+    // What has changed since a run began proves nothing of it.
+    let before = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    for path in ["data/rows.csv", "data/deep/leaf.csv", "data/table.db", "../home/cache.txt", "../home/store/kept.txt"]
+    {
+        let file = std::fs::File::options().write(true).open(project.path().join(path));
+        file.and_then(|file| file.set_modified(before)).expect("dated");
+    }
 }
 
 /// A project in which a run did each of these things; the data is as before afterwards.

@@ -98,3 +98,34 @@ fn data_too_much_for_a_version_is_replayed_from_where_it_lies() {
     assert_eq!(grid.matches(&expected).count(), 3, "{grid}");
     assert_eq!(grid.matches(",verified").count(), 3, "{grid}");
 }
+
+#[test]
+fn what_was_left_out_and_has_changed_since_is_replayed_but_not_verified() {
+    let project = TestProject::plain();
+    for number in 0..40 {
+        project.write(&format!("epoch{number}.pt"), vec![7_u8; 1 << 20]);
+    }
+    for (path, text) in [("prompt.jinja", "three"), ("src/model.py", "def f(x):\n    return 2 * x\n")] {
+        project.write(path, text);
+    }
+    project.write("src/tried.ipynb", vec![b' '; 9 << 20]);
+    let script = "import afterlog, os, sys\nsys.path.insert(0, 'src')\nfrom model import f\n\
+                  for epoch in afterlog.loop('epoch', range(3)):\n    afterlog.log('value', f(epoch))\n";
+    project.write("train.py", script);
+    project.afterlog(&["run", "train.py"]).ok();
+    project.write("src/model.py", "def f(x):\n    return 3 * x\n");
+    project.write("prompt.jinja", "fourteen words");
+    let added = "    afterlog.log('seen', [f(epoch), len(open('prompt.jinja').read())])\n";
+    project.write("train.py", format!("{script}{added}"));
+    project.afterlog(&["replay", "seen", "--yes"]).ok();
+    let grid = project.afterlog(&["grid", "seen", "--verdicts", "--format", "csv"]).ok();
+    assert!(grid.contains("\"[4, 5]\"") && grid.matches(",verified").count() == 3, "{grid}");
+
+    project.write("epoch7.pt", vec![8_u8; 1 << 20]);
+    project.write("train.py", format!("{script}    afterlog.log('first', open('epoch7.pt', 'rb').read(1)[0])\n"));
+    project.afterlog(&["replay", "first", "--yes"]).ok();
+    let grid = project.afterlog(&["grid", "first", "--verdicts", "--format", "csv"]).ok();
+    assert_eq!((grid.matches(",verified").count(), grid.matches(",unverified").count()), (0, 3), "{grid}");
+    let shown = project.afterlog(&["jobs", "show", "last"]).ok();
+    assert!(shown.contains("epoch7.pt: it has changed since the run began"), "{shown}");
+}

@@ -12,7 +12,7 @@ import sys
 import time
 
 from . import _lookups
-from ._guard import watch_torch
+from ._guard import _STORE, watch_torch
 
 
 #: As it is before it is watched.
@@ -63,7 +63,7 @@ class Reads:
         self._begun = time.time() * 1000
         # Where the guard sees torch's writes, it alone does.
         self._ours_from = time.time() * 1000 if os.environ.get("AFTERLOG_GUARD") else float("inf")
-        self._telling, self._told, self._own = tell, set(), set()
+        self._telling, self._told, self._own, self._noticed = tell, set(), set(), set()
         #: What processes forked from this one tell, as those that load data do.
         self._pid, (self._from_children, self._to_parent) = os.getpid(), _pipe()
         #: Files of a run's that this replay has added to.
@@ -197,9 +197,12 @@ class Reads:
     def _tell_of(self, place):
         if place not in self._told:
             self._told.add(place)
-            why = "it holds what this replay wrote, and not all that the run did"
-            written = "it was written by a run, after this one began"
-            self._tell("rely on %s: %s" % (place, why if place in self._stale else written))
+            why = "it was written by a run, after this one began"
+            if place in self._stale:
+                why = "it holds what this replay wrote, and not all that the run did"
+            elif place in self._noticed:
+                why = "it has changed since the run began"
+            self._tell("rely on %s: %s" % (place, why))
 
     def _found(self, place):
         if place not in self._own and self._is_stale(place, _stat(place)) and _lookups.is_for_script():
@@ -246,19 +249,24 @@ class Reads:
         # As the standard library looks for the source of code that has none.
         nameless = os.path.basename(place).startswith("<")
         is_elsewhere = place.startswith(self._elsewhere) and not place.startswith("/dev/shm/")
-        return nameless or place.endswith(".pyc") or is_elsewhere
+        # What this replay itself keeps, as its output, and what is kept of others.
+        is_of_store = os.sep + _STORE + os.sep in place
+        return nameless or place.endswith(".pyc") or is_elsewhere or is_of_store
 
     def _is_stale(self, place, status):
         if place in self._stale:
             return True
         if self._is_ignored(place) or not stat.S_ISREG(status.st_mode):
             return False
-        if self._is_of_a_run(status.st_mtime * 1000):
+        changed = status.st_mtime * 1000
+        if self._is_of_a_run(changed):
             return True
-        if self._started < status.st_mtime * 1000 < self._begun and place not in self._told:
-            self._told.add(place)
+        if not self._started < changed < self._begun:
+            return False
+        if place not in self._noticed:
+            self._noticed.add(place)
             self._notice(place)
-        return False
+        return True
 
     def _is_of_a_run(self, written):
         if not self._started < written < self._ours_from:

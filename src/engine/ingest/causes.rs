@@ -54,8 +54,9 @@ pub(super) fn of_segment(
 
 fn files(segment: &SegmentRow, changed: &[String]) -> Vec<ChangedFile> {
     let refused = segment.report.iter().flat_map(|report| &report.refused);
-    // As `_reads.py` says it.
+    // As `_reads.py` says it, also of those that are in `changed`.
     let of_runs = refused.filter_map(|what| what.strip_prefix("rely on ")?.rsplit_once(": ").map(|(path, _)| path));
+    let of_runs = of_runs.filter(|path| !changed.iter().any(|other| other == path));
     let of_runs = of_runs.map(|path| ChangedFile { path: path.to_owned(), by_a_run: true });
     of_runs.chain(changed.iter().map(|path| ChangedFile { path: path.clone(), by_a_run: false })).collect()
 }

@@ -25,6 +25,7 @@ use crate::engine::spawn::{self, Channels, Descriptors, Handover, Invocation, Mo
 use crate::engine::{Error, machine, replay, runtime, sources};
 use crate::model::plan::{Environment, Isolation, ReplayPlan, RunPlan, Segment, SegmentOrder, Stop};
 use crate::model::run::RunMeta;
+use crate::model::source::LeftOut;
 use crate::model::value::Value;
 use crate::store::journal::{self, Event, Writer};
 use crate::store::layout::{Layout, is_held, names};
@@ -152,8 +153,12 @@ impl<'a> Worker<'a> {
         }
         let here: HashSet<String> = versions.list_files(&run_plan.version)?.into_iter().collect();
         let absent = versions.worktree_paths()?.into_iter().filter(|path| !here.contains(path));
-        // What a version left out for its size is data: the user's own file is the best there is.
-        let absent = absent.filter(|path| !meta.left_out.iter().any(|left| left.holds(path))).collect();
+        // Of what a version left out the user's own file is the best there is; whatever has changed since is marked.
+        let (folders, files): (Vec<&LeftOut>, Vec<&LeftOut>) =
+            meta.left_out.iter().partition(|left| left.path.ends_with(['/', '*']));
+        let files: HashSet<&str> = files.into_iter().map(|left| left.path.as_str()).collect();
+        let absent = absent.filter(|path| !files.contains(path.as_str()));
+        let absent = absent.filter(|path| !folders.iter().any(|left| left.holds(path))).collect();
         let runtime = runtime::unpack(layout)?;
         let isolation = &plan.isolation;
         let computes = run_plan.environment.clone();

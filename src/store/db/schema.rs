@@ -50,7 +50,8 @@ const MIGRATIONS: [&str; 4] = [
         UNION ALL SELECT value FROM json_each(run.meta, '$.python_flags')
         UNION ALL SELECT '-m ' || json_extract(run.meta, '$.module')
             WHERE json_extract(run.meta, '$.module') IS NOT NULL
-        UNION ALL SELECT value FROM json_each(run.meta, '$.args')))));
+        UNION ALL SELECT value FROM json_each(run.meta, '$.args')))))
+        WHERE json_valid(summary) AND json_valid(meta);
 ",
 ];
 

@@ -13,63 +13,58 @@ struct Most {
     bytes: u64,
 }
 
-const PROGRAM: Most = Most { files: 10_000, bytes: 50 << 20 };
+/// More than anybody writes.
+const PROGRAM: Most = Most { files: 20_000, bytes: 100 << 20 };
+const SETTINGS: Most = Most { files: 1_000, bytes: 10 << 20 };
 const DATA: Most = Most { files: 1_000, bytes: 30 << 20 };
-/// A file of settings is as much a part of the program as its text.
-const MAX_SETTINGS_BYTES: u64 = 64 << 10;
-/// So many in one folder are no settings.
-const MOST_SETTINGS: usize = 100;
-const TEXTS: [&str; 20] = [
-    "py", "pyi", "pyx", "pxd", "ipynb", "c", "cc", "cpp", "cxx", "h", "hpp", "cu", "cuh", "rs", "go", "jl", "lua",
-    "sh", "proto", "slurm",
+/// What is no larger may be a prompt, a template, a list of words, whatever its name.
+const SMALL: u64 = 64 << 10;
+const TEXTS: [&str; 19] = [
+    "py", "pyi", "pyx", "pxd", "c", "cc", "cpp", "cxx", "h", "hpp", "cu", "cuh", "rs", "go", "jl", "lua", "sh",
+    "proto", "slurm",
 ];
-const SETTINGS: [&str; 8] = ["toml", "yaml", "yml", "json", "cfg", "ini", "txt", "md"];
+const OF_SETTINGS: [&str; 8] = ["toml", "yaml", "yml", "json", "cfg", "ini", "txt", "md"];
 /// What says that a folder is an environment of installed packages.
 const OF_ENVIRONMENTS: [&str; 2] = ["pyvenv.cfg", "conda-meta"];
 
 /// A file: its path relative to the root, with `/`, and its size in bytes.
 pub(super) type File = (Vec<u8>, u64);
 
-/// Which of these files to take, and what is left out: the smallest folders first, and one of data only with all that is in
-/// it. `others` are the paths of what the version holds besides.
-pub(super) fn choose<'a>(
-    files: &'a [File],
-    others: impl Iterator<Item = &'a [u8]> + Clone,
-) -> (Vec<Vec<u8>>, Vec<LeftOut>) {
-    let (environments, settings) = (environments(files), settings(files));
+/// Which of these files to take, and what is left out: program text first, then settings, then data. Of each the smallest
+/// folders come first; of settings and data all that lies in one without anything that was taken before counts as one.
+/// `others` are the paths of what the version holds besides.
+pub(super) fn choose<'a>(files: &'a [File], others: impl Iterator<Item = &'a [u8]>) -> (Vec<Vec<u8>>, Vec<LeftOut>) {
+    let environments = environments(files);
     let mut left = BTreeMap::new();
-    let (mut program, mut data) = (Vec::new(), Vec::new());
+    let mut tiers = [(PROGRAM, Vec::new()), (SETTINGS, Vec::new()), (DATA, Vec::new())];
     for file in files {
         let (path, size) = file;
-        let folder = folder(path);
-        let is_settings = is_settings(file) && settings.get(folder).is_some_and(|&number| number <= MOST_SETTINGS);
         if let Some(environment) = ancestors(path).find(|folder| environments.contains(folder)) {
             count(&mut left, environment, *size, "an environment of installed packages");
-        } else if is_settings || has_extension(path, &TEXTS) {
-            program.push((folder, file));
-        } else {
-            data.push((folder, file));
+            continue;
         }
-    }
-    let held: BTreeSet<&[u8]> =
-        program.iter().map(|(_, (path, _))| path.as_slice()).chain(others.clone()).flat_map(ancestors).collect();
-    for (folder, _) in &mut data {
-        *folder = outermost(folder, &held);
+        let tier = if has_extension(path, &TEXTS) { 0 } else { 1 + usize::from(!is_settings(file)) };
+        tiers[tier].1.push(file);
     }
     let mut taken: Vec<&[u8]> = Vec::new();
-    for (files, most) in [(program, PROGRAM), (data, DATA)] {
-        let mut groups: BTreeMap<&[u8], Vec<&File>> = BTreeMap::new();
-        for (folder, file) in files {
-            groups.entry(folder).or_default().push(file);
+    let mut held: BTreeSet<&[u8]> = others.flat_map(ancestors).collect();
+    for (tier, (most, files)) in tiers.into_iter().enumerate() {
+        let mut groups: BTreeMap<(&[u8], bool), Vec<&File>> = BTreeMap::new();
+        for file in files {
+            let (path, size) = file;
+            // A corpus of programs does not take along the program that lies above it.
+            let folder = if tier == 0 { folder(path) } else { outermost(folder(path), &held) };
+            // Weights beside the program do not take along what is small there.
+            groups.entry((folder, held.contains(folder) && *size > SMALL)).or_default().push(file);
         }
         let mut groups: Vec<_> =
-            groups.into_iter().map(|(folder, files)| (files.len(), bytes(&files), folder, files)).collect();
+            groups.into_iter().map(|(group, files)| (files.len(), bytes(&files), group, files)).collect();
         groups.sort();
         let (mut number, mut size) = (0, 0);
-        for (its_number, its_size, folder, files) in groups {
-            number += its_number;
-            size += its_size;
-            if number <= most.files && size <= most.bytes {
+        for (its_number, its_size, (folder, _), files) in groups {
+            if number + its_number <= most.files && size + its_size <= most.bytes {
+                number += its_number;
+                size += its_size;
                 taken.extend(files.iter().map(|(path, _)| path.as_slice()));
             } else {
                 for (_, size) in files {
@@ -77,9 +72,9 @@ pub(super) fn choose<'a>(
                 }
             }
         }
+        held.extend(taken.iter().copied().flat_map(ancestors));
     }
-    let left_out = told(left, taken.iter().copied().chain(others));
-    (taken.into_iter().map(<[u8]>::to_vec).collect(), left_out)
+    (taken.iter().map(|path| path.to_vec()).collect(), told(left, &held))
 }
 
 /// The uppermost folder from this one upwards in which nothing of the held ones lies; itself if it is one of them.
@@ -89,17 +84,16 @@ fn outermost<'a>(folder: &'a [u8], held: &BTreeSet<&[u8]>) -> &'a [u8] {
 }
 
 /// What is left out, by the uppermost folder that the version has nothing of.
-fn told<'a>(left: BTreeMap<&[u8], Left>, held: impl Iterator<Item = &'a [u8]>) -> Vec<LeftOut> {
-    let held: BTreeSet<&[u8]> = held.flat_map(ancestors).collect();
+fn told(left: BTreeMap<&[u8], Left>, held: &BTreeSet<&[u8]>) -> Vec<LeftOut> {
     let mut merged: BTreeMap<&[u8], Left> = BTreeMap::new();
     for (folder, left) in left {
-        let all = merged.entry(outermost(folder, &held)).or_insert(Left { files: 0, bytes: 0, why: left.why });
+        let all = merged.entry(outermost(folder, held)).or_insert(Left { files: 0, bytes: 0, why: left.why });
         all.files += left.files;
         all.bytes += left.bytes;
     }
     let path = |folder: &[u8]| {
         let within = if folder.is_empty() { String::new() } else { format!("{}/", String::from_utf8_lossy(folder)) };
-        if held.contains(folder) { format!("{within}*") } else { within }
+        if folder.is_empty() || held.contains(folder) { format!("{within}*") } else { within }
     };
     let reason =
         |left: Left| format!("{}, {}: {}", units::counted(left.files, "file"), units::bytes(left.bytes), left.why);
@@ -128,18 +122,9 @@ fn environments(files: &[File]) -> BTreeSet<&[u8]> {
     marks.filter(|folder| !folder.is_empty()).collect()
 }
 
-/// How many small files of settings lie in each folder.
-fn settings(files: &[File]) -> BTreeMap<&[u8], usize> {
-    let mut found = BTreeMap::new();
-    for (path, _) in files.iter().filter(|file| is_settings(file)) {
-        *found.entry(folder(path)).or_default() += 1;
-    }
-    found
-}
-
 fn is_settings((path, size): &File) -> bool {
     let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
-    *size <= MAX_SETTINGS_BYTES && (has_extension(path, &SETTINGS) || !name.iter().skip(1).any(|&byte| byte == b'.'))
+    *size <= SMALL && (has_extension(path, &OF_SETTINGS) || !name.iter().skip(1).any(|&byte| byte == b'.'))
 }
 
 fn has_extension(path: &[u8], of: &[&str]) -> bool {
@@ -205,10 +190,21 @@ mod tests {
     #[test]
     fn weights_beside_the_script_are_left_out_and_the_script_and_its_settings_are_not() {
         let mut files: Vec<File> = (0..50).map(|epoch| file(format!("epoch{epoch}.pt"), 8_000_000)).collect();
-        files.extend([file("train.py", 900), file("config.json", 90), file("Makefile", 90)]);
+        files.extend((0..7).map(|number| file(format!("src/tried{number}.ipynb"), 9_000_000)));
+        let small = ["Makefile", "config.json", "prompt.jinja", "src/model.py", "train.py"];
+        files.extend(small.map(|path| file(path, 900)));
         let (taken, left) = chosen(&files, &[]);
-        assert_eq!(taken, ["Makefile", "config.json", "train.py"]);
-        assert_eq!(left, ["*"]);
+        assert_eq!(taken, small);
+        assert_eq!(left, ["*", "src/*"]);
+    }
+
+    #[test]
+    fn what_is_small_is_taken_after_something_large_that_is_not() {
+        let mut files: Vec<File> = (0..4).map(|number| file(format!("weights/{number}.pt"), 9_000_000)).collect();
+        files.extend((0..9).map(|number| file(format!("tok/{number}.bin"), 12)));
+        files.push(file("train.py", 900));
+        let (taken, left) = chosen(&files, &[]);
+        assert_eq!((taken.len(), left), (10, vec!["weights/".to_owned()]));
     }
 
     #[test]
@@ -226,11 +222,15 @@ mod tests {
     }
 
     #[test]
-    fn even_of_program_text_there_is_an_end() {
-        let files: Vec<File> =
-            (0..30_000).map(|number| file(format!("corpus/{}/{number}.py", number % 2), 900)).collect();
-        let (taken, left) = chosen(&files, &["train.py"]);
-        assert!(taken.is_empty(), "{}", taken.len());
+    fn a_corpus_of_programs_or_settings_is_left_out_before_the_program_itself() {
+        let number = |number: usize| file(format!("corpus/{}/{number}.py", number % 2), 900);
+        let mut files: Vec<File> = (0..60_000).map(number).collect();
+        files.extend((0..10_005).map(|number| file(format!("data/s{number}/meta.json"), 90)));
+        files.extend([file("train.py", 900), file("helper.py", 900), file("a.json", 90), file("b.json", 90)]);
+        let (taken, left) = chosen(&files, &[]);
+        assert!(["train.py", "helper.py"].iter().all(|path| taken.contains(&(*path).to_owned())), "{left:?}");
+        assert!(taken.len() < 6_000 && left.contains(&"corpus/".to_owned()), "{} {left:?}", taken.len());
+        let (_, left) = chosen(&files[..60_000], &[]);
         assert_eq!(left, ["corpus/"]);
     }
 }
