@@ -77,7 +77,7 @@ impl Work<'_, '_> {
             }
             let call = self.session.costly_call(statement).filter(|_| !definition);
             self.adapted.doubts.extend(call.map(|name| called_once_more(&name)));
-            if !definition && (changed.entries != Owner::New || changed.sums == Owner::Run) {
+            if !definition && (changed.entries != Owner::New || changed.sums != Owner::New) {
                 let words = self.session.source.text.get(tree.node(statement).range.clone()).unwrap_or_default();
                 let first = words.lines().next().unwrap_or_default().trim_end_matches(':');
                 self.adapted.doubts.push(format!("`{first}` may change in place what the run goes on with"));

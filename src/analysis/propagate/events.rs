@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::analysis::propagate::Session;
-use crate::analysis::propagate::fresh::{Owner, owner_of};
+use crate::analysis::propagate::fresh::is_new_for;
 use crate::analysis::propagate::keeps::{STATES, is_copy, is_made, is_state};
 use crate::analysis::propagate::own::{only_feeds, only_makes};
 use crate::analysis::propagate::reach::is_stored;
@@ -339,7 +339,7 @@ impl<'s, 'a> Events<'s, 'a> {
     fn is_new_table(&self, name: &str, entry: NodeId) -> bool {
         let tree = &self.session.source.tree;
         let is_own = tree.node(tree.node(entry).children[0]).kind == Kind::Name;
-        is_own && self.maker(name).is_some_and(|value| owner_of(self.session, value) == Owner::New)
+        is_own && self.maker(name).is_some_and(|value| is_new_for(self.session, name, value, entry))
     }
 
     /// The one value that a variable of the window's own has.

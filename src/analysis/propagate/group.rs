@@ -316,7 +316,7 @@ impl<'s, 'a> Beside<'s, 'a> {
                 between && (other.is_one_with(event) || other.path.is_none() && other.is_of_kind(event))
             };
             event.is_off()
-                && (event.what == "eval" || self.ends[at] != End::Open)
+                && (["eval", "train"].contains(&event.what.as_str()) || self.ends[at] != End::Open)
                 && !self.events.all.iter().any(again)
                 && self.concerns(event, &[self.statement])
         };
