@@ -129,36 +129,68 @@ pub fn cut_bytes(text: &str, bytes: usize) -> &str {
 /// Breaks prose at spaces into lines of at most `columns`, each indented as the text is; longer words are broken
 /// anywhere.
 pub fn wrap(text: &str, columns: usize) -> Vec<String> {
+    wrap_by(text, columns, columns_of)
+}
+
+/// Every character is measured once: a word may be a megabyte long.
+fn wrap_by(text: &str, columns: usize, mut columns_of: impl FnMut(char) -> usize) -> Vec<String> {
     let body = text.trim_start_matches(' ');
     let indent = (text.len() - body.len()).min(columns / 2).min(columns.saturating_sub(2));
     // A wide character has room on every line.
     let columns = (columns - indent).max(2);
     let mut lines = Vec::new();
-    let mut line = String::new();
-    for mut word in body.split(' ') {
-        if !line.is_empty() && width(&line) + 1 + width(word) > columns {
-            lines.push(std::mem::take(&mut line));
+    let (mut line, mut used) = (String::new(), 0);
+    for word in body.split(' ') {
+        let (mut from, mut wide) = (0, 0);
+        for (at, c) in word.char_indices() {
+            let more = columns_of(c);
+            if wide + more > columns && at > from {
+                if !line.is_empty() {
+                    lines.push(std::mem::take(&mut line));
+                }
+                lines.push(word[from..at].to_owned());
+                (from, wide, used) = (at, 0, 0);
+            }
+            wide += more;
         }
-        while width(word) > columns {
-            let part = take_columns(word, columns);
-            lines.push(part.to_owned());
-            word = &word[part.len()..];
+        if !line.is_empty() && used + 1 + wide > columns {
+            lines.push(std::mem::take(&mut line));
+            used = 0;
         }
         if !line.is_empty() {
             line.push(' ');
+            used += 1;
         }
-        line.push_str(word);
+        line.push_str(&word[from..]);
+        used += wide;
     }
     lines.push(line);
     let margin = " ".repeat(indent);
     lines.into_iter().map(|line| format!("{margin}{line}")).collect()
 }
 
-/// A value in few columns.
+/// A value in few columns; of a long text, no more than fits a line.
 pub fn short(value: &Value) -> String {
     match value {
         Value::Float(x) if x.is_finite() => short_float(*x),
-        other => other.to_string(),
+        other => beginning(other).into_owned(),
+    }
+}
+
+/// A value in full as far as it fits a line: a list may show many that have megabytes.
+pub fn beginning(value: &Value) -> Cow<'_, str> {
+    let text = written(value);
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(cut_bytes(text, LONGEST_LINE)),
+        Cow::Owned(_) => text,
+    }
+}
+
+/// A value in full; a text is not copied.
+pub fn written(value: &Value) -> Cow<'_, str> {
+    match value {
+        Value::BigInt(text) | Value::Text(text) | Value::Json(text) | Value::Opaque(text) => Cow::Borrowed(text),
+        Value::None | Value::Bool(_) | Value::Int(_) | Value::Float(_) => Cow::Owned(value.to_string()),
     }
 }
 
@@ -215,6 +247,25 @@ mod tests {
         assert_eq!(wrap("abcdefgh", 3), ["abc", "def", "gh"]);
         assert_eq!(wrap("  a long one", 8), ["  a long", "  one"]);
         assert_eq!(wrap("    漢字", 2), ["漢", "字"]);
+    }
+
+    #[test]
+    fn wrapping_measures_every_character_once_however_long_a_word_is() {
+        for text in ["x".repeat(20_000), "漢字 and a".repeat(2_000)] {
+            let mut measured = 0;
+            let lines = wrap_by(&text, 40, |c| {
+                measured += 1;
+                columns_of(c)
+            });
+            assert!(lines.len() >= 250, "{}", lines.len());
+            assert!(measured <= text.chars().count(), "{measured}");
+        }
+    }
+
+    #[test]
+    fn of_a_long_value_a_list_takes_no_more_than_a_line() {
+        assert_eq!(short(&Value::Text("é".repeat(1_000_000))).len(), LONGEST_LINE);
+        assert_eq!(short(&Value::Int(-3)), "-3");
     }
 
     proptest! {

@@ -1,7 +1,10 @@
 //! What of a run's command line is other than another run's, beside what its arguments say. Pure.
 
+use std::collections::HashMap;
+
 use crate::model::run::RunSummary;
 use crate::model::value::Value;
+use crate::tui::text;
 
 /// The words that a run was started with and the other one was not, as far as no argument that differs tells of them; where
 /// it only lacks some, these. Empty where both command lines are the same.
@@ -28,33 +31,51 @@ fn differing<'r>(run: &'r RunSummary, other: &RunSummary) -> Vec<&'r (String, Va
     run.args.iter().filter(|argument| !same(argument)).collect()
 }
 
-/// Words that the `other` command line lacks, and none of these arguments stands for.
-fn told_by_none<'c>(words: &'c [String], other: &[String], arguments: &[&(String, Value)]) -> Vec<&'c str> {
-    let mut left: Vec<&String> = other.iter().collect();
-    let mut found = Vec::new();
-    for word in words {
-        match left.iter().position(|known| *known == word) {
-            Some(at) => drop(left.remove(at)),
-            None if arguments.iter().any(|(name, value)| tells(word, name, value)) => {}
-            None => found.push(word.as_str()),
+/// Words that the `other` command line lacks, and none of these arguments stands for; a value with the option before it.
+/// An argument stands for one value, if it can for that beside its name: another option may have been given the same.
+fn told_by_none(words: &[String], other: &[String], arguments: &[&(String, Value)]) -> Vec<String> {
+    let mut known: HashMap<&str, usize> = HashMap::new();
+    for word in other {
+        *known.entry(word).or_default() += 1;
+    }
+    let mut left: Vec<&(String, Value)> = arguments.to_vec();
+    let mut use_up = |tells: &dyn Fn(&str, &Value) -> bool| {
+        let at = left.iter().position(|(name, value)| tells(name, value));
+        at.map(|at| left.remove(at)).is_some()
+    };
+    let mut new = Vec::new();
+    for (at, word) in words.iter().enumerate() {
+        if let Some(count) = known.get_mut(word.as_str()).filter(|count| **count > 0) {
+            *count -= 1;
+            continue;
+        }
+        let option = at.checked_sub(1).map(|at| words[at].as_str()).filter(|before| before.starts_with('-'));
+        let (name_before, given) = word.split_once('=').map_or((option, word.as_str()), |(name, v)| (Some(name), v));
+        let named = |name: &str, value: &Value| name_before.is_some_and(|n| is_name(n, name)) && is_value(given, value);
+        if !use_up(&named) && !arguments.iter().any(|(name, _)| is_name(word, name)) {
+            new.push((option, word));
+        }
+    }
+    new.retain(|(_, word)| word.contains('=') || !use_up(&|_, value| is_value(word, value)));
+    let mut found: Vec<String> = Vec::new();
+    for (option, word) in new {
+        // An option that is new stands there itself.
+        match option.filter(|option| !word.starts_with('-') && found.last().is_none_or(|last| last != option)) {
+            Some(option) if !option.contains('=') => found.push(format!("{option} {word}")),
+            _ => found.push(word.clone()),
         }
     }
     found
 }
 
-/// Whether a word is an argument's name, its value, or both: `lr=0.1`, `--lr=1e-1`, `--lr`, `0.1`, `--no-amp`.
-fn tells(word: &str, name: &str, value: &Value) -> bool {
-    let is_name = |text: &str| {
-        let text = text.trim_start_matches('-').replace('-', "_");
-        text == name || text.strip_prefix("no_") == Some(name)
-    };
-    let is_value = |text: &str| {
-        text == value.to_string() || text.parse::<f64>().is_ok_and(|number| value.as_f64() == Some(number))
-    };
-    match word.split_once('=') {
-        Some((text, given)) => is_name(text) && is_value(given),
-        None => is_name(word) || is_value(word),
-    }
+/// `lr`, `--lr`, `--no-amp`.
+fn is_name(word: &str, name: &str) -> bool {
+    let word = word.trim_start_matches('-').replace('-', "_");
+    word == name || word.strip_prefix("no_") == Some(name)
+}
+
+fn is_value(word: &str, value: &Value) -> bool {
+    word == text::written(value) || word.parse::<f64>().is_ok_and(|number| value.as_f64() == Some(number))
 }
 
 #[cfg(test)]
@@ -79,6 +100,12 @@ mod tests {
             (("lr=0.1", 0.1), ("lr=1e-3", 0.001), ""),
             (("--lr 0.1", 0.1), ("--lr 0.2 --big", 0.2), "--big"),
             (("-O lr=0.1", 0.1), ("lr=0.1", 0.1), "without -O"),
+            // An argument stands for one value: what else has become the same is told, with its option.
+            (("--lr 1 --seed 1", 1.0), ("--lr 2 --seed 2", 2.0), "--seed 2"),
+            (("--seed 1 --lr 1", 1.0), ("--seed 2 --lr 2", 2.0), "--seed 2"),
+            (("lr=1 --seed 1", 1.0), ("lr=2 --seed 2", 2.0), "--seed 2"),
+            (("lr=1", 1.0), ("lr=2 --seed 2", 2.0), "--seed 2"),
+            (("--learning-rate 1", 1.0), ("--learning-rate 2", 2.0), ""),
             // An argument that is the same explains nothing.
             (("0.5 0.1", 0.1), ("0.1 0.1", 0.1), "0.1"),
         ] {

@@ -1,17 +1,17 @@
 //! What wheel and clicks do: the same as keys would, at the place pointed to.
 
-use crossterm::event::{KeyCode, KeyEvent, MouseEvent, MouseEventKind};
+use crossterm::event::{KeyCode, KeyEvent, MouseButton, MouseEvent, MouseEventKind};
+use ratatui::layout::Position;
 
 use crate::tui::app::overlay::Overlay;
 use crate::tui::app::{App, Panel};
 use crate::tui::event::Effect;
 use crate::tui::keys::{Command, Context};
+use crate::tui::views::overlay::list_area;
 use crate::tui::views::results::column_under;
 
 /// Rows that a notch of the wheel moves.
 const NOTCH: usize = 3;
-/// Where the first line in a box stands.
-const OVERLAY_TOP: u16 = 2;
 
 impl App {
     pub(super) fn mouse(&mut self, mouse: MouseEvent) -> Vec<Effect> {
@@ -20,7 +20,7 @@ impl App {
                 let down = mouse.kind == MouseEventKind::ScrollDown;
                 (0..NOTCH).flat_map(|_| self.scroll_wheel(down)).collect()
             }
-            MouseEventKind::Down(_) => self.click(mouse.column, mouse.row),
+            MouseEventKind::Down(MouseButton::Left) => self.click(mouse.column, mouse.row),
             _ => Vec::new(),
         }
     }
@@ -38,19 +38,14 @@ impl App {
         }
     }
 
-    /// A click on a row of a list chooses it; on the one chosen it does what Enter does.
-    fn click_overlay(&mut self, row: u16) -> Vec<Effect> {
-        let height = self.overlay_height();
-        let Some(overlay) = &mut self.overlay else { return Vec::new() };
-        let (cursor, first) = match overlay {
-            Overlay::Palette { cursor, .. } | Overlay::Partings { cursor, .. } => (cursor, OVERLAY_TOP + 1),
-            Overlay::Columns { cursor } | Overlay::Metrics { cursor, .. } | Overlay::Jobs { cursor } => {
-                (cursor, OVERLAY_TOP)
-            }
-            _ => return Vec::new(),
-        };
-        let Some(row) = row.checked_sub(first).map(usize::from).filter(|row| *row < height) else { return Vec::new() };
-        let wanted = cursor.offset + row;
+    /// A click on a row of a list chooses it; on the one chosen it does what Enter does. Beside the rows it does nothing.
+    fn click_overlay(&mut self, column: u16, row: u16) -> Vec<Effect> {
+        let Some(area) = self.overlay.as_ref().and_then(|overlay| list_area(self, overlay)) else { return Vec::new() };
+        let Some((cursor, length, _)) = self.chosen_from() else { return Vec::new() };
+        let wanted = cursor.offset + usize::from(row.saturating_sub(area.y));
+        if !area.contains(Position { x: column, y: row }) || wanted >= length {
+            return Vec::new();
+        }
         if cursor.selected != wanted {
             cursor.selected = wanted;
             return Vec::new();
@@ -62,7 +57,7 @@ impl App {
     fn click(&mut self, column: u16, row: u16) -> Vec<Effect> {
         let Some(areas) = self.areas() else { return Vec::new() };
         if self.overlay.is_some() {
-            return self.click_overlay(row);
+            return self.click_overlay(column, row);
         }
         if row == areas.tabs.y {
             return tab_at(column).map_or_else(Vec::new, |panel| self.show(panel));
@@ -178,8 +173,25 @@ mod tests {
         let chosen = app.results.chosen.clone();
         click(&mut app, 10, 3);
         assert_ne!(app.results.chosen, chosen);
+        press(&mut app, "k");
         click(&mut app, 10, 20);
-        assert!(matches!(&app.overlay, Some(Overlay::Columns { cursor }) if cursor.selected == 1), "none is there");
+        assert!(matches!(&app.overlay, Some(Overlay::Columns { cursor }) if cursor.selected == 0), "none is there");
+    }
+
+    #[test]
+    fn a_click_beside_a_box_or_with_another_button_does_nothing() {
+        let mut app = with_grid(200, 24);
+        press(&mut app, ":");
+        let palette = app.overlay.clone();
+        assert!(matches!(palette, Some(Overlay::Palette { .. })), "{palette:?}");
+        for (column, row) in [(2, 3), (52, 3), (197, 3), (60, 2), (60, 1)] {
+            click(&mut app, column, row);
+            assert_eq!(app.overlay, palette, "{column} {row}");
+        }
+        mouse(&mut app, MouseEventKind::Down(MouseButton::Right), 60, 3);
+        assert_eq!(app.overlay, palette);
+        click(&mut app, 60, 3);
+        assert_ne!(app.overlay, palette, "the row itself");
     }
 
     #[test]

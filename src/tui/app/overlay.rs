@@ -194,20 +194,26 @@ impl App {
             Some(Overlay::Placement(explained)) => explained.offset = last.min(explained.offset),
             _ => {}
         }
+        if let Some((cursor, length, height)) = self.chosen_from() {
+            cursor.settle(length, height);
+        }
+    }
+
+    /// Cursor, length and height of the list in a box, if there is one.
+    pub(super) fn chosen_from(&mut self) -> Option<(&mut Cursor, usize, usize)> {
         let (height, context) = (self.overlay_height(), self.context());
-        let (cursor, length) = match self.overlay.as_mut().map(Overlay::explained) {
-            Some(Overlay::Palette { input, cursor }) => (cursor, matching(context, &input.text).len()),
-            Some(Overlay::Partings { comparison, cursor }) => {
-                // One line is the header's.
-                cursor.settle(comparison.columns.len(), height.saturating_sub(1));
-                return;
+        let (cursor, length) = match self.overlay.as_mut().map(Overlay::explained)? {
+            Overlay::Palette { input, cursor } => (cursor, matching(context, &input.text).len()),
+            // One line is the header's.
+            Overlay::Partings { comparison, cursor } => {
+                return Some((cursor, comparison.columns.len(), height.saturating_sub(1)));
             }
-            Some(Overlay::Columns { cursor }) => (cursor, self.results.all_names.len()),
-            Some(Overlay::Metrics { names, cursor }) => (cursor, names.len()),
-            Some(Overlay::Jobs { cursor }) => (cursor, self.replay.jobs.len()),
-            _ => return,
+            Overlay::Columns { cursor } => (cursor, self.results.all_names.len()),
+            Overlay::Metrics { names, cursor } => (cursor, names.len()),
+            Overlay::Jobs { cursor } => (cursor, self.replay.jobs.len()),
+            _ => return None,
         };
-        cursor.settle(length, height);
+        Some((cursor, length, height))
     }
 
     /// Gives a key to the overlay that was open; it stays open unless the key closes it.
@@ -371,7 +377,7 @@ impl App {
             (
                 Overlay::Help { offset, .. } | Overlay::Cell { offset } | Overlay::Statistics { offset, .. },
                 Some(command),
-            ) => list::scroll(offset, command, 200, height),
+            ) => list::scroll(offset, command, usize::MAX, height),
             _ => {}
         }
         self.open(overlay)

@@ -21,6 +21,10 @@ const WIDEST: u16 = 90;
 /// Columns beside a box in which nothing can be read.
 const NARROW: u16 = 8;
 
+/// Bytes of a value that are laid out to be read, and of one among the frequent ones: a key is answered within a frame.
+const MOST_READ: usize = 64 << 10;
+const MOST_FREQUENT: usize = 1 << 10;
+
 /// Columns of the longest bar beside a frequent value.
 const FREQUENCY: usize = 12;
 
@@ -108,7 +112,7 @@ fn read(app: &App, overlay: &Overlay, glyphs: &Glyphs) -> Option<Read> {
             let title = format!("{} in {}", explained.placement.name, explained.run);
             (title, editor::placement(explained, glyphs), explained.offset)
         }
-        Overlay::Cell { offset } => ("value".to_owned(), cell_lines(app), *offset),
+        Overlay::Cell { offset } => ("value".to_owned(), cell_lines(app, glyphs), *offset),
         Overlay::Statistics { statistics, offset } => {
             (statistics.title.clone(), statistics_lines(statistics, glyphs), *offset)
         }
@@ -165,16 +169,41 @@ fn key_line(keymap: &Keymap, binding: &Binding) -> String {
     format!("{:<16} {}", keymap.keys(binding).join(" "), binding.what)
 }
 
-/// A box with a title, for so many lines as far as there is room; gives what is inside.
-pub(super) fn frame(app: &App, pen: &mut Pen<'_>, title: &str, lines: usize) -> Rect {
+/// Where the rows of a list to choose from are drawn, if it is one.
+pub fn list_area(app: &App, overlay: &Overlay) -> Option<Rect> {
+    let (lines, header) = match overlay {
+        Overlay::Palette { .. } => (usize::MAX, 1),
+        Overlay::Partings { comparison, .. } => (comparison.columns.len().max(1) + 1, 1),
+        Overlay::Columns { .. } => (app.results.all_names.len(), 0),
+        Overlay::Metrics { names, .. } => (names.len(), 0),
+        Overlay::Jobs { .. } => (app.replay.jobs.len(), 0),
+        _ => return None,
+    };
+    let area = inside(boxed(app, lines));
+    Some(Rect { y: area.y + header, height: area.height.saturating_sub(header), ..area })
+}
+
+/// Where a box for so many lines stands.
+fn boxed(app: &App, lines: usize) -> Rect {
     let (width, height) = app.size;
     let inner_width = width.saturating_sub(6).min(WIDEST);
-    let area = Rect {
+    Rect {
         x: (width.saturating_sub(inner_width + 4)) / 2,
         y: 1,
         width: inner_width + 4,
         height: u16::try_from(lines.saturating_add(2)).unwrap_or(u16::MAX).min(height.saturating_sub(2)),
-    };
+    }
+}
+
+/// What of a box its text has.
+fn inside(area: Rect) -> Rect {
+    Rect { x: area.x + 2, y: area.y + 1, width: area.width - 4, height: area.height.saturating_sub(2) }
+}
+
+/// A box with a title, for so many lines as far as there is room; gives what is inside.
+pub(super) fn frame(app: &App, pen: &mut Pen<'_>, title: &str, lines: usize) -> Rect {
+    let width = app.size.0;
+    let area = boxed(app, lines);
     // With a margin: what lies beneath would seem to go on beside the box, and of what is cut off nobody can make anything.
     let margin = if area.x <= NARROW { area.x } else { 1 };
     pen.clear(Rect { x: area.x.saturating_sub(margin), width: area.width + 2 * margin + width % 2, ..area });
@@ -186,7 +215,14 @@ pub(super) fn frame(app: &App, pen: &mut Pen<'_>, title: &str, lines: usize) -> 
         pen.put(area.x, y, 1, bar, Role::Rule);
         pen.put(area.right() - 1, y, 1, bar, Role::Rule);
     }
-    Rect { x: area.x + 2, y: area.y + 1, width: inner_width, height: area.height.saturating_sub(2) }
+    inside(area)
+}
+
+/// The beginning of a text, and what to say of the rest.
+fn cut<'t>(text: &'t str, most: usize, glyphs: &Glyphs) -> (&'t str, Option<String>) {
+    let shown = text::cut_bytes(text, most);
+    let rest = text.len() - shown.len();
+    (shown, (rest > 0).then(|| format!("{} {rest} more bytes", glyphs.ellipsis)))
 }
 
 fn wrapped(app: &App, lines: Lines) -> Lines {
@@ -204,7 +240,7 @@ fn lines(app: &App, pen: &mut Pen<'_>, title: &str, lines: Lines, offset: usize)
     }
 }
 
-fn cell_lines(app: &App) -> Lines {
+fn cell_lines(app: &App, glyphs: &Glyphs) -> Lines {
     let results = &app.results;
     let (grid, column, row) = (&results.grid, results.selected(), results.row());
     let mut lines = vec![(title(grid, column).to_owned(), Role::Title)];
@@ -215,12 +251,19 @@ fn cell_lines(app: &App) -> Lines {
     match cell {
         Some(Cell::Differs(difference)) => {
             lines.push(("diverged: the replay gave another value than the run recorded".into(), Role::Bad));
-            lines.push((format!("recorded {}", difference.recorded), Role::Text));
-            lines.push((format!("replayed {}", difference.replayed), Role::Text));
+            for (label, value) in [("recorded", &difference.recorded), ("replayed", &difference.replayed)] {
+                let text = text::written(value);
+                let (shown, more) = cut(&text, MOST_READ / 2, glyphs);
+                lines.push((format!("{label} {shown}"), Role::Text));
+                lines.extend(more.map(|more| (more, Role::Dim)));
+            }
         }
         Some(Cell::Value { value, verdict }) => {
             lines.push((format!("{}, {}", verdict.word(), value.type_name()), Role::Dim));
-            lines.extend(value.to_string().lines().map(|l| (l.to_owned(), Role::Text)));
+            let text = text::written(value);
+            let (shown, more) = cut(&text, MOST_READ, glyphs);
+            lines.extend(shown.lines().map(|l| (l.to_owned(), Role::Text)));
+            lines.extend(more.map(|more| (more, Role::Dim)));
         }
         Some(Cell::Empty) => lines.push(("never logged at this position".into(), Role::Dim)),
         Some(Cell::Pending) => lines.push(("being replayed".into(), Role::Running)),
@@ -267,7 +310,8 @@ fn statistics_lines(s: &Statistics, glyphs: &Glyphs) -> Lines {
         let most = s.frequent.first().map_or(1, |(_, count)| (*count).max(1));
         lines.extend(s.frequent.iter().map(|(value, count)| {
             let bar = glyphs.full.repeat((count * FREQUENCY).div_ceil(most));
-            (format!("{count:>8} {bar:<FREQUENCY$} {value}"), Role::Text)
+            let (value, more) = cut(value, MOST_FREQUENT, glyphs);
+            (format!("{count:>8} {bar:<FREQUENCY$} {value}{}", more.unwrap_or_default()), Role::Text)
         }));
     }
     lines
@@ -283,4 +327,48 @@ pub(super) fn line_edit(pen: &mut Pen<'_>, area: Rect, input: &LineEdit) {
     let under = rest.next().map_or(" ".to_owned(), String::from);
     x += pen.put(x, area.y, area.right().saturating_sub(x), &under, Role::Selected);
     pen.put(x, area.y, area.right().saturating_sub(x), rest.as_str(), Role::Text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MOST_READ, last_offset, read, wrapped};
+    use crate::model::grid::Cell;
+    use crate::model::value::Value;
+    use crate::model::verdict::Verdict;
+    use crate::tui::app::App;
+    use crate::tui::app::fixture::{app, give_grid, nested, press};
+    use crate::tui::app::overlay::Overlay;
+    use crate::tui::app::table::Column;
+    use crate::tui::theme::UNICODE;
+
+    /// The box of a cell that has this.
+    fn opened(cell: Cell) -> App {
+        let mut app = app(80, 24);
+        let mut grid = nested();
+        grid.names[0].cells[0] = cell;
+        let effects = press(&mut app, "3");
+        give_grid(&mut app, &effects, grid);
+        let loss = |column: &Column| *column == Column::Name(0);
+        app.results.column = app.results.visible().iter().position(loss).expect("a column");
+        press(&mut app, "\n");
+        assert!(matches!(app.overlay, Some(Overlay::Cell { .. })), "{:?}", app.overlay);
+        app
+    }
+
+    #[test]
+    fn of_a_long_value_no_more_is_laid_out_than_a_frame_has_time_for_and_the_rest_is_told() {
+        let long = || Value::Text("x".repeat(3_000_000));
+        let value = opened(Cell::Value { value: long(), verdict: Verdict::Recorded });
+        let differs = opened(Cell::differs(long(), Value::Text("y".repeat(2_000_000))));
+        for (mut app, said) in [(value, 3_000_000 - MOST_READ), (differs, 2_000_000 - MOST_READ / 2)] {
+            let overlay = app.overlay.clone().expect("a box");
+            let lines = wrapped(&app, read(&app, &overlay, &UNICODE).expect("text").lines);
+            let laid_out: usize = lines.iter().map(|(line, _)| line.len()).sum();
+            assert!((MOST_READ..MOST_READ + 500).contains(&laid_out), "{laid_out}");
+            assert_eq!(lines.last().expect("lines").0, format!("… {said} more bytes"));
+            press(&mut app, "G");
+            let end = last_offset(&app, &overlay);
+            assert!(matches!(app.overlay, Some(Overlay::Cell { offset }) if offset == end && end > 800), "its end");
+        }
+    }
 }

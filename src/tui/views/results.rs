@@ -279,7 +279,11 @@ fn cell_text(results: &Results, column: Column, row: usize) -> String {
             let cell = results.grid.names.get(i).and_then(|n| n.cells.get(row));
             cell.and_then(Cell::shown).map_or_else(String::new, timeline::short)
         }
-        _ => table::text(&results.grid, column, row),
+        Column::Name(i) => {
+            let cell = results.grid.names.get(i).and_then(|n| n.cells.get(row));
+            cell.and_then(Cell::shown).map_or_else(String::new, |value| text::beginning(value).into_owned())
+        }
+        Column::Run | Column::Loop(_) => table::text(&results.grid, column, row),
     }
 }
 
