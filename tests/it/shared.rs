@@ -369,3 +369,19 @@ train(rows, seen, last)
         "afterlog.log('seen', [list.copy(rows), sorted(seen), list(last), random.getstate()[1][7]])",
     );
 }
+
+#[test]
+fn an_object_that_holds_a_function_of_numpy_is_captured_with_it() {
+    let script = "\
+import afterlog, numpy as np
+class Layer:
+    def __init__(self):
+        self.act, self.w = np.tanh, np.ones(3)
+layer = Layer()
+for epoch in afterlog.loop('epoch', range(6)):
+    for x in afterlog.loop('step', range(3)):
+        layer.w = layer.act(layer.w + x)
+    afterlog.log('draw', float(layer.w.sum()))
+";
+    check(true, script, "afterlog.log('draw'", "afterlog.log('seen', [layer.w.tolist(), layer.act is np.tanh])");
+}

@@ -9,6 +9,7 @@ equal states have equal trees however they came about.
 """
 import array
 import collections
+import copyreg
 import functools
 import io
 import marshal
@@ -429,7 +430,11 @@ class _Pickler(pickle.Pickler):
 def _is_found_by_name(value):
     """Whether unpickling gives this very object again."""
     # A mark is told by its identity alone, and kept.
-    return type(value) is object or type(value.__reduce_ex__(4)) is str
+    if type(value) is object:
+        return True
+    # As pickle asks: NumPy's functions, for one, are in the table and know no other way.
+    reduce = copyreg.dispatch_table.get(type(value))
+    return type(value.__reduce_ex__(4) if reduce is None else reduce(value)) is str
 
 
 def _is_of_library(value, depth=4):
