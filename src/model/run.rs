@@ -37,8 +37,11 @@ pub struct RunMeta {
     pub hash_seed: String,
     /// Seeds of `random` and `numpy.random` where the script sets none.
     pub entropy_seed: u64,
-    /// Selected environment variables (thread counts, CUDA, Python); never secrets.
+    /// Environment variables that decide how any script computes (thread counts, CUDA, Python); never secrets.
     pub environment: BTreeMap<String, String>,
+    /// `None`: recorded before they were kept, and nothing is known of them.
+    #[serde(default)]
+    pub others: Option<OtherVariables>,
     pub hostname: String,
     pub version: VersionId,
     pub left_out: Vec<LeftOut>,
@@ -54,6 +57,14 @@ impl RunMeta {
         let before = self.launcher.iter().chain(&self.python_flags).cloned();
         before.chain(module).chain(self.args.iter().cloned()).collect()
     }
+}
+
+/// What a run has of its environment beside those variables that decide how any script computes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtherVariables {
+    pub kept: BTreeMap<String, String>,
+    /// Names of those whose values may be secrets, or are too long.
+    pub withheld: Vec<String>,
 }
 
 /// What a script's process said of itself and of what it computed with, at its start and its end.

@@ -194,3 +194,99 @@ fn what_is_secret_in_the_environment_never_reaches_the_store() {
     assert!(shown.contains("epoch sets HF_Token in the environment") && shown.contains("checkpoints  0"), "{shown}");
     assert!(values(&project, &["seen"]).contains(&"3,12".to_owned()), "{shown}");
 }
+
+const BY_VARIABLES: &str = "\
+import os
+import afterlog
+lr = float(os.environ.get('LR', '0.1'))
+total = 0.0
+for epoch in afterlog.loop('epoch', range(2)):
+    for step in afterlog.loop('step', range(2)):
+        total += lr
+    afterlog.log('total', total)
+";
+const SECRETS: [(&str, &str); 3] = [
+    ("MY_TOKEN", "mZ81xw-token-of-ada"),
+    ("DATABASE", "postgres://ada:mZ81xw-of-the-database@db/runs"),
+    ("SETTINGS", r#"{"password": "mZ81xw-within"}"#),
+];
+
+/// The script as it ran, and then with what it finds of other variables.
+fn run_by_variables(project: &TestProject, rates: &[&str]) {
+    project.write("train.py", BY_VARIABLES);
+    for rate in rates {
+        let mut command = project.afterlog_command(&["run", "--checkpoints", "all", "train.py"]);
+        let output = command.env("LR", rate).envs(SECRETS).output().expect("starts");
+        assert!(output.status.success(), "{output:?}");
+    }
+    let seen =
+        "afterlog.log('seen', '/'.join([str(lr)] + [str(os.environ.get(n)) for n in ('LR', 'NEW', 'DATABASE')]))";
+    project.write("train.py", format!("{BY_VARIABLES}    {seen}\n"));
+}
+
+/// All that is kept of the project's runs: files, versions, and what is compressed in them.
+fn everything_kept(project: &TestProject) -> Vec<u8> {
+    fn collect(folder: &std::path::Path, kept: &mut Vec<u8>) {
+        for entry in fs::read_dir(folder).expect("readable").map(|entry| entry.expect("entry").path()) {
+            if entry.is_dir() {
+                collect(&entry, kept);
+            } else if entry.is_file() {
+                let bytes = fs::read(&entry).expect("readable");
+                for at in 0..bytes.len() {
+                    if bytes[at..].starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+                        // What only looks like a beginning gives nothing.
+                        let frame = zstd::stream::read::Decoder::with_buffer(&bytes[at..]).expect("a decoder");
+                        let _ = std::io::copy(&mut frame.single_frame(), kept);
+                    }
+                }
+                kept.extend(bytes);
+            }
+        }
+    }
+    let mut kept = project.run("git", &["cat-file", "--batch-all-objects", "--batch"]).ok().into_bytes();
+    collect(&project.path().join(".afterlog"), &mut kept);
+    kept
+}
+
+fn holds(kept: &[u8], text: &str) -> bool {
+    kept.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+#[test]
+fn what_a_script_takes_from_variables_is_the_runs_in_each_replay_and_secrets_are_kept_nowhere() {
+    let project = TestProject::git();
+    run_by_variables(&project, &["0.7", "0.3"]);
+    let kept = everything_kept(&project);
+    assert!(holds(&kept, "\"LR\": \"0.7\"") && holds(&kept, "os.environ.get('LR', '0.1')"), "all is looked at");
+    for (name, value) in SECRETS {
+        assert!(!holds(&kept, value), "{name}");
+    }
+    assert!(!holds(&kept, "mZ81xw"));
+
+    let mut command = project.afterlog_command(&["replay", "seen", "--yes"]);
+    let output = command.env("NEW", "1").env("DATABASE", "todays").output().expect("starts");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains(" verified") && !said.contains("unverified"), "{said}");
+    let seen = values(&project, &["seen"]).join("\n");
+    for rate in ["0.7", "0.3"] {
+        assert_eq!(seen.matches(&format!("{rate}/{rate}/None/todays")).count(), 2, "{seen}");
+    }
+}
+
+#[test]
+fn a_run_that_kept_no_other_variables_is_replayed_with_todays() {
+    let project = TestProject::git();
+    run_by_variables(&project, &["0.7"]);
+    let id = project.run_ids().remove(0);
+    let path = format!(".afterlog/runs/{id}/meta.json");
+    let mut meta: Value = serde_json::from_str(&project.read(&path)).expect("JSON");
+    let others = meta.as_object_mut().expect("an object").remove("others").expect("kept");
+    assert_eq!(others["kept"]["LR"], "0.7");
+    assert_eq!(others["withheld"], serde_json::json!(["DATABASE", "SETTINGS"]));
+    project.write(&path, meta.to_string());
+    let mut command = project.afterlog_command(&["replay", "seen", "--yes"]);
+    let output = command.env("LR", "0.7").env("NEW", "1").env("DATABASE", "todays").output().expect("starts");
+    assert!(output.status.success(), "{output:?}");
+    let seen = values(&project, &["seen"]).join("\n");
+    assert_eq!(seen.matches("0.7/0.7/1/todays").count(), 2, "{seen}");
+}

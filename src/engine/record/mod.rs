@@ -19,7 +19,7 @@ use std::process::Child;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-pub use environment::decides;
+pub use environment::not_in_replays;
 pub use interpreter::{Command, find_python, parse};
 
 use crate::analysis::python;
@@ -147,6 +147,7 @@ impl Prepared {
         let json = serde_json::to_vec(&instrumentation).unwrap_or_default();
         files::write_atomic(&folder.join(names::INSTRUMENTATION), &json)?;
         let runtime = runtime::unpack(layout)?;
+        let (environment, others) = environment::kept(std::env::vars_os());
         let meta = RunMeta {
             id,
             name: request.name.clone(),
@@ -161,7 +162,8 @@ impl Prepared {
             cwd: request.cwd.clone(),
             hash_seed: hash_seed(layout),
             entropy_seed: random(),
-            environment: environment::selected(),
+            environment,
+            others: Some(others),
             hostname: nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
             version: committed.version,
             left_out: committed.left_out,
@@ -188,6 +190,7 @@ impl Prepared {
             hash_seed: &meta.hash_seed,
             entropy_seed: meta.entropy_seed,
             environment: &BTreeMap::new(),
+            without: &[],
             streams: Streams::Inherited,
             guard: None,
         };

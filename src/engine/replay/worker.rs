@@ -15,6 +15,7 @@ use crate::analysis::{planner, python};
 use crate::base::files::{self, at};
 use crate::base::ids::JobId;
 use crate::base::units::counted;
+use crate::engine::record::not_in_replays;
 use crate::engine::replay::AFRESH;
 use crate::engine::replay::forkserver::{Asked, Forked, NotShared, Started};
 use crate::engine::replay::isolation::{self, View};
@@ -229,6 +230,7 @@ impl<'a> Worker<'a> {
             hash_seed: &self.meta.hash_seed,
             entropy_seed: self.meta.entropy_seed,
             environment: &environment,
+            without: &not_in_replays(&self.meta),
             streams: Streams::AppendedTo(&output),
             guard: place.guard.as_deref(),
         };
@@ -354,7 +356,9 @@ fn not_shared(reason: &str) -> String {
 /// The variables that a run's replay sets: as recorded, what keeps trackers quiet, and what has it compute as the run did.
 pub(super) fn environment(meta: &RunMeta, computes: Option<&Environment>) -> BTreeMap<String, String> {
     let own = TRACKERS_OFF.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let mut variables: BTreeMap<String, String> = meta.environment.clone().into_iter().chain(own).collect();
+    let recorded = meta.environment.iter().chain(meta.others.iter().flat_map(|others| &others.kept));
+    let recorded = recorded.map(|(name, value)| (name.clone(), value.clone()));
+    let mut variables: BTreeMap<String, String> = recorded.chain(own).collect();
     if let Some(threads) = computes.and_then(|computes| computes.threads) {
         variables.insert("OMP_NUM_THREADS".into(), threads.to_string());
     }

@@ -13,7 +13,7 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, setsockopt, socketpair, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 
-use super::{SpawnError, duplicate, end_group, given, ourselves, recorded_path, start, without_todays};
+use super::{SpawnError, duplicate, end_group, given, ourselves, recorded_path, start, take_away};
 
 /// Tells a worker which process is its fork server; where to ask it is the worker's standard input.
 pub(super) const SERVER: &str = "AFTERLOG_FORK_SERVER";
@@ -36,6 +36,8 @@ pub struct Order<'a> {
     pub cwd: &'a Path,
     pub hash_seed: &'a str,
     pub environment: &'a BTreeMap<String, String>,
+    /// Inherited variables that are taken away.
+    pub without: &'a [String],
     /// What `serve.py` is told, as JSON.
     pub what: &'a str,
 }
@@ -48,7 +50,7 @@ pub fn server(order: &Order<'_>, log: &File) -> Result<Server, SpawnError> {
     let (socket, theirs) = channel().map_err(|source| SpawnError::Descriptor { what: "a channel", source })?;
     let mut command = ourselves(order.cwd)?;
     command.args(["__serve", order.what]).arg(order.python).args(order.flags).arg(order.runtime.join("serve.py"));
-    without_todays(&mut command);
+    take_away(&mut command, order.without);
     let users_path = recorded_path(order.environment);
     command.envs(given(order.runtime, users_path, order.hash_seed, order.environment));
     let copy = || log.try_clone().map_err(duplicate);

@@ -31,7 +31,6 @@ use nix::unistd::Pid;
 
 use crate::base::files::{FileError, at};
 use crate::base::ids::JobId;
-use crate::engine::record::decides;
 use crate::store::journal::{self, JournalError};
 use crate::store::layout::names;
 
@@ -74,6 +73,8 @@ pub struct Session<'a> {
     pub entropy_seed: u64,
     /// Variables set on top of the inherited environment.
     pub environment: &'a BTreeMap<String, String>,
+    /// Inherited variables that are taken away: a replay has those of its run.
+    pub without: &'a [String],
     pub streams: Streams<'a>,
     /// What the runtime must refuse the script: see `engine::replay::isolation`.
     pub guard: Option<&'a str>,
@@ -246,9 +247,7 @@ pub fn session(
 ) -> Result<Child, SpawnError> {
     let mut command = interpreter(invocation);
     command.arg(session.runtime.join("launch.py")).arg(invocation.script).args(invocation.args);
-    if let Mode::Replay { .. } = session.mode {
-        without_todays(&mut command);
-    }
+    take_away(&mut command, session.without);
     let users_path = match session.mode {
         Mode::Record { .. } => std::env::var_os("PYTHONPATH"),
         Mode::Replay { .. } => recorded_path(session.environment),
@@ -266,10 +265,9 @@ pub fn session(
     start(&mut command)
 }
 
-/// Takes away the variables that decide how a script computes and are set today: a replay has those of its run.
-fn without_todays(command: &mut Command) {
-    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    for name in names.filter(|name| decides(name)) {
+/// Before any are set.
+fn take_away(command: &mut Command, without: &[String]) {
+    for name in without {
         command.env_remove(name);
     }
 }

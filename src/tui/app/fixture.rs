@@ -157,6 +157,7 @@ pub(crate) fn detail(number: u32, output: &str) -> Detail {
         hash_seed: "0".into(),
         entropy_seed: 0,
         environment: BTreeMap::from([("OMP_NUM_THREADS".into(), "2".into())]),
+        others: None,
         hostname: "box".into(),
         version: summary.version.clone(),
         left_out: Vec::new(),

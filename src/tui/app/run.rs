@@ -152,7 +152,8 @@ fn overview(detail: &Detail, now_ms: i64) -> Vec<Line<'_>> {
     }
     lines.push(said("python", meta.python.display().to_string()));
     lines.push(said("host", meta.hostname.clone()));
-    for (position, (name, value)) in meta.environment.iter().enumerate() {
+    let others = meta.others.iter().flat_map(|others| &others.kept);
+    for (position, (name, value)) in meta.environment.iter().chain(others).enumerate() {
         lines.push(said(if position == 0 { "environment" } else { "" }, format!("{name}={value}")));
     }
     lines

@@ -17,6 +17,7 @@ pub(super) use ask::{Asked, Forked, NotShared, Started};
 use crate::analysis::python;
 use crate::base::files::{self, at};
 use crate::base::ids::{JobId, RunId};
+use crate::engine::record::not_in_replays;
 use crate::engine::replay::{isolation, worker};
 use crate::engine::spawn::fork::{self, Order, Server};
 use crate::engine::{Error, runtime, sources};
@@ -71,6 +72,7 @@ struct Key {
     cwd: PathBuf,
     hash_seed: String,
     environment: BTreeMap<String, String>,
+    without: Vec<String>,
     imports: Vec<(String, Vec<String>)>,
     /// What the script has imported later, by other modules.
     later: Option<&'static str>,
@@ -187,6 +189,7 @@ fn start(layout: &Layout, job: &JobId, number: usize, key: &Key) -> Result<Serve
         cwd: &key.cwd,
         hash_seed: &key.hash_seed,
         environment: &key.environment,
+        without: &key.without,
         what: &what,
     };
     Ok(fork::server(&order, &file)?)
@@ -230,6 +233,7 @@ fn key(layout: &Layout, versions: &Versions, run: &RunPlan) -> Result<Key, Error
         script: script.to_string_lossy().into_owned(),
         module: meta.module.is_some(),
         environment: worker::environment(&meta, run.environment.as_ref()),
+        without: not_in_replays(&meta),
         python: meta.python,
         flags: meta.python_flags,
         cwd: meta.cwd,
