@@ -15,7 +15,7 @@ import afterlog
 random.seed(1)
 state = [0.0] * 3000
 for epoch in afterlog.loop('epoch', range(6)):
-    if epoch == 4 and os.environ.get('WAIT'):
+    if epoch == 4 and os.environ.get('_WAIT'):
         print('waiting', flush=True)
         while not os.path.exists('go'):
             time.sleep(0.02)
@@ -71,7 +71,7 @@ fn of_a_run_that_still_trains_what_is_finished_is_replayed_and_the_rest_later() 
     let project = TestProject::git();
     project.write("train.py", SCRIPT);
     let mut command = project.afterlog_command(&["run", "--checkpoints", "all", "train.py"]);
-    let mut training = command.env("WAIT", "1").stdout(Stdio::piped()).spawn().expect("starts");
+    let mut training = command.env("_WAIT", "1").stdout(Stdio::piped()).spawn().expect("starts");
     let mut line = String::new();
     BufReader::new(training.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
     // Its journal is written every 100 ms.

@@ -355,7 +355,7 @@ total = 0.0
 for epoch in afterlog.loop('epoch', range(8)):
     total += random.random()
     parent = open('/proc/%d/cmdline' % os.getppid()).read()
-    if os.environ.get('HOLD') and 'train.py' in parent and 'serve.py' not in parent:
+    if os.environ.get('_HOLD') and 'train.py' in parent and 'serve.py' not in parent:
         print('holding', flush=True)
         time.sleep(600)
     afterlog.log('total', total)
@@ -375,7 +375,7 @@ fn where_the_shared_process_is_killed_in_the_middle_of_segments_each_is_executed
     project.write("train.py", HELD);
     project.afterlog(&["run", "--checkpoints", "all", "train.py", "held=1"]).ok();
     let mut command = project.afterlog_command(&["replay", "--check", "last", "--sample", "4", "--jobs", "2", "--yes"]);
-    let command = command.env("AFTERLOG_FORK", "always").env("HOLD", "yes");
+    let command = command.env("AFTERLOG_FORK", "always").env("_HOLD", "yes");
     let mut replaying = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts");
     let job = job(&project);
     until_held(&project, &job, 2);
@@ -398,7 +398,7 @@ fn a_process_that_cannot_be_shared_ends_while_segments_run() {
     project.write("train.py", script.replace("'train.py' in parent and 'serve.py' not in parent", "True"));
     project.afterlog(&["run", "--checkpoints", "all", "train.py", "held=1"]).ok();
     let mut command = project.afterlog_command(&["replay", "--check", "last", "--sample", "4", "--jobs", "2", "--yes"]);
-    let command = command.env("AFTERLOG_FORK", "always").env("HOLD", "yes");
+    let command = command.env("AFTERLOG_FORK", "always").env("_HOLD", "yes");
     let mut replaying = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts");
     let job = job(&project);
     until_held(&project, &job, 2);

@@ -16,7 +16,7 @@ use crate::env::TestProject;
 /// Long enough for a loaded machine; reached only when something hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The run that HOLD names stands still in its second epoch.
+/// The run that _HOLD (such a name's variable is the shell's, also in a replay) names stands still in its second epoch.
 const SCRIPT: &str = "\
 import os, random, time
 import afterlog
@@ -26,7 +26,7 @@ total = 0.0
 for epoch in afterlog.loop('epoch', range(4)):
     for step in afterlog.loop('step', range(2)):
         total += random.random()
-    if epoch == 1 and os.environ.get('HOLD') == which:
+    if epoch == 1 and os.environ.get('_HOLD') == which:
         time.sleep(600)
     afterlog.log('total', total)
 ";
@@ -63,7 +63,7 @@ fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
 /// Starts a replay of which one run stands still, and leaves it; gives its job.
 fn held(project: &TestProject, more: &[&str]) -> String {
     let arguments = [&["replay", "twice", "--yes", "--detach", "--jobs", "2"], more].concat();
-    let output = project.afterlog_command(&arguments).env("HOLD", "held").output().expect("starts");
+    let output = project.afterlog_command(&arguments).env("_HOLD", "held").output().expect("starts");
     let said = String::from_utf8(output.stdout).expect("UTF-8");
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert_eq!(said.len(), 11, "the job's id alone: {said:?}");
@@ -195,7 +195,7 @@ fn a_replay_goes_on_as_the_program_that_it_was_when_another_takes_its_place() {
     let copy = project.home().join("afterlog");
     std::fs::copy(env!("CARGO_BIN_EXE_afterlog"), &copy).expect("copied");
     let mut command = project.command(&copy);
-    command.args(["replay", "twice", "--yes", "--detach", "--jobs", "1"]).env("HOLD", "nobody");
+    command.args(["replay", "twice", "--yes", "--detach", "--jobs", "1"]).env("_HOLD", "nobody");
     let output = command.output().expect("starts");
     assert!(output.status.success(), "{output:?}");
     // Its coordinator starts a second worker after this.

@@ -13,7 +13,7 @@ use crate::env::TestProject;
 /// Long enough for a loaded machine; reached only when something hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Holds in its second epoch when it is the run that HOLD names. `marker` makes its processes known by their arguments.
+/// Holds in its second epoch when it is the run that _HOLD names. `marker` makes its processes known by their arguments.
 const SCRIPT: &str = "\
 import os, random, sys, time
 import afterlog
@@ -23,7 +23,7 @@ total = 0.0
 for epoch in afterlog.loop('epoch', range(3)):
     for step in afterlog.loop('step', range(2)):
         total += random.random()
-    if epoch == 1 and os.environ.get('HOLD') == which:
+    if epoch == 1 and os.environ.get('_HOLD') == which:
         if os.fork() == 0:
             time.sleep(600)
         print('holding', flush=True)
@@ -82,7 +82,7 @@ impl Replaying {
         let before = project.fingerprint();
         let mut command = project.afterlog_command(&["replay", "twice", "--yes", "--jobs", "2"]);
         // In a group of its own, as a shell starts it.
-        command.env("HOLD", "held").process_group(0).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.env("_HOLD", "held").process_group(0).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut afterlog = command.spawn().expect("starts");
         let mut stderr = BufReader::new(afterlog.stderr.take().expect("piped"));
         let mut said = String::new();

@@ -34,8 +34,8 @@ def main():
     args = parser.parse_args()
     cfg = TrainConfig()
     torch.manual_seed(0)
-    run = wandb.init(project='p', mode=os.environ.get('MODE', 'offline'), config={'batch': 4, 'net': {'depth': 2}, 'lr': 7})
-    mlflow.set_tracking_uri(os.environ.get('STORE', 'file:mlruns'))
+    run = wandb.init(project='p', mode=os.environ.get('_MODE', 'offline'), config={'batch': 4, 'net': {'depth': 2}, 'lr': 7})
+    mlflow.set_tracking_uri(os.environ.get('_STORE', 'file:mlruns'))
     mlflow.log_params({'layers': 3, 'secret_sauce': 'unspeakable'})
     writer, other = SummaryWriter('runs/a'), tensorboardX.SummaryWriter('runs/b')
     model = torch.nn.Linear(4, 1)
@@ -128,8 +128,8 @@ fn statements_in_the_words_of_other_libraries_get_the_values_of_a_full_run_and_n
     let server = Server::start();
     let address = format!("http://127.0.0.1:{}", server.port);
     let mut replay = project.afterlog_command(&["replay", "norm", "bias", "--yes"]);
-    replay.env("MODE", "online").env("WANDB_BASE_URL", &address).env("WANDB_API_KEY", "0".repeat(40));
-    let output = replay.env("STORE", &address).output().expect("afterlog starts");
+    replay.env("_MODE", "online").env("WANDB_BASE_URL", &address).env("WANDB_API_KEY", "0".repeat(40));
+    let output = replay.env("_STORE", &address).output().expect("afterlog starts");
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{told}");
     assert_eq!(server.connections.load(Ordering::SeqCst), 0);

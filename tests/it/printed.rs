@@ -79,7 +79,7 @@ fn lines_that_differ_are_no_evidence_and_no_divergence() {
         (
             "another number of lines",
             "    bar = '",
-            "    if os.environ.get('MORE'): print('more')\n    bar = '",
+            "    if os.environ.get('_MORE'): print('more')\n    bar = '",
             "it printed",
         ),
         ("rounded numbers only", "acc 0.", "acc 0.", "nothing was logged again"),
@@ -92,7 +92,7 @@ fn lines_that_differ_are_no_evidence_and_no_divergence() {
         project.afterlog(&["run", "--checkpoints", "all", "train.py"]).ok();
         project.write("train.py", with_statement(&script));
         let mut replay = project.afterlog_command(&["replay", "error", "--iters", "epoch=3", "--yes"]);
-        let output = replay.env("MORE", "1").output().expect("afterlog starts");
+        let output = replay.env("_MORE", "1").output().expect("afterlog starts");
         let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(stdout.contains("1 unverified") && !stdout.contains("diverged"), "{what}: {stdout}{stderr}");
         assert!(stderr.contains(words), "{what}: {stderr}");

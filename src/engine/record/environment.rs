@@ -161,8 +161,8 @@ const PLACE_WHOLE: [&str; 77] = [
     "WT_SESSION",
     "XAUTHORITY",
 ];
-/// Of processes that are there at the time; two that listen at the same port are in each other's way.
-const PLACE_ENDINGS: [&str; 4] = ["_PORT", "_PID", "_SOCK", "_SOCKET"];
+/// Of processes that are there at the time, two of which cannot listen at the same port; and of certificates on this machine.
+const PLACE_ENDINGS: [&str; 5] = ["_PORT", "_PID", "_SOCK", "_SOCKET", "_CA_BUNDLE"];
 /// Which of many alike a run is: what a script takes its settings by.
 const IN_ARRAYS: [&str; 4] = ["SLURM_ARRAY_TASK_ID", "PBS_ARRAY_INDEX", "PBS_ARRAYID", "LSB_JOBINDEX"];
 
