@@ -28,6 +28,7 @@ const FILES: &[(&str, &str)] = &[
     ("afterlog/_forks.py", include_str!("../../assets/runtime/afterlog/_forks.py")),
     ("afterlog/_frames.py", include_str!("../../assets/runtime/afterlog/_frames.py")),
     ("afterlog/_guard.py", include_str!("../../assets/runtime/afterlog/_guard.py")),
+    ("afterlog/_handlers.py", include_str!("../../assets/runtime/afterlog/_handlers.py")),
     ("afterlog/_handsfree.py", include_str!("../../assets/runtime/afterlog/_handsfree.py")),
     ("afterlog/_inert.py", include_str!("../../assets/runtime/afterlog/_inert.py")),
     ("afterlog/_journal.py", include_str!("../../assets/runtime/afterlog/_journal.py")),

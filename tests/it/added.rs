@@ -69,6 +69,10 @@ fn what_a_statement_changes_or_takes_from_chance_is_marked_with_the_reason() {
         ("[hist for hist in [hist.pop()]]", "changes hist"),
         ("__import__('subprocess').check_output(['cat', __file__])", "rely on what cat says"),
         ("time.time() - start", "which gives something else each time"),
+        ("__import__('timeit').default_timer()", "which gives something else each time"),
+        ("time.strftime('%H:%M:%S')", "which gives something else each time"),
+        ("time.asctime()", "which gives something else each time"),
+        ("time.strftime('%H', (2000, 1, 1, 5, 0, 0, 5, 1, 0))", "verified"),
         ("[max(hist), it.getstate()[2], len(set(hist)), rows.size]", "verified"),
         ("[sum(w for w in hist), list(zip(hist, map(str, hist)))[0]]", "verified"),
     ]

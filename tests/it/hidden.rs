@@ -220,6 +220,77 @@ fn what_classes_modules_and_caches_keep_that_objects_of_the_state_lead_to() {
 }
 
 #[test]
+fn what_is_kept_by_objects_that_are_found_by_name() {
+    for hidden in [
+        Hidden {
+            what: "members of an enumeration",
+            before: "import enum\nclass Mode(enum.Enum):\n    A = 1\n    def __init__(self, value):\n        self.n, self.rows = 0, []\n\
+                     class T:\n    def __init__(self):\n        self.w, self.m = 0, Mode.A\n    def one(self):\n        \
+                     self.w += 1\n        self.m.n += 1\n        self.m.rows.append(1)\nt = T()",
+            inner: "t.one()",
+            seen: "t.w, t.m.n, len(Mode.A.rows)",
+            ..NOTHING
+        },
+        Hidden {
+            what: "what is pickled as a name",
+            before: "class Registry:\n    n = 0\n    def __reduce__(self):\n        return 'REGISTRY'\nREGISTRY = Registry()\n\
+                     class T:\n    def __init__(self):\n        self.w, self.r = 0, REGISTRY\n    def one(self):\n        \
+                     self.w += 1\n        self.r.n += 1\nt = T()",
+            inner: "t.one()",
+            seen: "t.w, REGISTRY.n",
+            ..NOTHING
+        },
+    ] {
+        hidden.check();
+    }
+}
+
+#[test]
+fn what_signals_and_records_of_loggers_call() {
+    for hidden in [
+        Hidden {
+            what: "a handler of signals, set under another name",
+            before: "import signal\ncount = 0\ndef one(number, frame):\n    global count\n    count += 1\n\
+                     def ten(number, frame):\n    global count\n    count += 10\n\
+                     signal.signal(signal.SIGUSR1, one)\nput = signal.signal\n\
+                     class S:\n    def arm(self, handler):\n        put(signal.SIGUSR1, handler)\ns = S()",
+            inner: "signal.raise_signal(signal.SIGUSR1)",
+            outer: "s.arm(ten)",
+            seen: "count, signal.getsignal(signal.SIGUSR1) is ten",
+            ..NOTHING
+        },
+        Hidden {
+            what: "what the handler of a signal keeps",
+            before: "import signal\nclass Count:\n    n = 0\n    def up(self, number, frame):\n        self.n += 1\n\
+                     signal.signal(signal.SIGUSR1, Count().up)\nrise = signal.raise_signal",
+            inner: "rise(signal.SIGUSR1)",
+            seen: "signal.getsignal(signal.SIGUSR1).__self__.n",
+            ..NOTHING
+        },
+        Hidden {
+            what: "a handler of records that keeps them",
+            before: "import logging\nclass Keep(logging.Handler):\n    def __init__(self):\n        super().__init__()\n        \
+                     self.rows = []\n    def emit(self, record):\n        self.rows.append(record)\n\
+                     log = logging.getLogger('x')\nlog.addHandler(Keep())",
+            inner: "log.warning('one')",
+            seen: "len(log.handlers[0].rows)",
+            ..NOTHING
+        },
+        Hidden {
+            what: "handlers that are added on the way, and filters",
+            before: "import logging\nclass Count(logging.Handler):\n    n = 0\n    def emit(self, record):\n        Count.n += 1\n\
+                     log = logging.getLogger('x')\nlog.propagate = False\nlog.addHandler(logging.NullHandler())",
+            inner: "log.warning('one')",
+            outer: "log.addHandler(Count()); log.addFilter(lambda record: True)",
+            seen: "len(log.handlers), len(log.filters), Count.n",
+            ..NOTHING
+        },
+    ] {
+        hidden.check();
+    }
+}
+
+#[test]
 fn what_functions_and_bound_methods_keep_that_cannot_be_captured() {
     const STREAM: &str = "def stream():\n    n = 0\n    while True:\n        n += (yield n) or 1\n";
     let kept = |what: &'static str, before: &'static str, inner: &'static str| {

@@ -46,6 +46,39 @@ fn the_folder_that_a_script_has_gone_to_is_where_a_replay_goes() {
 }
 
 #[test]
+fn limits_of_python_itself_are_what_the_run_had_set() {
+    let change = "sys.setrecursionlimit(3007); gc.set_threshold(707, 11, 12); sys.setswitchinterval(0.25); \
+                  socket.setdefaulttimeout(7.5)";
+    let seen = "str([sys.getrecursionlimit(), gc.get_threshold()[:2], sys.getswitchinterval(), socket.getdefaulttimeout()])";
+    check(false, "limits", "import gc, socket, sys", change, seen);
+}
+
+#[test]
+fn levels_and_usual_handlers_of_loggers_are_what_the_run_had_set() {
+    let before = "import logging\nlog, other = logging.getLogger('x'), logging.getLogger('other')\n\
+                  log.addHandler(logging.StreamHandler())\nlog.addHandler(logging.NullHandler())";
+    let change = "log.setLevel(17); log.propagate = False; other.disabled = True; logging.disable(5); \
+                  log.removeHandler(log.handlers[0]); log.handlers[0].setLevel(7); logging.basicConfig(level=23)";
+    let seen = "str([log.level, log.propagate, other.disabled, log.isEnabledFor(17), log.isEnabledFor(16), logging.root.manager.disable, \
+                [(type(handler).__name__, handler.level) for handler in log.handlers + logging.root.handlers], logging.root.level])";
+    check(false, "loggers", before, change, seen);
+    let (replayed, full, said) = entered(before, change, seen);
+    assert!(replayed.len() == 1 && full.contains(&replayed[0]), "the loop is entered there: {replayed:?} of {full:?}");
+    assert!(said.contains(" verified") && !said.contains("unverified"), "{said}");
+}
+
+#[test]
+fn seeds_from_which_generators_of_numpy_were_made_go_on_making_others() {
+    let before = "import numpy as np\nrng, seeds = np.random.default_rng(1), np.random.SeedSequence(5)\n\
+                  shared = np.random.default_rng(seeds)\nclass Held:\n    pass\nheld = Held()\nheld.rng = np.random.default_rng(7)\n\
+                  def count(rng):\n    return rng.bit_generator.seed_seq.n_children_spawned";
+    let change = "pass\n    a, b, c = rng.spawn(2), seeds.spawn(3), shared.spawn(1)\n    d = held.rng.spawn(1)";
+    let seen = "str([count(rng), seeds.n_children_spawned, count(shared), count(held.rng), a[0].random(), c[0].random(), \
+                d[0].random(), int(b[0].generate_state(1)[0])])";
+    check(true, "seeds", before, change, seen);
+}
+
+#[test]
 fn what_a_class_does_not_pickle_of_itself_and_methods_bound_by_hand_are_restored() {
     let before = "class Box:\n    def __init__(self):\n        self.hits = 0\n    def __reduce__(self):\n        return Box, ()\n    \
                   def add(self):\n        self.hits += 1\nbox = Box()\ndef add(self):\n    self.hits += 10\ndef adds(box):\n    \

@@ -14,7 +14,7 @@ import stat
 import sys
 import types
 
-from . import _frames, _kinds, _marks
+from . import _frames, _handlers, _kinds, _marks
 
 #: Values that are looked at in one variable, and in all together.
 _MOST_IN_ONE, _MOST = 5_000, 500_000
@@ -56,8 +56,10 @@ class Audit:
                     look.variable((id(names if frame is None else frame), prefix, name), value)
             if frame is not None:
                 _frames.release(frame)
-        for keeper in {id(keeper): keeper for table in entries for keeper in table.keepers}.values():
-            look.variable((id(keeper), "", getattr(keeper, "__name__", "a cache")), keeper)
+        for keeper in {place: keeper for table in entries for place, keeper in table.keepers.items()}.values():
+            name = getattr(keeper, "__name__", "a cache") if isinstance(keeper, _kinds.KEEPERS) else type(keeper).__qualname__
+            look.variable((id(keeper), "", name), keeper)
+        _handlers.look(look)
         return look
 
     def beside(self, loops):
@@ -271,7 +273,7 @@ class _Look:
         return hash(tuple(tokens))
 
     def _may_change(self, value):
-        return not isinstance(value, _kinds.KEEPERS) and any(table.number_of(value) is not None for table in self._entries)
+        return any(table.may_change(value) for table in self._entries)
 
     def _window(self, value):
         """What an array or a tensor is that shows numbers of one that may change: which, and where they lie in that one, whose
@@ -331,7 +333,7 @@ class _Look:
         is_ours = self._is_of_project(type(value))
         for name, item in getattr(value, "__dict__", {}).items():
             # What a library works out again when it is gone.
-            if is_ours or not (name.startswith("_") and "cache" in name):
+            if is_ours or not (name.startswith("_") and ("cache" in name or name == "_inverted_")):
                 children += (name, item)
         for name in _kinds.slots_of(type(value)):
             if hasattr(value, name):

@@ -10,6 +10,7 @@ equal states have equal trees however they came about.
 import array
 import collections
 import copyreg
+import enum
 import functools
 import io
 import marshal
@@ -141,7 +142,8 @@ class Capture:
         if _kinds.is_array(value):
             return self._array(value)
         state = _kinds.generator_state(value)
-        if state is not None:
+        # Seeds that were made since are known to no generator that is captured.
+        if state is not None and (self._is_known(value) or not _kinds.is_seed_sequence(value)):
             number, entry = self._number(value)
             if entry is None:
                 raise NotCapturable("a %s made inside the loop" % type(value).__name__)
@@ -384,6 +386,8 @@ class Capture:
             # Whoever else refers to it would keep the old one.
             raise NotCapturable("a %s cannot be restored in place" % type(value).__name__)
         pickled = self._pickle(value)
+        if isinstance(value, enum.Enum) and type(value._value_) not in _kinds.ATOMS and pickle.loads(pickled) is not value:
+            raise NotCapturable("a %s whose value is not found again" % type(value).__name__)
         if entry is not None and type(value).__hash__ is object.__hash__ and not _is_found_by_name(value):
             if self._held is not None and self._held.is_held(value):
                 raise NotCapturable("a %s that others hold cannot be restored in place" % type(value).__name__)

@@ -19,8 +19,8 @@ class Entries:
         self.objects = []
         #: What kinds of objects were found in which order: equal in a process that is in the same state.
         self.digest = b""
-        #: Those that keep something that no capture of them holds.
-        self.keepers = []
+        #: Those that keep something that no capture of them holds, by id.
+        self.keepers = {}
         #: ids of the locks that somebody held.
         self.locked = set()
         self._memory = None
@@ -43,6 +43,10 @@ class Entries:
         number = self.numbers.get(id(value))
         # The id may have been reused since by another object.
         return number if number is not None and self.objects[number]() is value else None
+
+    def may_change(self, value):
+        """Whether the object existed then, and a capture of it holds what it keeps."""
+        return self.number_of(value) is not None and id(value) not in self.keepers
 
     def holder(self, memory):
         """The one array or tensor among the objects that holds this memory, whole; None if there is none, or are several."""
@@ -79,12 +83,13 @@ def walk(variables):
             stack.extend(reversed(_kinds.items_of(value, kind)))
             continue
         entries.add(value)
-        if isinstance(value, _kinds.KEEPERS):
-            entries.keepers.append(value)
+        is_named = kind is None and _kinds.is_named(value)
+        if is_named or isinstance(value, _kinds.KEEPERS):
+            entries.keepers[id(value)] = value
         elif type(value) in _kinds.LOCKS and not _kinds.is_free(value):
             entries.locked.add(id(value))
         kinds.append(type(value).__qualname__)
-        stack.extend(reversed(_children(value, kind)))
+        stack.extend(() if is_named else reversed(_children(value, kind)))
     entries.digest = hashlib.blake2b("\n".join(kinds).encode("utf-8", "replace"), digest_size=16).digest()
     return entries
 
@@ -92,7 +97,9 @@ def walk(variables):
 def children(value):
     """What any object leads to, in a fixed order; nothing of sets, which have none."""
     kind = _kinds.container_kind(value)
-    return _kinds.items_of(value, kind) if kind is tuple else _children(value, kind)
+    if kind is tuple:
+        return _kinds.items_of(value, kind)
+    return [] if kind is None and _kinds.is_named(value) else _children(value, kind)
 
 
 def _children(value, kind):

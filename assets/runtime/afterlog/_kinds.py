@@ -1,5 +1,6 @@
 """What kinds of objects there are, as capture and restore see them. torch and NumPy only if the script imported them."""
 import collections
+import copyreg
 import enum
 import fcntl
 import functools
@@ -231,9 +232,11 @@ def generator_state(value):
     module = numpy()
     if module is not None:
         if isinstance(value, module.random.Generator):
-            return value.bit_generator.state
+            return _state_of_bits(value.bit_generator)
         if isinstance(value, module.random.BitGenerator):
-            return value.state
+            return _state_of_bits(value)
+        if isinstance(value, module.random.SeedSequence):
+            return {_CHILDREN: value.n_children_spawned}
         if isinstance(value, module.random.RandomState):
             return value.get_state(legacy=False)
     return None
@@ -245,11 +248,47 @@ def set_generator_state(value, state):
     if isinstance(value, random.Random):
         value.setstate(state)
     elif module is not None and isinstance(value, module.random.Generator):
-        value.bit_generator.state = state
+        _set_state_of_bits(value.bit_generator, state)
     elif module is not None and isinstance(value, module.random.BitGenerator):
-        value.state = state
+        _set_state_of_bits(value, state)
+    elif is_seed_sequence(value):
+        _spawn(value, state[_CHILDREN])
     else:
         value.set_state(state)
+
+
+#: In the state of a generator: how many others were made from its seeds, each of which gets others.
+_CHILDREN = "n_children_spawned"
+
+
+def is_seed_sequence(value):
+    module = numpy()
+    return module is not None and isinstance(value, module.random.SeedSequence)
+
+
+def _seeds_of(bits):
+    return getattr(bits, "seed_seq", None) or getattr(bits, "_seed_seq", None)
+
+
+def _state_of_bits(bits):
+    count = getattr(_seeds_of(bits), _CHILDREN, 0)
+    return {**bits.state, _CHILDREN: count} if count else bits.state
+
+
+def _set_state_of_bits(bits, state):
+    state = dict(state)
+    count = state.pop(_CHILDREN, 0)
+    if hasattr(_seeds_of(bits), _CHILDREN):
+        _spawn(_seeds_of(bits), count)
+    bits.state = state
+
+
+def _spawn(seeds, count):
+    """Has seeds make as many children as they had made; they can make no fewer."""
+    if seeds.n_children_spawned > count:
+        raise ValueError("seeds have made more children than in the run")
+    if seeds.n_children_spawned < count:
+        seeds.spawn(count - seeds.n_children_spawned)
 
 
 _CONTAINERS = (list, dict, set, collections.deque, bytearray, tuple, frozenset)
@@ -298,6 +337,28 @@ def _is_more_than_pickled(value, cls):
         return type(value.__reduce_ex__(4)) is not str
     except Exception:  # noqa: BLE001 - it is not to be pickled: that is said where it is tried
         return False
+
+
+def is_named(value):
+    """Whether pickling gives the name by which every process has this very object, such as a member of an enumeration: what
+    it keeps is then in no capture of it.
+    """
+    if isinstance(value, enum.Enum):
+        return True
+    cls = type(value)
+    if not any(_is_own(reduce) for reduce in (cls.__reduce_ex__, cls.__reduce__)):
+        return False
+    if is_tensor(value) or is_array(value) or is_sink(value) or cls in copyreg.dispatch_table:
+        return False
+    try:
+        return type(value.__reduce_ex__(4)) is str
+    except Exception:  # noqa: BLE001 - as above
+        return False
+
+
+def _is_own(reduce):
+    """Whether this is a way of its own to pickle. Those of torch give copies, and may write much to tell."""
+    return type(reduce) is types.FunctionType and not (reduce.__module__ or "").startswith("torch.")
 
 
 #: Py_TPFLAGS_HEAPTYPE, and Py_TPFLAGS_IMMUTABLETYPE, which types made in C carry since Python 3.10.

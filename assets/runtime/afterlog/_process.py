@@ -1,5 +1,6 @@
 """State of the process that no variable holds: random number generators, and the settings of libraries that decide how
 they compute. It belongs to every snapshot."""
+import gc
 import importlib
 import os
 import random
@@ -7,7 +8,7 @@ import re
 import sys
 import warnings
 
-from . import _kinds
+from . import _handlers, _kinds
 
 _SETTINGS = "process:settings"
 #: Where the process began: a replay may do so at another path.
@@ -29,6 +30,7 @@ def enter():
     """The main loop begins."""
     global _environment
     _environment = _now()
+    _handlers.enter()
 
 
 def roots():
@@ -118,6 +120,7 @@ def _settings():
     settings = [("folder", lambda: os.path.relpath(os.getcwd(), _HOME), lambda value: os.chdir(os.path.join(_HOME, value)))]
     settings.append(("warnings", _filters, _set_filters))
     settings.append(("environment", _variables, _set_variables))
+    settings += _of_python()
     decimal = sys.modules.get("decimal")
     if decimal is not None:
         settings.append(("decimal", lambda: _decimal(decimal), lambda value: _set_decimal(decimal, value)))
@@ -137,6 +140,22 @@ def _settings():
     torch = _kinds.torch()
     if torch is not None:
         settings += _of_torch(torch)
+    return settings
+
+
+def _of_python():
+    settings = [
+        ("recursion", sys.getrecursionlimit, sys.setrecursionlimit),
+        ("switching", sys.getswitchinterval, sys.setswitchinterval),
+        ("collection", gc.get_threshold, lambda value: gc.set_threshold(*value)),
+    ]
+    socket = sys.modules.get("socket")
+    if hasattr(socket, "getdefaulttimeout"):
+        settings.append(("sockets", socket.getdefaulttimeout, socket.setdefaulttimeout))
+    logging = sys.modules.get("logging")
+    if hasattr(logging, "root"):
+        settings.append(("logging", lambda: logging.root.manager.disable, logging.disable))
+        settings.append(("loggers", _handlers.read, _handlers.write))
     return settings
 
 

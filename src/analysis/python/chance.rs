@@ -54,9 +54,9 @@ impl Calls<'_> {
     }
 
     fn take(&mut self, call: &ExprCall) {
-        let seeded = call.arguments.args.iter().any(|argument| !argument.is_none_literal_expr())
-            || call.arguments.keywords.iter().any(|keyword| !keyword.value.is_none_literal_expr());
-        let known = self.dotted(&call.func).and_then(|name| Some((kind(&name, seeded)?, name)));
+        let given = call.arguments.args.iter().filter(|argument| !argument.is_none_literal_expr()).count()
+            + call.arguments.keywords.iter().filter(|keyword| !keyword.value.is_none_literal_expr()).count();
+        let known = self.dotted(&call.func).and_then(|name| Some((kind(&name, given)?, name)));
         let method = call.func.as_attribute_expr().map(|attribute| attribute.attr.as_str());
         let of_method = || {
             let chance = match method? {
@@ -77,8 +77,9 @@ impl Calls<'_> {
 /// Methods of tensors that draw.
 const IN_PLACE: [&str; 6] = ["normal_", "uniform_", "random_", "bernoulli_", "exponential_", "multinomial"];
 
-fn kind(name: &str, seeded: bool) -> Option<Chance> {
-    const FRESH: [&str; 25] = [
+/// What a call of this name is, `given` so many values.
+fn kind(name: &str, given: usize) -> Option<Chance> {
+    const FRESH: [&str; 29] = [
         "os.urandom",
         "os.getpid",
         "uuid.uuid1",
@@ -95,6 +96,10 @@ fn kind(name: &str, seeded: bool) -> Option<Chance> {
         "time.thread_time_ns",
         "time.clock_gettime",
         "time.clock_gettime_ns",
+        "timeit.default_timer",
+        "pandas.Timestamp.now",
+        "pandas.Timestamp.today",
+        "pandas.Timestamp.utcnow",
         "os.times",
         "os.getppid",
         "resource.getrusage",
@@ -106,10 +111,11 @@ fn kind(name: &str, seeded: bool) -> Option<Chance> {
         "torch.seed",
     ];
     /// Fixed only where they are given something.
-    const SEEDED: [&str; 8] = [
+    const SEEDED: [&str; 9] = [
         "time.localtime",
         "time.gmtime",
         "time.ctime",
+        "time.asctime",
         "random.Random",
         "random.seed",
         "numpy.random.default_rng",
@@ -117,7 +123,11 @@ fn kind(name: &str, seeded: bool) -> Option<Chance> {
         "numpy.random.seed",
     ];
     if SEEDED.contains(&name) {
-        return (!seeded).then_some(Chance::Fresh);
+        return (given == 0).then_some(Chance::Fresh);
+    }
+    if name == "time.strftime" {
+        // The first is how to write it.
+        return (given < 2).then_some(Chance::Fresh);
     }
     if FRESH.contains(&name) || name.starts_with("secrets.") {
         return Some(Chance::Fresh);
@@ -173,7 +183,8 @@ mod tests {
     #[test]
     fn calls_that_depend_on_chance_are_known_under_every_import() {
         let text = "\
-import os, random, numpy as np
+import os, random, time, numpy as np, pandas as pd
+from timeit import default_timer
 import torch.nn.functional as F
 from torch import randn
 from datetime import datetime
@@ -185,22 +196,27 @@ x = randn(3) + F.dropout(y) + np.random.rand() + random.random()
 w.normal_(0, 1)
 t = datetime.now(), os.urandom(4), random.getstate(), mine.random()
 u = __import__('uuid').uuid4()
+s = time.strftime('%H'), time.strftime('%H', t), time.asctime(), time.asctime(t), default_timer(), pd.Timestamp.now()
 ";
         let found: Vec<(u32, String, Chance)> =
             chance_calls(text).into_iter().map(|call| (call.line, call.name, call.chance)).collect();
         let draws = |line, name: &str| (line, name.to_owned(), Chance::Draws);
         let fresh = |line, name: &str| (line, name.to_owned(), Chance::Fresh);
         let expected = [
-            fresh(6, "numpy.random.seed"),
-            fresh(8, "numpy.random.default_rng"),
-            draws(9, "torch.randn"),
-            draws(9, "torch.nn.functional.dropout"),
-            draws(9, "numpy.random.rand"),
-            draws(9, "random.random"),
-            draws(10, ".normal_"),
-            fresh(11, "datetime.datetime.now"),
-            fresh(11, "os.urandom"),
-            fresh(12, "uuid.uuid4"),
+            fresh(7, "numpy.random.seed"),
+            fresh(9, "numpy.random.default_rng"),
+            draws(10, "torch.randn"),
+            draws(10, "torch.nn.functional.dropout"),
+            draws(10, "numpy.random.rand"),
+            draws(10, "random.random"),
+            draws(11, ".normal_"),
+            fresh(12, "datetime.datetime.now"),
+            fresh(12, "os.urandom"),
+            fresh(13, "uuid.uuid4"),
+            fresh(14, "time.strftime"),
+            fresh(14, "time.asctime"),
+            fresh(14, "timeit.default_timer"),
+            fresh(14, "pandas.Timestamp.now"),
         ];
         assert_eq!(found, expected);
     }
