@@ -49,7 +49,8 @@ fn the_folder_that_a_script_has_gone_to_is_where_a_replay_goes() {
 fn limits_of_python_itself_are_what_the_run_had_set() {
     let change = "sys.setrecursionlimit(3007); gc.set_threshold(707, 11, 12); sys.setswitchinterval(0.25); \
                   socket.setdefaulttimeout(7.5)";
-    let seen = "str([sys.getrecursionlimit(), gc.get_threshold()[:2], sys.getswitchinterval(), socket.getdefaulttimeout()])";
+    let seen =
+        "str([sys.getrecursionlimit(), gc.get_threshold()[:2], sys.getswitchinterval(), socket.getdefaulttimeout()])";
     check(false, "limits", "import gc, socket, sys", change, seen);
 }
 
