@@ -94,7 +94,7 @@ pub(super) struct Event {
     /// The object; `None` where it is not known, empty where it is new with the log.
     pub(super) path: Option<String>,
     /// The variable by which it is known there.
-    base: String,
+    pub(super) base: String,
     /// The method; `=` for an assignment to an attribute or an entry.
     pub(super) what: String,
     value: Value,

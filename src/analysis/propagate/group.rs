@@ -9,7 +9,7 @@ use crate::analysis::propagate::adapt::Work;
 use crate::analysis::propagate::events::{End, Event, Events, GRADIENTS, SAYS, is_kept_up};
 use crate::analysis::propagate::reach::with_members;
 use crate::analysis::propagate::unit::{PURE, Whole};
-use crate::analysis::treediff::{Access, Kind, NodeId};
+use crate::analysis::treediff::{Access, Kind, NodeId, Tree};
 
 /// How many new statements are looked at on either side.
 const REACH: usize = 32;
@@ -37,13 +37,31 @@ fn told_around(session: &Session<'_>, mut whole: Whole) -> Whole {
     whole
 }
 
-/// Statements further up in the block that put what a statement calls into another mode, where the target does not:
-/// between them stands code that it has.
+/// Statements further up, in its block or in one around it, that put what a statement calls into another mode, where the
+/// target does not: between them stands code that it has.
 fn beyond(session: &Session<'_>, statement: NodeId) -> Vec<NodeId> {
     let tree = &session.source.tree;
-    let (Some((block, index)), Some(near)) = (tree.place(statement), window(session, statement)) else {
-        return Vec::new();
-    };
+    let (mut found, mut outer) = (beyond_in(session, statement, statement), statement);
+    while let Some(holder) = around(tree, outer).filter(|id| !tree.node(*id).kind.is_scope()) {
+        outer = holder;
+        if session.counterpart(outer).is_some() {
+            found.extend(beyond_in(session, statement, outer));
+        }
+    }
+    found
+}
+
+/// The statement in one of whose blocks another stands.
+fn around(tree: &Tree, statement: NodeId) -> Option<NodeId> {
+    tree.ancestors(statement).find(|id| tree.node(*id).kind.is_statement())
+}
+
+/// As [`beyond`], of the block in which the statement or one around it stands.
+fn beyond_in(session: &Session<'_>, statement: NodeId, outer: NodeId) -> Vec<NodeId> {
+    let tree = &session.source.tree;
+    let Some((block, index)) = tree.place(outer) else { return Vec::new() };
+    let near = if outer == statement { window(session, statement) } else { Some(Vec::new()) };
+    let Some(near) = near else { return Vec::new() };
     let siblings = &tree.node(block).children;
     let is_mode =
         |id: NodeId| tree.node(id).kind == Kind::Call && is_kept_up(&tree.node(tree.node(id).children[0]).text);
@@ -54,8 +72,21 @@ fn beyond(session: &Session<'_>, statement: NodeId) -> Vec<NodeId> {
     let far = siblings[index.saturating_sub(FAR)..index].iter().copied().filter(|id| !near.contains(id));
     let new: Vec<NodeId> = far.filter(|id| tree.subtree(*id).any(is_mode) && !is_there(*id)).collect();
     let Some(first) = new.first() else { return Vec::new() };
-    let after = (index + 1 + REACH).min(siblings.len());
-    let all = siblings[..after].iter().copied().filter(|id| id >= first && !tree.node(*id).kind.is_scope());
+    // What is done on the way to it may set the mode, too.
+    let (mut before, mut after, mut inner) = (Vec::new(), Vec::new(), statement);
+    loop {
+        let Some((block, index)) = tree.place(inner) else { return Vec::new() };
+        let (first, rest) = tree.node(block).children.split_at(index);
+        before.splice(0..0, first.iter().copied());
+        after.extend(rest[1..].iter().take(REACH).copied());
+        if inner == outer {
+            break;
+        }
+        let Some(holder) = around(tree, inner) else { return Vec::new() };
+        inner = holder;
+    }
+    let all = before.into_iter().chain([statement]).chain(after);
+    let all = all.filter(|id| id >= first && !tree.node(*id).kind.is_scope());
     let Some(beside) = Beside::among(session, statement, all.collect()) else { return Vec::new() };
     beside.modes_left_out(&new)
 }
