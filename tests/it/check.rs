@@ -11,7 +11,9 @@ fn replay_elsewhere(script: &str, statement: &str, first: &str, second: &str, ru
     project.write("train.py", script);
     project.commit("start");
     project.afterlog(&[&["run"][..], run, &["train.py"]].concat()).ok();
-    project.write("mode", second);
+    if second != first {
+        project.write("mode", second);
+    }
     let marker = "    # here\n";
     assert!(script.contains(marker));
     project.write("train.py", script.replace(marker, &format!("    {statement}\n")));
