@@ -1,5 +1,7 @@
 //! The interface in a real pseudo-terminal: what it says, and that the terminal is given back on every path.
 
+use std::time::Duration;
+
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -138,4 +140,27 @@ fn a_run_whose_folder_was_deleted_is_said_to_be_what_is_left_of_it() {
     terminal.send("\x03");
     terminal.wait_for_exit();
     assert!(project.afterlog(&["show", "last"]).ok().contains("note: its folder in the store was deleted"));
+}
+
+#[test]
+fn a_run_that_takes_long_to_begin_is_shown_when_it_has() {
+    let project = TestProject::git();
+    project.write("train.py", RAW);
+    project.afterlog(&["run", "train.py", "0.25"]).ok();
+    project.afterlog(&["run", "train.py", "0.5"]).ok();
+    let store = project.path().join(".afterlog");
+    // As it is while its version is taken: a folder that nobody can read anything of.
+    let meta = store.join("runs").join(&project.run_ids()[1]).join("meta.json");
+    let aside = store.join("runs").join(&project.run_ids()[1]).join("aside");
+    std::fs::rename(&meta, &aside).expect("set aside");
+    std::fs::remove_file(store.join("db.sqlite")).expect("the database, which is made anew");
+    let mut terminal = Terminal::start(&project, &[], 80, 24);
+    terminal.wait_for("1 run");
+    // Longer than the store is left alone.
+    while terminal.listen(Duration::from_millis(2500)) > 0 {}
+    assert!(!terminal.screen().contains("2 runs"), "{}", terminal.screen());
+    std::fs::rename(&aside, &meta).expect("put back");
+    terminal.wait_for("2 runs");
+    terminal.send("\x03");
+    terminal.wait_for_exit();
 }

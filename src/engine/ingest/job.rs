@@ -1,6 +1,6 @@
 //! Ingests replay jobs: the coordinator's journal and each segment's.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -81,23 +81,25 @@ struct State {
 /// Ingests what is new of all jobs; true if anything changed.
 pub(super) fn ingest_all(layout: &Layout, db: &mut Db) -> Result<bool, Error> {
     let mut changed = false;
-    let settled: Vec<JobId> = db.jobs()?.into_iter().filter(|job| job.settled).map(|job| job.id).collect();
+    let known: BTreeMap<JobId, bool> = db.jobs()?.into_iter().map(|job| (job.id, job.settled)).collect();
     for id in layout.job_ids()? {
-        if !settled.contains(&id) {
-            changed |= ingest(layout, db, &id)?;
+        match known.get(&id) {
+            Some(true) => {}
+            is_known => changed |= ingest(layout, db, &id, is_known.is_none())?,
         }
     }
     Ok(changed)
 }
 
-fn ingest(layout: &Layout, db: &mut Db, id: &JobId) -> Result<bool, Error> {
+/// A job that is new is taken in before its coordinator says anything.
+fn ingest(layout: &Layout, db: &mut Db, id: &JobId, is_new: bool) -> Result<bool, Error> {
     let folder = layout.job(id);
     let plan = files::read(&folder.join(names::PLAN)).ok();
     let Some(plan) = plan.and_then(|json| serde_json::from_slice::<ReplayPlan>(&json).ok()) else { return Ok(false) };
     let lock = folder.join(names::LOCK);
     // Asked before reading, as for runs.
     let ended = !layout::is_held(&lock) && lock.exists();
-    if !ended && !has_news(layout, db, &plan)? {
+    if !ended && !is_new && !has_news(layout, db, &plan)? {
         return Ok(false);
     }
     loop {

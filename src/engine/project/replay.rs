@@ -95,12 +95,13 @@ impl Project {
     pub fn start(&self, plan: &ReplayPlan) -> Result<JobId, Error> {
         let folder = self.layout().job(&plan.job);
         files::create_dir_all(&folder)?;
+        // Before the job can be seen: whoever lists it must find it going on.
+        let path = folder.join(names::LOCK);
+        let lock = Lock::acquire(&path)?.ok_or_else(|| files::at("lock", &path)(ErrorKind::WouldBlock.into()))?;
         let path = folder.join(names::PLAN);
         let json =
             serde_json::to_vec(plan).map_err(|error| Error::BadFile { path: path.clone(), what: error.to_string() })?;
         files::write_atomic(&path, &json)?;
-        let path = folder.join(names::LOCK);
-        let lock = Lock::acquire(&path)?.ok_or_else(|| files::at("lock", &path)(ErrorKind::WouldBlock.into()))?;
         let mut child = spawn::coordinator(self.root(), &plan.job, lock.file())?;
         // Reaped when it ends, if this process is still there; it does not wait for it.
         std::thread::spawn(move || child.wait());

@@ -4,9 +4,9 @@
 
 mod hindsight;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -14,14 +14,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::analysis::compare::compare;
 use crate::base::files::write_atomic_unless;
-use crate::base::ids::RunId;
+use crate::base::ids::{JobId, RunId};
 use crate::engine::Error;
 use crate::engine::export::{csv_unless, json_unless};
 use crate::engine::project::{GridQuery, Project};
 use crate::model::run::RunStatus;
 use crate::model::source::FileChange;
 use crate::store::db::DbError;
-use crate::store::layout::names;
+use crate::store::layout::{Layout, names};
 use crate::tui::ansi::painted_lines;
 use crate::tui::app::document::{Document, FileDiff, Sides};
 use crate::tui::app::metric::courses;
@@ -337,6 +337,8 @@ fn document(
 struct Watch {
     seen: Vec<(u64, Option<SystemTime>)>,
     known: Survey,
+    /// Folders of runs and jobs that are being made: what is put into them does not show in the folder above.
+    unfinished: Vec<PathBuf>,
     trouble: Option<String>,
     round: u32,
 }
@@ -353,7 +355,7 @@ impl Watch {
                 continue;
             }
             self.round = self.round.wrapping_add(1);
-            let now = footprint(project, &active, replaying, &self.known);
+            let now = self.footprint(project, &active, replaying);
             let grown = now != self.seen;
             if !(grown || busy && self.round.is_multiple_of(CLOSER_LOOK)) {
                 continue;
@@ -368,13 +370,18 @@ impl Watch {
             let is_new = trouble.is_some() && trouble != self.trouble;
             self.trouble.clone_from(&trouble);
             if let Some(trouble) = trouble {
+                self.seen.clear();
                 if is_new && events.send(Event::Trouble(trouble)).is_err() {
                     return;
                 }
                 continue;
             }
-            let Ok(mut survey) = survey(project) else { continue };
+            let Ok(mut survey) = survey(project) else {
+                self.seen.clear();
+                continue;
+            };
             project.note_gone(&mut survey.runs);
+            self.unfinished = unfinished(project.layout(), &survey);
             // What a run prints is no part of the survey, but of its detail.
             if survey != self.known || printing {
                 self.known = survey.clone();
@@ -385,29 +392,39 @@ impl Watch {
             }
         }
     }
+
+    /// Sizes and times of what grows: the folders, and the journals of what is going on.
+    fn footprint(&self, project: &Project, active: &[&RunId], replaying: bool) -> Vec<(u64, Option<SystemTime>)> {
+        let look = |path: &Path| {
+            let meta = std::fs::metadata(path).ok();
+            (meta.as_ref().map_or(0, std::fs::Metadata::len), meta.and_then(|m| m.modified().ok()))
+        };
+        let layout = project.layout();
+        // What others took in or gave up (a collection of checkpoints, say) is in the database, or in its log.
+        let database = layout.database();
+        let mut prints = vec![look(&layout.runs()), look(&layout.jobs()), look(&database)];
+        prints.push(look(&database.with_extension("sqlite-wal")));
+        prints.extend(self.unfinished.iter().map(|folder| look(folder)));
+        for id in active {
+            let run = layout.run(id);
+            prints.extend(["events.aflj", "recorder.aflj", names::OUTPUT].map(|name| look(&run.join(name))));
+        }
+        if replaying {
+            for job in self.known.jobs.iter().filter(|job| job.active) {
+                prints.push(look(&layout.job(&job.id).join("job.aflj")));
+                let segments = job.segments.iter().map(|s| layout.segment(&job.id, s.id).join("events.aflj"));
+                prints.extend(segments.map(|path| look(&path)));
+            }
+        }
+        prints
+    }
 }
 
-/// Sizes and times of what grows: the folders, and the journals of what is going on.
-fn footprint(project: &Project, active: &[&RunId], replaying: bool, known: &Survey) -> Vec<(u64, Option<SystemTime>)> {
-    let look = |path: &Path| {
-        let meta = std::fs::metadata(path).ok();
-        (meta.as_ref().map_or(0, std::fs::Metadata::len), meta.and_then(|m| m.modified().ok()))
-    };
-    let layout = project.layout();
-    // What others took in or gave up (a collection of checkpoints, say) is in the database, or in its log.
-    let database = layout.database();
-    let mut prints = vec![look(&layout.runs()), look(&layout.jobs()), look(&database)];
-    prints.push(look(&database.with_extension("sqlite-wal")));
-    for id in active {
-        let run = layout.run(id);
-        prints.extend(["events.aflj", "recorder.aflj", names::OUTPUT].map(|name| look(&run.join(name))));
-    }
-    if replaying {
-        for job in known.jobs.iter().filter(|job| job.active) {
-            prints.push(look(&layout.job(&job.id).join("job.aflj")));
-            let segments = job.segments.iter().map(|s| layout.segment(&job.id, s.id).join("events.aflj"));
-            prints.extend(segments.map(|path| look(&path)));
-        }
-    }
-    prints
+/// Folders of runs and jobs that are not known yet.
+fn unfinished(layout: &Layout, survey: &Survey) -> Vec<PathBuf> {
+    let runs: HashSet<&RunId> = survey.runs.iter().map(|run| &run.id).collect();
+    let jobs: HashSet<&JobId> = survey.jobs.iter().map(|job| &job.id).collect();
+    let new_runs = layout.run_ids().unwrap_or_default().into_iter().filter(|id| !runs.contains(id));
+    let new_jobs = layout.job_ids().unwrap_or_default().into_iter().filter(|id| !jobs.contains(id));
+    new_runs.map(|id| layout.run(&id)).chain(new_jobs.map(|id| layout.job(&id))).collect()
 }
