@@ -9,6 +9,7 @@ use crate::cli::error::{DIVERGED, Error};
 use crate::cli::follow::{self, OnInterrupt};
 use crate::cli::output::Output;
 use crate::cli::{check, condition, project};
+use crate::engine::given::Given;
 use crate::engine::plan::{Iterations, ReplayRequest};
 use crate::engine::project::Project;
 use crate::engine::sample::CheckRequest;
@@ -25,6 +26,7 @@ use crate::model::probe::PlacementStatus;
   afterlog replay grad_norm --runs last:3 --yes    without asking
   afterlog replay grad_norm --iters 5..9,12        some iterations of the main loop
   afterlog replay --check last --sample 5          can that run be replayed at all?
+  afterlog replay grad_norm --env DATA_DIR=/new    the data have been moved
   afterlog replay grad_norm --yes --detach         writes the job's id: `afterlog jobs attach`
   afterlog replay grad_norm --where 'val_acc < 0.8 and lr > 1e-3 and epoch >= 3'
 
@@ -65,6 +67,10 @@ pub struct ReplayArgs {
     /// The interpreter to replay with, instead of the runs' own.
     #[arg(long, value_name = "PATH")]
     python: Option<PathBuf>,
+    /// Set a variable of the environment in the replay, whatever the run had (a folder of data that was moved). What looks
+    /// like a secret is not kept.
+    #[arg(long = "env", value_name = "NAME=VALUE")]
+    given: Vec<String>,
     #[command(flatten)]
     how: How,
 }
@@ -100,6 +106,7 @@ pub(super) fn replay_all(name: &str, output: &mut Output) -> Result<ExitCode, Er
         check: false,
         sample: 1,
         python: None,
+        given: Vec::new(),
         runs: None,
         iters: Vec::new(),
         condition: None,
@@ -119,6 +126,7 @@ pub(super) fn run(args: &ReplayArgs, output: &mut Output) -> Result<ExitCode, Er
             sample: usize::from(args.sample),
             workers: args.jobs.map(usize::from),
             python: args.python.clone(),
+            given: Given::read(&args.given)?,
         };
         return perform(&project, &project.plan_check(&request)?, &args.how, output);
     }
@@ -133,6 +141,7 @@ pub(super) fn run(args: &ReplayArgs, output: &mut Output) -> Result<ExitCode, Er
         workers: args.jobs.map(usize::from),
         force: args.force,
         python: args.python.clone(),
+        given: Given::read(&args.given)?,
     };
     perform(&project, &project.plan(&request)?, &args.how, output)
 }

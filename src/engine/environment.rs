@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::engine::given::Given;
 use crate::engine::machine::{self, Machine};
 use crate::engine::project::Project;
 use crate::engine::record::find_python;
@@ -13,12 +14,17 @@ use crate::model::plan::{Environment, PackageDifference, ReplayPlan, RunPlan, Ru
 use crate::model::run::{Facts, RunMeta};
 
 /// Decides for every run that a plan replays: its own interpreter if it is still there, else the one that would record
-/// now, or the one asked for; the threads and GPUs that it computes with; and compares what is installed there with what the
+/// now, or the one asked for; the threads and GPUs that it computes with, and the variables given for it; and compares what is installed there with what the
 /// run had.
 ///
 /// # Errors
 /// If the interpreter asked for does not start, or a run is not known.
-pub(in crate::engine) fn settle(project: &Project, plan: &mut ReplayPlan, asked: Option<&Path>) -> Result<(), Error> {
+pub(in crate::engine) fn settle(
+    project: &Project,
+    plan: &mut ReplayPlan,
+    asked: Option<&Path>,
+    given: &Given,
+) -> Result<(), Error> {
     let asked = asked.map(|python| find_python(Some(python.as_os_str()))).transpose()?;
     let here = Machine::here();
     let mut todays: Option<Result<PathBuf, Error>> = None;
@@ -45,7 +51,9 @@ pub(in crate::engine) fn settle(project: &Project, plan: &mut ReplayPlan, asked:
         let few = u32::try_from(here.gpus.len()).ok().filter(|few| devices.is_some_and(|wanted| *few < wanted));
         let threads = machine::threads(&facts, &meta, &here);
         let differences = Vec::new();
-        run.environment = Some(Environment { python, instead, differences, threads, devices, devices_here: few });
+        let given = given.of_run(&meta);
+        let found = Environment { python, instead, differences, threads, devices, devices_here: few, given };
+        run.environment = Some(found);
         settled.push((at, facts, places(project.root(), &meta, run)));
     }
     compare(plan, &settled);
@@ -56,7 +64,9 @@ pub(in crate::engine) fn settle(project: &Project, plan: &mut ReplayPlan, asked:
 fn places(root: &Path, meta: &RunMeta, run: &RunPlan) -> Vec<PathBuf> {
     let script = root.join(&run.script);
     let mut places = vec![script.parent().unwrap_or(root).to_owned(), root.to_owned(), meta.cwd.clone()];
-    places.extend(meta.environment.get("PYTHONPATH").iter().flat_map(std::env::split_paths));
+    let given = run.environment.iter().flat_map(|found| &found.given).find(|given| given.name == "PYTHONPATH");
+    let path = given.map_or(meta.environment.get("PYTHONPATH"), |given| given.value.as_ref());
+    places.extend(path.iter().flat_map(std::env::split_paths));
     places
 }
 

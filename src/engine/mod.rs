@@ -9,6 +9,7 @@ pub mod environment;
 pub mod error;
 pub mod export;
 pub mod facts;
+pub mod given;
 pub mod ingest;
 pub mod install;
 pub mod machine;

@@ -38,6 +38,7 @@ const FILES: &[(&str, &str)] = &[
     ("afterlog/_lookups.py", include_str!("../../assets/runtime/afterlog/_lookups.py")),
     ("afterlog/_marks.py", include_str!("../../assets/runtime/afterlog/_marks.py")),
     ("afterlog/_memory.py", include_str!("../../assets/runtime/afterlog/_memory.py")),
+    ("afterlog/_moved.py", include_str!("../../assets/runtime/afterlog/_moved.py")),
     ("afterlog/_output.py", include_str!("../../assets/runtime/afterlog/_output.py")),
     ("afterlog/_parameters.py", include_str!("../../assets/runtime/afterlog/_parameters.py")),
     ("afterlog/_prefix.py", include_str!("../../assets/runtime/afterlog/_prefix.py")),

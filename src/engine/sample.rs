@@ -7,6 +7,7 @@ use crate::analysis::planner::{self, Rates};
 use crate::analysis::python;
 use crate::base::ids::{JobId, RunId};
 use crate::base::units::counted;
+use crate::engine::given::Given;
 use crate::engine::machine::Machine;
 use crate::engine::plan::{Learnt, Need, Replayed, choose, ended_by_itself, range, readable, training};
 use crate::engine::project::Project;
@@ -27,6 +28,8 @@ pub struct CheckRequest {
     pub workers: Option<usize>,
     /// Another interpreter than the runs' own.
     pub python: Option<PathBuf>,
+    /// Variables set instead of what was recorded.
+    pub given: Given,
 }
 
 /// Plans a check. Nothing is executed.
@@ -76,6 +79,7 @@ pub(in crate::engine) fn plan(project: &Project, request: &CheckRequest) -> Resu
         training_ms: training(project, &summaries),
         left_out: Vec::new(),
         asked: None,
+        secrets: request.given.secrets(),
     };
     Ok((plan, replayed.learnt()))
 }

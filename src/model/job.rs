@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::ids::{JobId, RunId};
 use crate::base::units::counted;
-use crate::model::plan::{Cost, Isolation, ReplayPlan, Segment, Stop, Work};
+use crate::model::plan::{Cost, GivenVariable, Isolation, ReplayPlan, Segment, Stop, Work};
 use crate::model::position::Position;
 use crate::model::value::Value;
 use crate::model::verdict::Verdict;
@@ -165,6 +165,9 @@ pub struct SegmentStatus {
     pub notes: Vec<String>,
     #[serde(default)]
     pub imports: Imports,
+    /// Variables that the user set instead of what was recorded.
+    #[serde(default)]
+    pub given: Vec<GivenVariable>,
 }
 
 /// Who imported what a segment's script imports at its top.
@@ -230,6 +233,7 @@ impl SegmentStatus {
             causes: Vec::new(),
             notes: Vec::new(),
             imports: Imports::Own,
+            given: plan.given(&segment.run).to_vec(),
         }
     }
 

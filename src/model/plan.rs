@@ -42,6 +42,17 @@ pub struct ReplayPlan {
     /// What was asked for, so that it can be asked again; `None` in plans of older versions.
     #[serde(default)]
     pub asked: Option<Asked>,
+    /// Those of the variables that the user sets which may be secrets.
+    #[serde(skip)]
+    pub secrets: Unwritten,
+}
+
+impl ReplayPlan {
+    /// What the user sets for a run's replay.
+    pub fn given(&self, run: &RunId) -> &[GivenVariable] {
+        let environment = self.runs.iter().find(|plan| plan.run == *run).and_then(|plan| plan.environment.as_ref());
+        environment.map(|environment| &environment.given[..]).unwrap_or_default()
+    }
 }
 
 /// What a user asked for beside the names, as text that can be read again.
@@ -59,6 +70,8 @@ pub struct Asked {
     pub force: bool,
     /// Another interpreter than the runs' own.
     pub python: Option<PathBuf>,
+    /// Variables set instead of what was recorded.
+    pub given: Vec<GivenVariable>,
 }
 
 /// A run of which a condition left nothing.
@@ -179,6 +192,44 @@ pub struct Environment {
     /// GPUs that there are, where that is fewer.
     #[serde(default)]
     pub devices_here: Option<u32>,
+    /// Variables that the user sets instead of what was recorded.
+    #[serde(default)]
+    pub given: Vec<GivenVariable>,
+}
+
+/// A variable that a user sets for a replay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenVariable {
+    pub name: String,
+    /// `None` where it may be a secret, which is kept nowhere: then it is in the coordinator's own environment.
+    pub value: Option<String>,
+    /// What the run had, where that is known of it.
+    #[serde(default)]
+    pub recorded: Option<String>,
+}
+
+impl GivenVariable {
+    /// In words for a line.
+    pub fn words(&self) -> String {
+        let set = match &self.value {
+            Some(value) => format!("{} is set to {value:?} by --env", self.name),
+            None => format!("{} is set by --env (its value is not kept)", self.name),
+        };
+        match &self.recorded {
+            Some(recorded) => format!("{set}, the run had {recorded:?}"),
+            None => set,
+        }
+    }
+}
+
+/// Values that are handed on and never written anywhere: not with a plan, nor where it is shown.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Unwritten(pub Vec<(String, String)>);
+
+impl std::fmt::Debug for Unwritten {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
 }
 
 /// A package that is not there as the run had it.
@@ -206,7 +257,8 @@ impl Environment {
             (None, false) => Some(format!("its environment has changed: {}", differences.join(", "))),
             (Some(uses), false) => Some(format!("{uses}, with {}", differences.join(", "))),
         };
-        let notices: Vec<String> = packages.into_iter().chain(self.computes_elsewhere()).collect();
+        let given = self.given.iter().map(GivenVariable::words);
+        let notices: Vec<String> = packages.into_iter().chain(self.computes_elsewhere()).chain(given).collect();
         (!notices.is_empty()).then(|| notices.join("; "))
     }
 
@@ -399,6 +451,8 @@ pub struct SegmentOrder {
     /// When the run began, and when runs trained: a file that one of them wrote since then is not what this run read.
     pub started_ms: i64,
     pub training_ms: Vec<(i64, i64)>,
+    /// What variables were in the run, and what the user sets instead: paths of a state that begin so are elsewhere now.
+    pub moved: Vec<(String, String)>,
     pub steps: Vec<ReplayStep>,
     pub stop: Stop,
     /// Whether what the inserted lines do to the training counts: not where all that they do is done again.

@@ -219,6 +219,8 @@ pub mod names {
     pub const PLAN: &str = "plan.json";
     pub const ORDER: &str = "order.json";
     pub const JOB: &str = "job.aflj";
+    /// The files of the work tree, for all segments of a job.
+    pub const WORKTREE: &str = "worktree.json";
     pub const CANCEL: &str = "cancel";
     /// Holds a folder for each rank but the first of a run with several processes.
     pub const RANKS: &str = "ranks";

@@ -225,7 +225,7 @@ fn run_by_variables(project: &TestProject, rates: &[&str]) {
 }
 
 /// All that is kept of the project's runs: files, versions, and what is compressed in them.
-fn everything_kept(project: &TestProject) -> Vec<u8> {
+pub(crate) fn everything_kept(project: &TestProject) -> Vec<u8> {
     fn collect(folder: &std::path::Path, kept: &mut Vec<u8>) {
         for entry in fs::read_dir(folder).expect("readable").map(|entry| entry.expect("entry").path()) {
             if entry.is_dir() {
@@ -248,7 +248,7 @@ fn everything_kept(project: &TestProject) -> Vec<u8> {
     kept
 }
 
-fn holds(kept: &[u8], text: &str) -> bool {
+pub(crate) fn holds(kept: &[u8], text: &str) -> bool {
     kept.windows(text.len()).any(|window| window == text.as_bytes())
 }
 

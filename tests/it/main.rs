@@ -20,6 +20,7 @@ mod flordb;
 mod forked;
 mod forked_at_the_loop;
 mod friendly;
+mod given;
 mod handsfree;
 mod held;
 mod hidden;

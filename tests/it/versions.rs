@@ -57,6 +57,45 @@ fn a_version_holds_uncommitted_and_untracked_files_and_touches_nothing() {
 }
 
 #[test]
+fn the_list_of_files_is_made_anew_once_a_folder_has_another_file() {
+    let project = TestProject::git();
+    project.write("train.py", "v = 1\n");
+    project.write("deep/er/data.txt", "1");
+    std::fs::create_dir_all(project.path().join("empty")).expect("made");
+    project.write(".gitignore", "out/\n");
+    project.write("out/ignored.txt", "1");
+    let layout = Layout::create(&project.path()).expect("store");
+    let versions = Versions::open(&layout).expect("opens");
+    let kept = layout.store().join("worktree.json");
+    let listed = || {
+        let mut paths = versions.worktree_paths_kept(&kept).expect("lists");
+        let mut anew = versions.worktree_paths().expect("lists");
+        paths.sort();
+        anew.sort();
+        assert_eq!(paths, anew);
+        paths
+    };
+    listed();
+    // What was changed just now could have been changed again unseen.
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    listed();
+    let marked = || std::fs::metadata(&kept).and_then(|meta| meta.modified()).expect("kept");
+    let before = marked();
+    project.write("out/more.txt", "2");
+    project.write("train.py", "v = 2\n");
+    assert_eq!(listed(), [".gitignore", "deep/er/data.txt", "train.py"]);
+    assert_eq!(marked(), before, "nothing that is listed has changed");
+    for (path, count) in [("deep/er/new.txt", 4), ("empty/new.py", 5), ("another/new.py", 6)] {
+        project.write(path, "1");
+        assert_eq!(listed().len(), count, "{path}");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        listed();
+    }
+    std::fs::remove_file(project.path().join("deep/er/data.txt")).expect("removed");
+    assert_eq!(listed().len(), 5);
+}
+
+#[test]
 fn folders_without_git_and_repositories_without_commits_have_versions_too() {
     for project in [TestProject::plain(), TestProject::git()] {
         project.write("train.py", "v = 1\n");

@@ -19,7 +19,7 @@ import pickle
 import types
 import weakref
 
-from . import _kinds, _process
+from . import _kinds, _moved, _process
 from ._entries import contents, is_bound_builtin
 from ._kinds import NotCapturable
 
@@ -120,7 +120,7 @@ class Capture:
 
     def _node(self, value):
         if type(value) in _kinds.ATOMS:
-            return value
+            return _moved.back(value) if _moved.pairs else value
         if value is _kinds.UNBOUND:
             return ("unbound",)
         known = self._nodes.get(id(value))
@@ -226,7 +226,7 @@ class Capture:
             items = self._items_of_set(value)
         else:
             items = _kinds.items_of(value, kind)
-            if not all(type(item) in _kinds.ATOMS for item in items):
+            if _moved.pairs or not all(type(item) in _kinds.ATOMS for item in items):
                 items = [self._node(item) for item in items]
         extra = None
         if kind is collections.deque:
@@ -385,7 +385,7 @@ class Capture:
         if entry is not None and type(value).__hash__ is None:
             # Whoever else refers to it would keep the old one.
             raise NotCapturable("a %s cannot be restored in place" % type(value).__name__)
-        pickled = self._pickle(value)
+        pickled = self._pickle(_moved.back(value) if _moved.pairs else value)
         if isinstance(value, enum.Enum) and type(value._value_) not in _kinds.ATOMS and pickle.loads(pickled) is not value:
             raise NotCapturable("a %s whose value is not found again" % type(value).__name__)
         if entry is not None and type(value).__hash__ is object.__hash__ and not _is_found_by_name(value):

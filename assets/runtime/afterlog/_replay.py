@@ -5,7 +5,7 @@ import signal
 import sys
 from json import dumps
 
-from . import _adaptive, _arguments, _beside, _entries, _handsfree, _journal, _process, _reads, _snapshot, _statement
+from . import _adaptive, _arguments, _beside, _entries, _handsfree, _journal, _moved, _process, _reads, _snapshot, _statement
 from ._kinds import BESIDE
 from ._session import SKIP, Session, _how, _length, _scalar
 
@@ -32,6 +32,7 @@ class Replay(Session):
     def __init__(self, journal, snapshots, plan, root, order):
         super().__init__(journal, snapshots, plan, root, _adaptive.Adaptive("off"))
         self._order = order
+        _moved.set_pairs(order["moved"])
         self._script = sys.argv[1]
         self._recorded = {name: _value(value) for name, value in order["args"]}
         self._step = None
@@ -43,7 +44,7 @@ class Replay(Session):
 
     def _argument(self, name, default):
         if name in self._recorded:
-            recorded = self._recorded[name]
+            recorded = _moved.there(self._recorded[name])
             return tuple(recorded) if isinstance(default, tuple) and isinstance(recorded, list) else recorded
         return _arguments.from_command_line(name, default)
 

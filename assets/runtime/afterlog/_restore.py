@@ -7,7 +7,7 @@ import pickle
 import types
 import weakref
 
-from . import _kinds
+from . import _kinds, _moved
 
 _KINDS = {"list": list, "dict": dict, "set": set, "deque": collections.deque, "bytearray": bytearray}
 
@@ -76,7 +76,7 @@ class Restore:
 
     def _value(self, node):
         if type(node) is not tuple:
-            return node
+            return _moved.there(node) if _moved.pairs else node
         return getattr(self, "_" + node[0])(*node[1:])
 
     def _ref(self, key, number):
@@ -122,7 +122,7 @@ class Restore:
     def _pickle(self, number, data):
         live = self._live(number, None)
         # A mark, told by its identity alone.
-        value = live if type(live) is object else pickle.loads(data)
+        value = live if type(live) is object else _moved.there(pickle.loads(data))
         self._memo[self._key, number] = value
         return value
 

@@ -7,7 +7,7 @@ use crate::analysis::python;
 use crate::analysis::verify::{self, Happening, LoopEnd, LoopRole, Place, Trace, Unit};
 use crate::base::files;
 use crate::engine::ingest::fold::Context;
-use crate::engine::ingest::read;
+use crate::engine::ingest::{given, read};
 use crate::model::instrument::{InstrumentationPlan, LoopPlan};
 use crate::model::job::{CheckReport, SegmentState};
 use crate::model::plan::{ReplayPlan, RunPlan};
@@ -35,6 +35,7 @@ pub(super) fn values(
     replayed.starts_to_pass = if starts > 1 { starts } else { 0 };
     let (mut report, mut equal) = verify::check(recorded, replayed, &added.names);
     report.refused = run_plan.map(by_chance).unwrap_or_default();
+    report.refused.extend(run_plan.map(given::asked_for).unwrap_or_default());
     equal.extend(states.iter().copied().map(Place::Iteration));
     if let Some(planned) = plan.segments.iter().find(|planned| planned.id == segment.status.id) {
         report.unproven = verify::unproven(&planned.steps, &segment.wanted, &equal);

@@ -7,6 +7,7 @@ mod causes;
 mod check;
 mod clock;
 mod fold;
+mod given;
 mod job;
 mod printed;
 mod run;

@@ -9,6 +9,7 @@ use crate::engine::project::Project;
 use crate::model::job::SegmentState;
 use crate::model::plan::{RunPlan, Stop, Work};
 use crate::model::run::RunSummary;
+use crate::model::verdict::Verdict;
 use crate::store::db::SegmentRow;
 
 /// The segments of all jobs so far.
@@ -75,6 +76,10 @@ impl Replayed {
             let SegmentState::Done { check } = &segment.status.state else { continue };
             // What diverged may go better after the user has put back what had changed.
             if !same || check.first_difference.is_some() {
+                continue;
+            }
+            // With other variables than the run's, only what equals the record is what the run would have logged.
+            if !segment.status.given.is_empty() && check.verdict() != Verdict::Verified {
                 continue;
             }
             known.iterations.extend(&segment.wanted);

@@ -22,6 +22,7 @@ use crate::analysis::planner::{self, Rates, RunInput};
 use crate::analysis::query::Condition;
 use crate::base::ids::{JobId, RunId};
 use crate::engine::Error;
+use crate::engine::given::Given;
 use crate::engine::machine::Machine;
 use crate::engine::project::Project;
 use crate::engine::propagate;
@@ -48,6 +49,8 @@ pub struct ReplayRequest {
     pub force: bool,
     /// Another interpreter than the runs' own.
     pub python: Option<PathBuf>,
+    /// Variables set instead of what was recorded.
+    pub given: Given,
 }
 
 impl ReplayRequest {
@@ -69,6 +72,7 @@ impl ReplayRequest {
             workers: asked.workers,
             force: asked.force,
             python: asked.python.clone(),
+            given: Given::again(&asked.given)?,
         }))
     }
 
@@ -80,6 +84,7 @@ impl ReplayRequest {
             workers: self.workers,
             force: self.force,
             python: self.python.clone(),
+            given: self.given.kept(),
         }
     }
 }
@@ -150,6 +155,7 @@ pub(in crate::engine) fn plan(
         isolation,
         training_ms: training(project, &summaries),
         left_out,
+        secrets: request.given.secrets(),
     };
     Ok((plan, replayed.learnt()))
 }

@@ -71,7 +71,7 @@ impl Project {
         outdated: &(dyn Fn() -> bool + Sync),
     ) -> Result<ReplayPlan, Error> {
         let (mut plan, learnt) = plan::plan(self, request, outdated)?;
-        environment::settle(self, &mut plan, request.python.as_deref())?;
+        environment::settle(self, &mut plan, request.python.as_deref(), &request.given)?;
         replay::share_beginnings(self.layout(), &mut plan, &learnt);
         Ok(plan)
     }
@@ -83,7 +83,7 @@ impl Project {
     /// If a run is not known, or its version cannot be read.
     pub fn plan_check(&self, request: &CheckRequest) -> Result<ReplayPlan, Error> {
         let (mut plan, learnt) = sample::plan(self, request)?;
-        environment::settle(self, &mut plan, request.python.as_deref())?;
+        environment::settle(self, &mut plan, request.python.as_deref(), &request.given)?;
         replay::share_beginnings(self.layout(), &mut plan, &learnt);
         Ok(plan)
     }
@@ -102,7 +102,7 @@ impl Project {
         let json =
             serde_json::to_vec(plan).map_err(|error| Error::BadFile { path: path.clone(), what: error.to_string() })?;
         files::write_atomic(&path, &json)?;
-        let mut child = spawn::coordinator(self.root(), &plan.job, lock.file())?;
+        let mut child = spawn::coordinator(self.root(), &plan.job, lock.file(), &plan.secrets.0)?;
         // Reaped when it ends, if this process is still there; it does not wait for it.
         std::thread::spawn(move || child.wait());
         Ok(plan.job.clone())

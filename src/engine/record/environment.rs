@@ -196,8 +196,13 @@ fn sounds_secret(name: &str) -> bool {
     SECRETS.iter().chain(&ALSO_SECRETS).any(|secret| capitals.contains(secret))
 }
 
+/// Whether a variable may hold a secret, or is too long to be kept.
+pub fn may_be_secret(name: &str, value: &str) -> bool {
+    sounds_secret(name) || value.len() > LONGEST || holds_secret(value)
+}
+
 /// Whether a value may hold a secret, whatever its name is.
-fn may_be_secret(value: &str) -> bool {
+fn holds_secret(value: &str) -> bool {
     let capitals = value.to_ascii_uppercase();
     let is_key = |start: &&str| {
         value.starts_with(*start) && value.len() >= SHORTEST_KEY && value.contains(|c: char| c.is_ascii_digit())
@@ -229,7 +234,7 @@ pub(super) fn kept(
             continue;
         }
         match value.into_string() {
-            Ok(value) if value.len() <= LONGEST && !may_be_secret(&value) => {
+            Ok(value) if value.len() <= LONGEST && !holds_secret(&value) => {
                 let kept = if is_chosen { &mut chosen } else { &mut others.kept };
                 kept.insert(name, value);
             }
@@ -260,7 +265,7 @@ fn is_runs(name: &str, others: Option<&OtherVariables>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{OtherVariables, SECRETS, decides, is_runs, kept, may_be_secret, may_decide};
+    use super::{OtherVariables, SECRETS, decides, holds_secret, is_runs, kept, may_decide};
 
     #[test]
     fn names_that_sound_like_secrets_are_not_kept_however_they_are_written() {
@@ -320,7 +325,7 @@ mod tests {
             "ghp_0123456789abcdefghij",
             r#"{"db": {"password": "hunter2"}}"#,
         ] {
-            assert!(may_be_secret(value), "{value}");
+            assert!(holds_secret(value), "{value}");
         }
         for value in [
             "0.7",
@@ -331,7 +336,7 @@ mod tests {
             r#"{"max_tokens": 5}"#,
             "",
         ] {
-            assert!(!may_be_secret(value), "{value}");
+            assert!(!holds_secret(value), "{value}");
         }
     }
 

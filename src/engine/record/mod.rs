@@ -19,7 +19,7 @@ use std::process::Child;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-pub use environment::not_in_replays;
+pub use environment::{may_be_secret, not_in_replays};
 pub use interpreter::{Command, find_python, parse};
 
 use crate::analysis::python;

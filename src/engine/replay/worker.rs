@@ -24,7 +24,7 @@ use crate::engine::replay::states::States;
 use crate::engine::replay::{protocol, read_plan};
 use crate::engine::spawn::{self, Channels, Descriptors, Handover, Invocation, Mode, Session, Streams};
 use crate::engine::{Error, machine, replay, runtime, sources};
-use crate::model::plan::{Environment, Isolation, ReplayPlan, RunPlan, Segment, SegmentOrder, Stop};
+use crate::model::plan::{Environment, GivenVariable, Isolation, ReplayPlan, RunPlan, Segment, SegmentOrder, Stop};
 use crate::model::run::RunMeta;
 use crate::model::source::LeftOut;
 use crate::model::value::Value;
@@ -125,12 +125,16 @@ impl<'a> Worker<'a> {
             note(&folder, &fell_back(planned, segment, &gone))?;
         }
         states.hold(&planner::needs(segment));
+        for given in plan.given(&segment.run) {
+            note(&folder, &given.words())?;
+        }
         let order = SegmentOrder {
             run: segment.run.clone(),
             args: recorded_arguments(layout, segment)?,
             entropy_seed: meta.entropy_seed,
             started_ms: meta.started_ms,
             training_ms: plan.training_ms.clone(),
+            moved: moved(plan.given(&segment.run)),
             steps: segment.steps.clone(),
             stop: segment.stop,
             watches: serves.is_some() || segment.restores(),
@@ -153,7 +157,10 @@ impl<'a> Worker<'a> {
             }
         }
         let here: HashSet<String> = versions.list_files(&run_plan.version)?.into_iter().collect();
-        let absent = versions.worktree_paths()?.into_iter().filter(|path| !here.contains(path));
+        let absent = versions
+            .worktree_paths_kept(&layout.job(&plan.job).join(names::WORKTREE))?
+            .into_iter()
+            .filter(|path| !here.contains(path));
         // Of what a version left out the user's own file is the best there is; whatever has changed since is marked.
         let (folders, files): (Vec<&LeftOut>, Vec<&LeftOut>) =
             meta.left_out.iter().partition(|left| left.path.ends_with(['/', '*']));
@@ -230,7 +237,7 @@ impl<'a> Worker<'a> {
             hash_seed: &self.meta.hash_seed,
             entropy_seed: self.meta.entropy_seed,
             environment: &environment,
-            without: &not_in_replays(&self.meta),
+            without: &without(&self.meta, self.computes.as_ref()),
             streams: Streams::AppendedTo(&output),
             guard: place.guard.as_deref(),
         };
@@ -353,7 +360,19 @@ fn not_shared(reason: &str) -> String {
     format!("what comes before the main loop is executed for this segment alone: {reason}")
 }
 
-/// The variables that a run's replay sets: as recorded, what keeps trackers quiet, and what has it compute as the run did.
+fn moved(given: &[GivenVariable]) -> Vec<(String, String)> {
+    given.iter().filter_map(|given| given.recorded.clone().zip(given.value.clone())).collect()
+}
+
+/// Those of this process's variables that a run's replay does not inherit.
+pub(super) fn without(meta: &RunMeta, computes: Option<&Environment>) -> Vec<String> {
+    let mut names = not_in_replays(meta);
+    names.retain(|name| !computes.iter().flat_map(|computes| &computes.given).any(|given| given.name == *name));
+    names
+}
+
+/// The variables that a run's replay sets: as recorded, what keeps trackers quiet, what has it compute as the run did, and
+/// what the user sets instead.
 pub(super) fn environment(meta: &RunMeta, computes: Option<&Environment>) -> BTreeMap<String, String> {
     let own = TRACKERS_OFF.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let recorded = meta.environment.iter().chain(meta.others.iter().flat_map(|others| &others.kept));
@@ -364,6 +383,13 @@ pub(super) fn environment(meta: &RunMeta, computes: Option<&Environment>) -> BTr
     }
     if computes.is_some_and(|computes| computes.devices == Some(0)) {
         variables.insert(machine::VISIBLE.into(), String::new());
+    }
+    for given in computes.iter().flat_map(|computes| &computes.given) {
+        match &given.value {
+            Some(value) => variables.insert(given.name.clone(), value.clone()),
+            // It is inherited.
+            None => variables.remove(&given.name),
+        };
     }
     variables
 }

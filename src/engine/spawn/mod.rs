@@ -381,14 +381,20 @@ pub fn ask_python(python: &Path, code: &str) -> Result<String, SpawnError> {
 /// [`leave_terminal`] first.
 ///
 /// The job's lock becomes its standard input: so the lock is held from before the process exists until it is gone,
-/// however it ends, and whoever finds it free knows that nobody works on the job any more.
+/// however it ends, and whoever finds it free knows that nobody works on the job any more. What is `secret` is in its
+/// environment, and so in that of all that it starts.
 ///
 /// # Errors
 /// If this program cannot be started again.
-pub fn coordinator(project_root: &Path, job: &JobId, lock: &File) -> Result<Child, SpawnError> {
+pub fn coordinator(
+    project_root: &Path,
+    job: &JobId,
+    lock: &File,
+    secret: &[(String, String)],
+) -> Result<Child, SpawnError> {
     let mut command = ourselves(project_root)?;
     let lock = lock.try_clone().map_err(duplicate)?;
-    command.args(["__coordinate", job.as_str()]);
+    command.args(["__coordinate", job.as_str()]).envs(secret.iter().map(|(name, value)| (name, value)));
     start(command.stdin(lock).stdout(Stdio::null()).stderr(Stdio::null()))
 }
 

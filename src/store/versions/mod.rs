@@ -4,6 +4,7 @@
 //! references written are `refs/afterlog/*`. A project without git gets a private bare repository in the store.
 
 mod capture;
+mod listing;
 mod read;
 mod untracked;
 

@@ -384,6 +384,7 @@ pub(crate) fn plan() -> ReplayPlan {
         learnt_from: 0,
         isolation: Default::default(),
         asked: None,
+        secrets: Default::default(),
     }
 }
 
@@ -405,6 +406,7 @@ pub(crate) fn job(active: bool) -> JobStatus {
         causes: Vec::new(),
         notes: Vec::new(),
         imports: crate::model::job::Imports::Own,
+        given: Vec::new(),
     };
     let id: JobId = "000000000a".parse().expect("an id");
     let failed = SegmentState::Failed {

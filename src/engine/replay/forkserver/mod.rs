@@ -17,7 +17,6 @@ pub(super) use ask::{Asked, Forked, NotShared, Started};
 use crate::analysis::python;
 use crate::base::files::{self, at};
 use crate::base::ids::{JobId, RunId};
-use crate::engine::record::not_in_replays;
 use crate::engine::replay::{isolation, worker};
 use crate::engine::spawn::fork::{self, Order, Server};
 use crate::engine::{Error, runtime, sources};
@@ -233,7 +232,7 @@ fn key(layout: &Layout, versions: &Versions, run: &RunPlan) -> Result<Key, Error
         script: script.to_string_lossy().into_owned(),
         module: meta.module.is_some(),
         environment: worker::environment(&meta, run.environment.as_ref()),
-        without: not_in_replays(&meta),
+        without: worker::without(&meta, run.environment.as_ref()),
         python: meta.python,
         flags: meta.python_flags,
         cwd: meta.cwd,
