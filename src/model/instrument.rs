@@ -69,7 +69,8 @@ pub struct Wrap {
     pub has_positions: bool,
     /// Whether the version, without what a replay adds to it, logs nothing in the loop.
     pub was_silent: bool,
-    /// Of a `while` loop, of which this is the condition: the variable that counts its iterations, or nothing.
+    /// Of a `while` loop, of which this is the condition: the variable that counts its iterations, or an
+    /// attribute of one as it is written, or nothing.
     #[serde(default)]
     pub counter: Option<String>,
 }

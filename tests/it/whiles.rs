@@ -133,6 +133,35 @@ fn a_statement_in_an_inner_while_has_a_position_there_and_the_values_of_a_full_r
     assert!(grid.starts_with("run,step,step_value,tries,probe,"), "{grid}");
 }
 
+/// The counter is an attribute of a trainer, as many write them.
+const TRAINER: &str = "\
+import random
+
+
+class Trainer:
+    def __init__(self, epochs):
+        self.epoch, self.epochs, self.total = 0, epochs, 0.0
+
+    def fit(self):
+        while self.epoch < self.epochs:
+            for step in range(4):
+                self.total += random.random()
+            print(self.total)
+            self.epoch += 2
+
+
+random.seed(4)
+Trainer(10).fit()
+";
+
+#[test]
+fn a_loop_is_named_by_the_attribute_that_counts_it_and_its_value_is_the_counters() {
+    let log = "afterlog.log('probe', [self.epoch, self.total])";
+    let grid = check(TRAINER, &Added { after: "print(self.total)", statement: log, deeper: 0 });
+    assert!(grid.starts_with("run,epoch,epoch_value,probe,"), "{grid}");
+    assert!(grid.contains(",4,8,"), "{grid}");
+}
+
 /// The state of an iterator cannot be seen: such a loop is replayed from its beginning.
 const FETCHED: &str = "\
 import random

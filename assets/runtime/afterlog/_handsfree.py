@@ -53,15 +53,26 @@ class Turns:
 
     def turn(self, holds):
         if holds:
-            counter = self.plan["wrap"]["counter"]
+            counter, *attributes = self.plan["wrap"]["counter"].split(".")
             local, outer = _frames.read(self.frame, [("local", counter), ("global", counter)])
-            self.begin(outer if local is _frames.UNBOUND else local)
+            value = outer if local is _frames.UNBOUND else local
+            for name in attributes:
+                value = _held(value, name)
+            self.begin(value)
         else:
             self.is_over = True
             if self.leave is not None:
                 self.leave()
             # What an `else` does is no part of the last iteration.
             self.close()
+
+
+def _held(value, name):
+    """An attribute that an object holds itself: to ask for any other may execute what the class defines."""
+    try:
+        return dict.get(object.__getattribute__(value, "__dict__"), name, _frames.UNBOUND)
+    except Exception:  # noqa: BLE001 - it holds none in such a way
+        return _frames.UNBOUND
 
 
 class HandsFree:

@@ -125,7 +125,9 @@ fn wrap(program: &Program<'_>, found: &FoundLoop<'_>, has_positions: bool, was_s
     let (span, counter) = match found.sequence {
         Sequence::Named(_) => return None,
         Sequence::Wrapped(expr) => (module.columns(expr), None),
-        Sequence::Turns { test, counter } => (module.columns(test), Some(counter.unwrap_or_default().to_owned())),
+        Sequence::Turns { test, counter } => {
+            (module.columns(test), Some(counter.and_then(unnamed::dotted).unwrap_or_default()))
+        }
         Sequence::Called(call) => (module.columns(call), None),
     };
     Some(Wrap { span, has_positions, was_silent, counter })

@@ -113,8 +113,8 @@ pub(super) enum Sequence<'a> {
     Named(&'a ExprCall),
     /// An expression that the runtime wraps.
     Wrapped(&'a Expr),
-    /// The condition of a `while`, and the variable that counts.
-    Turns { test: &'a Expr, counter: Option<&'a str> },
+    /// The condition of a `while`, and what counts: a variable, or an attribute of one.
+    Turns { test: &'a Expr, counter: Option<&'a Expr> },
     /// Of a call: it, and nothing is iterated over.
     Called(&'a ExprCall),
 }

@@ -1,6 +1,8 @@
 //! The loops of scripts that name none, and the calls in them that may be blocks.
 
-use ruff_python_ast::visitor::{Visitor, walk_stmt};
+use std::collections::BTreeSet;
+
+use ruff_python_ast::visitor::{Visitor, walk_expr, walk_stmt};
 use ruff_python_ast::{Expr, ExprCall, Operator, Stmt, StmtWhile};
 
 use crate::analysis::python::liveness;
@@ -70,7 +72,8 @@ impl<'a> Visitor<'a> for Finder<'_, 'a> {
             Stmt::FunctionDef(_) | Stmt::ClassDef(_) => return,
             Stmt::While(repeated) => {
                 let counter = counter(repeated);
-                self.add(LoopStmt::While(repeated), counter, Sequence::Turns { test: &repeated.test, counter }, stmt);
+                let name = counter.and_then(last_name);
+                self.add(LoopStmt::While(repeated), name, Sequence::Turns { test: &repeated.test, counter }, stmt);
             }
             Stmt::For(each) if !each.is_async => {
                 self.add(LoopStmt::For(each), name_of(&each.target), Sequence::Wrapped(inside_bar(&each.iter)), stmt);
@@ -97,17 +100,42 @@ fn name_of(target: &Expr) -> Option<&str> {
     (!name.trim_matches('_').is_empty()).then_some(name)
 }
 
-/// The variable that a `while` advances: one that its condition reads, else the first that its body counts by one.
-fn counter(repeated: &StmtWhile) -> Option<&str> {
-    let read = liveness::reads_of(&repeated.test);
-    let advanced =
-        repeated.body.iter().filter_map(Stmt::as_aug_assign_stmt).filter(|assign| assign.op == Operator::Add);
-    let names = advanced.filter_map(|assign| Some((assign.target.as_name_expr()?.id.as_str(), &*assign.value)));
+/// The variable, or the attribute of one, that a `while` advances: one that its condition reads, else the first that its body
+/// counts by one.
+fn counter(repeated: &StmtWhile) -> Option<&Expr> {
+    let mut read = Dotted(liveness::reads_of(&repeated.test));
+    read.visit_expr(&repeated.test);
+    let advanced = || repeated.body.iter().filter_map(advanced).filter(|(target, _)| dotted(target).is_some());
     let is_one = |value: &Expr| {
         value.as_number_literal_expr().and_then(|number| number.value.as_int()?.as_u8()).is_some_and(|one| one == 1)
     };
-    let in_test = names.clone().find(|(name, _)| read.contains(*name));
-    in_test.or_else(|| names.clone().find(|(_, value)| is_one(value))).map(|(name, _)| name)
+    let in_test = advanced().find(|(target, _)| dotted(target).is_some_and(|name| read.0.contains(&name)));
+    in_test.or_else(|| advanced().find(|(_, value)| is_one(value))).map(|(target, _)| target)
+}
+
+/// What `x += n` adds to, and what it adds.
+fn advanced(stmt: &Stmt) -> Option<(&Expr, &Expr)> {
+    let assign = stmt.as_aug_assign_stmt().filter(|assign| assign.op == Operator::Add)?;
+    Some((&assign.target, &assign.value))
+}
+
+/// A variable, or what is reached from one by attributes only, as it is written: `self.state.epoch`.
+pub(super) fn dotted(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Name(name) => Some(name.id.to_string()),
+        Expr::Attribute(attribute) => Some(format!("{}.{}", dotted(&attribute.value)?, attribute.attr)),
+        _ => None,
+    }
+}
+
+/// Everything of that kind in an expression.
+struct Dotted(BTreeSet<String>);
+
+impl<'a> Visitor<'a> for Dotted {
+    fn visit_expr(&mut self, expr: &'a Expr) {
+        self.0.extend(dotted(expr));
+        walk_expr(self, expr);
+    }
 }
 
 /// A progress bar is left around: it shall still know how long the sequence is.
@@ -133,7 +161,12 @@ pub(super) fn bar(expr: &Expr) -> Option<&Expr> {
 
 /// The name by which a call calls: of `trainer.fit(…)` it is `fit`.
 pub(super) fn callee(call: &ExprCall) -> Option<&str> {
-    match &*call.func {
+    last_name(&call.func)
+}
+
+/// The last part of a dotted name.
+fn last_name(expr: &Expr) -> Option<&str> {
+    match expr {
         Expr::Name(name) => Some(name.id.as_str()),
         Expr::Attribute(attribute) => Some(attribute.attr.as_str()),
         _ => None,
