@@ -335,7 +335,10 @@ mod tests {
             ("for k in range(6):\n  p, s = train_step(p, s)\n  print(k)\n", "main k 1, block train_step() 2"),
             ("while True:\n  for x in data:\n    o.step()\n  n += 1\n", "main n 1, block x 2"),
             ("i = 0\nwhile i < 9:\n  k += 1\n  loss.backward()\n  print(i)\n  i += 2\n", "main i 2"),
-            ("while self.epoch < self.epochs:\n  loss.backward()\n  self.epoch += 1\n  n += 1\n  print(n)\n", "main epoch 1"),
+            (
+                "while self.epoch < self.epochs:\n  loss.backward()\n  self.epoch += 1\n  n += 1\n  print(n)\n",
+                "main epoch 1",
+            ),
             ("while True:\n  loss.backward()\n  run[k].n += 1\n  self.state.step += 1\n  print(n)\n", "main step 1"),
             ("for epoch in e:\n  while a:\n    for x in d:\n      o.step()\n", "main epoch 1, block iteration 2"),
             // Calls are blocks where they sound costly or go over items, and lead to no loop.
