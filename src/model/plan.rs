@@ -1,5 +1,6 @@
 //! The replay plan: what will be executed, from which state, at what cost. Data only; the coordinator performs it.
 
+use std::collections::BTreeMap;
 use std::ops::{Add, AddAssign, Sub};
 use std::path::PathBuf;
 
@@ -9,6 +10,7 @@ use crate::base::ids::{JobId, RunId};
 use crate::base::units::counted;
 use crate::model::instrument::Reach;
 use crate::model::probe::Placement;
+use crate::model::run::Held;
 use crate::model::source::VersionId;
 use crate::model::value::Value;
 
@@ -451,6 +453,8 @@ pub struct SegmentOrder {
     /// When the run began, and when runs trained: a file that one of them wrote since then is not what this run read.
     pub started_ms: i64,
     pub training_ms: Vec<(i64, i64)>,
+    /// What files held from before the run started until its end.
+    pub held: BTreeMap<String, Held>,
     /// What variables were in the run, and what the user sets instead: paths of a state that begin so are elsewhere now.
     pub moved: Vec<(String, String)>,
     pub steps: Vec<ReplayStep>,

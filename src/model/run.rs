@@ -67,6 +67,16 @@ pub struct OtherVariables {
     pub withheld: Vec<String>,
 }
 
+/// What a file of data held from before a run started until its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    pub bytes: u64,
+    /// In nanoseconds since 1970.
+    pub modified_ns: i64,
+    /// As git tells files from another.
+    pub hash: String,
+}
+
 /// What a script's process said of itself and of what it computed with, at its start and its end.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

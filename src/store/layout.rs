@@ -221,6 +221,8 @@ pub mod names {
     pub const JOB: &str = "job.aflj";
     /// The files of the work tree, for all segments of a job.
     pub const WORKTREE: &str = "worktree.json";
+    /// What small files of data held while a run went on.
+    pub const DATA: &str = "data.json";
     pub const CANCEL: &str = "cancel";
     /// Holds a folder for each rank but the first of a run with several processes.
     pub const RANKS: &str = "ranks";

@@ -8,6 +8,7 @@ mod calls;
 mod causes;
 mod cheap;
 mod check;
+mod data;
 mod demo;
 mod devices;
 mod diff;

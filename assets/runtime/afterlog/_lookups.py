@@ -12,6 +12,8 @@ import sysconfig
 #: Where code of these modules asks, their caller wants to know.
 _HELPERS = frozenset(["genericpath", "posixpath", "ntpath", "glob", "fnmatch", "pathlib"])
 _LISTERS = _HELPERS | {"os"}
+#: Functions of these that say nothing of times.
+_WHETHER = frozenset(["exists", "isfile", "isdir", "getsize", "is_file", "is_dir", "glob", "rglob", "glob1", "iglob"])
 
 
 def watch(asked):
@@ -62,6 +64,18 @@ def is_for_script(lists=False):
         return False
     file = frame.f_code.co_filename
     return not file.startswith((_STANDARD, "<frozen ")) or file.startswith(_INSTALLED)
+
+
+def asks_whether_there():
+    """Whether the call at hand is for nothing but whether a file is there, what it is or how large."""
+    frame = sys._getframe(1)
+    while frame is not None and _module(frame) in _WATCHERS:
+        frame = frame.f_back
+    while frame is not None and _module(frame).partition(".")[0] in _HELPERS:
+        if frame.f_code.co_name in _WHETHER:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def is_program_of_script():

@@ -2,16 +2,18 @@
 or one that is not there, since the iterations that made it were not executed.
 
 A script that keeps its best weights in a file finds there what the run, or a later one, left at its end. Files that were
-changed while nothing trained are the user's: whether they are what they were, the values must tell.
+changed while nothing trained are the user's: whether they are what they were, the values must tell. Of small ones that nobody
+changed while the run went on it is known what they held: that counts then, and no time does.
 """
 import fcntl
+import hashlib
 import os
 import site
 import stat
 import sys
 import time
 
-from . import _lookups
+from . import _lookups, _moved
 from ._guard import _STORE, watch_torch
 
 
@@ -19,6 +21,8 @@ from ._guard import _STORE, watch_torch
 _stat = os.stat
 #: The mode of what may be written without being opened for it.
 _DATABASE = "a database"
+#: Where only safe hashes are allowed, this one is for telling files apart.
+_NOT_FOR_SECURITY = {"usedforsecurity": False} if sys.version_info >= (3, 9) else {}
 #: So many bytes written to a pipe at once are not mixed with another process' (PIPE_BUF), with some room.
 _ATOMIC = 4000
 #: From here on files have numbers that are not a script's.
@@ -29,9 +33,10 @@ _HIGH = 200
 earlier = []
 
 
-def watch(started_ms, training_ms, tell, notice):
-    """Tells of each such file once, from now on. ``notice`` is called with those that the user has changed since."""
-    reads = Reads(started_ms, training_ms, tell, notice)
+def watch(order, tell, notice):
+    """Tells of each such file once, from now on. ``notice`` is called with those that the user has changed since, and
+    whether it is known that they hold something else."""
+    reads = Reads(order, tell, notice)
     watch_torch(reads)
     sys.addaudithook(reads)
     for path in earlier:
@@ -57,13 +62,15 @@ def _pipe():
 class Reads:
     """The audit hook."""
 
-    def __init__(self, started_ms, training_ms, tell, notice):
-        self._started, self._training = started_ms, training_ms
+    def __init__(self, order, tell, notice):
+        self._started, self._training = order["started_ms"], order["training_ms"]
+        #: What files held while the run went on, and what they were found to hold: {(path, time): hash}.
+        self._held, self._hashes = order["held"], {}
         self._notice = notice
         self._begun = time.time() * 1000
         # Where the guard sees torch's writes, it alone does.
         self._ours_from = time.time() * 1000 if os.environ.get("AFTERLOG_GUARD") else float("inf")
-        self._telling, self._told, self._own, self._noticed = tell, set(), set(), set()
+        self._telling, self._told, self._own, self._noticed = tell, set(), set(), {}
         #: What processes forked from this one tell, as those that load data do.
         self._pid, (self._from_children, self._to_parent) = os.getpid(), _pipe()
         #: Files of a run's that this replay has added to.
@@ -200,12 +207,22 @@ class Reads:
             why = "it was written by a run, after this one began"
             if place in self._stale:
                 why = "it holds what this replay wrote, and not all that the run did"
+            elif self._noticed.get(place):
+                why = "it does not hold what it held in the run"
             elif place in self._noticed:
                 why = "it has changed since the run began"
             self._tell("rely on %s: %s" % (place, why))
 
     def _found(self, place):
-        if place not in self._own and self._is_stale(place, _stat(place)) and _lookups.is_for_script():
+        if place in self._own:
+            return
+        status = _stat(place)
+        is_stale = self._is_stale(place, status)
+        if not is_stale and self._is_touched(place, status) and not _lookups.asks_whether_there():
+            # When it was changed may be what the script wants to know.
+            is_stale = True
+            self._noticed.setdefault(place, False)
+        if is_stale and _lookups.is_for_script():
             self._tell_of(place)
 
     def _missing(self, place):
@@ -258,15 +275,44 @@ class Reads:
             return True
         if self._is_ignored(place) or not stat.S_ISREG(status.st_mode):
             return False
+        held = self._held_at(place)
+        if held is not None:
+            differs = self._differs(place, status, held)
+            if differs and place not in self._noticed:
+                self._noticed[place] = True
+                self._notice(place, True)
+            return differs
         changed = status.st_mtime * 1000
         if self._is_of_a_run(changed):
             return True
         if not self._started < changed < self._begun:
             return False
         if place not in self._noticed:
-            self._noticed.add(place)
+            self._noticed[place] = False
             self._notice(place)
         return True
+
+    def _held_at(self, place):
+        return self._held.get(place) or self._held.get(_moved.back(place))
+
+    def _is_touched(self, place, status):
+        held = self._held_at(place)
+        return held is not None and status.st_mtime_ns != held["modified_ns"]
+
+    def _differs(self, place, status, held):
+        """Whether a file holds something else than it did while the run went on."""
+        if status.st_size != held["bytes"]:
+            return True
+        if status.st_mtime_ns == held["modified_ns"]:
+            return False
+        key = place, status.st_mtime_ns
+        if key not in self._hashes:
+            # Opening it tells of it once more.
+            self._hashes[key] = held["hash"]
+            with open(place, "rb") as file:
+                data = file.read(status.st_size + 1)
+            self._hashes[key] = hashlib.sha1(b"blob %d\0" % len(data) + data, **_NOT_FOR_SECURITY).hexdigest()
+        return self._hashes[key] != held["hash"]
 
     def _is_of_a_run(self, written):
         if not self._started < written < self._ours_from:

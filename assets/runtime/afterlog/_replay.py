@@ -40,7 +40,7 @@ class Replay(Session):
         self.prefix = None
         if order["watches"]:
             self.statements = _statement.Statements(order["inserted"], self._checkpoints.audit, self.changes_training)
-        self.reads = _reads.watch(order["started_ms"], order["training_ms"], self.refused, self.read_changed)
+        self.reads = _reads.watch(order, self.refused, self.read_changed)
 
     def _argument(self, name, default):
         if name in self._recorded:
@@ -191,9 +191,9 @@ class Replay(Session):
         if self._checkpoints.main is not None or not self._main_was:
             self.refused(what)
 
-    def read_changed(self, path):
-        """Notes a file that may not be what the run read."""
-        self._journal.state(dumps({"changed": path}))
+    def read_changed(self, path, differs=False):
+        """Notes a file that may not be what the run read, or is not."""
+        self._journal.state(dumps({"changed": path, "differs": differs}))
 
     def _load(self, seq, frames, tables):
         try:

@@ -34,6 +34,8 @@ pub struct ChangedFile {
     pub path: String,
     /// Whether a run wrote it, and not the user.
     pub by_a_run: bool,
+    /// Whether it is known by its hash that it holds something else.
+    pub differs: bool,
 }
 
 /// At most so many packages, files or calls are named in one cause.
@@ -122,7 +124,11 @@ fn files(evidence: &Evidence<'_>) -> Option<Cause> {
         return None;
     }
     let named = |file: &ChangedFile| {
-        let who = if file.by_a_run { " (written by a run)" } else { "" };
+        let who = match (file.by_a_run, file.differs) {
+            (true, _) => " (written by a run)",
+            (false, true) => " (by its hash it holds something else)",
+            (false, false) => "",
+        };
         format!("{}{who}", file.path)
     };
     let named: Vec<String> = evidence.files.iter().map(named).collect();
@@ -350,7 +356,7 @@ mod tests {
         let evidence = Evidence {
             recorded: Facts { devices: vec!["H".into()], ..facts(10, &[("torch", "2.4"), ("gone", "1")], 4) },
             replayed: Facts { cpu: Some("b".into()), ..facts(11, &[("torch", "2.5"), ("new", "1")], 2) },
-            files: vec![ChangedFile { path: "d.csv".into(), by_a_run: false }],
+            files: vec![ChangedFile { path: "d.csv".into(), by_a_run: false, differs: true }],
             uncaptured: vec![(0, "lock".into(), "cannot be pickled".into()), (9, "late".into(), "no".into())],
             statement: chance_calls("import torch\nlog(torch.rand(1))\n"),
             first_logged: Some(at(1)),

@@ -1,5 +1,6 @@
 //! Gathers what is known of a segment that differs from its run or failed, for `analysis::verify::causes`.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::analysis::python::{ChanceCall, chance_calls};
@@ -17,13 +18,13 @@ use crate::store::journal::Event;
 use crate::store::layout::{Layout, names};
 
 /// What a segment's difference or failure may come from; nothing where it has neither. `changed` are files that the replay
-/// read and that were changed since the run began, `checkpoints` are the run's.
+/// read and that were changed since the run began, and those of them that are known to hold something else; `checkpoints` are the run's.
 pub(super) fn of_segment(
     layout: &Layout,
     plan: &ReplayPlan,
     segment: &SegmentRow,
     meta: Option<&RunMeta>,
-    changed: &[String],
+    changed: (&[String], &BTreeSet<String>),
     checkpoints: &[Checkpoint],
 ) -> Vec<Cause> {
     let difference = segment.report.as_ref().and_then(|report| report.first_difference.as_ref());
@@ -52,13 +53,14 @@ pub(super) fn of_segment(
     }
 }
 
-fn files(segment: &SegmentRow, changed: &[String]) -> Vec<ChangedFile> {
+fn files(segment: &SegmentRow, (changed, differs): (&[String], &BTreeSet<String>)) -> Vec<ChangedFile> {
     let refused = segment.report.iter().flat_map(|report| &report.refused);
     // As `_reads.py` says it, also of those that are in `changed`.
     let of_runs = refused.filter_map(|what| what.strip_prefix("rely on ")?.rsplit_once(": ").map(|(path, _)| path));
     let of_runs = of_runs.filter(|path| !changed.iter().any(|other| other == path));
-    let of_runs = of_runs.map(|path| ChangedFile { path: path.to_owned(), by_a_run: true });
-    of_runs.chain(changed.iter().map(|path| ChangedFile { path: path.clone(), by_a_run: false })).collect()
+    let of_runs = of_runs.map(|path| ChangedFile { path: path.to_owned(), by_a_run: true, differs: false });
+    let of_users = |path: &String| ChangedFile { path: path.clone(), by_a_run: false, differs: differs.contains(path) };
+    of_runs.chain(changed.iter().map(of_users)).collect()
 }
 
 /// What the states lacked that the segment restored.

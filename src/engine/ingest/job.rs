@@ -45,7 +45,12 @@ enum StateEvent {
     /// What it was not allowed to do.
     Refused { refused: String },
     /// A file that it read and that was changed since the run began, by somebody else than a run.
-    Changed { changed: String },
+    Changed {
+        changed: String,
+        /// Whether it is known that it holds something else.
+        #[serde(default)]
+        differs: bool,
+    },
 }
 
 /// The ingester's state between readings of a segment's journal.
@@ -67,6 +72,9 @@ struct State {
     /// Files that are not what they were when the run began.
     #[serde(default)]
     changed: Vec<String>,
+    /// Those of them that are known to hold something else.
+    #[serde(default)]
+    differs: BTreeSet<String>,
     /// What the user should know of how it was performed.
     #[serde(default)]
     notes: Vec<String>,
@@ -251,7 +259,10 @@ fn take_segment(layout: &Layout, writing: &Writing<'_>, row: &mut SegmentRow) ->
                 }
             }
             Ok(StateEvent::Refused { refused }) => state.states.refused.push(refused),
-            Ok(StateEvent::Changed { changed }) => state.changed.push(changed),
+            Ok(StateEvent::Changed { changed, differs }) => {
+                state.differs.extend(differs.then(|| changed.clone()));
+                state.changed.push(changed);
+            }
             Err(_) => {}
         }
     }
@@ -302,7 +313,8 @@ fn check_ended(layout: &Layout, db: &mut Db, plan: &ReplayPlan) -> Result<(), Er
         row.status.notes = state.notes;
         let checkpoints = checkpoints(db, &row.run)?;
         let meta = run.as_ref().map(|run| &run.meta);
-        row.status.causes = causes::of_segment(layout, plan, &row, meta, &state.changed, &checkpoints);
+        row.status.causes =
+            causes::of_segment(layout, plan, &row, meta, (&state.changed, &state.differs), &checkpoints);
         db.write(|writing| writing.set_segment(&row).map_err(Error::from))?;
     }
     Ok(())

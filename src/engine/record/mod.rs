@@ -2,6 +2,7 @@
 //!
 //! Training comes first: whatever fails here, the script runs to its end and gives its own exit code.
 
+mod data;
 mod environment;
 mod interpreter;
 mod launcher;
@@ -222,12 +223,15 @@ impl Prepared {
     }
 
     fn run(self, request: &Request) -> Result<Recorded, Error> {
+        let meta = self.meta.clone();
         let (mut child, recording, project, run, lock) = self.start(request)?;
+        let data = data::start(project.layout(), &meta);
         let (exit_code, signal) = wait(&mut child, &request.command.python)?;
         let (journal, mut problems) = match recording {
             Recording::One(recorder) => recorder.finish(),
             Recording::Several(ranks) => ranks.finish(),
         };
+        data.finish();
         let ending = serde_json::json!({ "exit_code": exit_code, "signal": signal, "unix_ms": now_ms() });
         match journal.map(|mut journal| journal.append(&[Event::End(ending.to_string())])) {
             Some(Ok(())) => {}

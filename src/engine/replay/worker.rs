@@ -25,7 +25,7 @@ use crate::engine::replay::{protocol, read_plan};
 use crate::engine::spawn::{self, Channels, Descriptors, Handover, Invocation, Mode, Session, Streams};
 use crate::engine::{Error, machine, replay, runtime, sources};
 use crate::model::plan::{Environment, GivenVariable, Isolation, ReplayPlan, RunPlan, Segment, SegmentOrder, Stop};
-use crate::model::run::RunMeta;
+use crate::model::run::{Held, RunMeta};
 use crate::model::source::LeftOut;
 use crate::model::value::Value;
 use crate::store::journal::{self, Event, Writer};
@@ -134,6 +134,7 @@ impl<'a> Worker<'a> {
             entropy_seed: meta.entropy_seed,
             started_ms: meta.started_ms,
             training_ms: plan.training_ms.clone(),
+            held: held(layout, segment),
             moved: moved(plan.given(&segment.run)),
             steps: segment.steps.clone(),
             stop: segment.stop,
@@ -358,6 +359,12 @@ fn share(socket: io::Result<OwnedFd>, layout: &Layout, plan: &ReplayPlan, segmen
 
 fn not_shared(reason: &str) -> String {
     format!("what comes before the main loop is executed for this segment alone: {reason}")
+}
+
+/// What is known of a run's data; nothing of runs that ended before it was kept.
+fn held(layout: &Layout, segment: &Segment) -> BTreeMap<String, Held> {
+    let json = files::read(&layout.run(&segment.run).join(names::DATA)).ok();
+    json.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default()
 }
 
 fn moved(given: &[GivenVariable]) -> Vec<(String, String)> {

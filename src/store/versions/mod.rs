@@ -95,6 +95,12 @@ fn failed(action: &'static str, repository: &Path) -> impl FnOnce(git2::Error) -
     move |source| VersionError::Git { action, repository: repository.to_owned(), source }
 }
 
+/// What a file holds, as git tells it: SHA-1 of `blob LENGTH\0` and the bytes; `None` if it cannot be read.
+pub fn hash_of_file(path: &Path) -> Option<String> {
+    let bytes = std::fs::read(path).ok()?;
+    Oid::hash_object(git2::ObjectType::Blob, &bytes).ok().map(|id| id.to_string())
+}
+
 /// The work tree's root for a folder inside it, if it is in a git repository.
 pub fn work_tree_root(folder: &Path) -> Option<PathBuf> {
     let repository = Repository::discover(folder).ok()?;
