@@ -10,6 +10,9 @@ use crate::cli::runs::{arguments, summary_json};
 use crate::model::instrument::InstrumentationPlan;
 use crate::model::run::{CheckpointKind, RunDetail};
 
+/// So many names are listed in words.
+const MOST_NAMES: usize = 100;
+
 /// Show all that is known of one run.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -62,6 +65,12 @@ fn main_loop(plan: &InstrumentationPlan) -> String {
     format!("{} ({how}, {} line {})", main.name, main.file, main.first_line)
 }
 
+fn names(all: &[String]) -> String {
+    let listed = all[..all.len().min(MOST_NAMES)].join(" ");
+    let left = all.len().saturating_sub(MOST_NAMES) as u64;
+    if left == 0 { listed } else { format!("{listed} … and {}", counted(left, "more name")) }
+}
+
 fn in_words(detail: &RunDetail, plan: &InstrumentationPlan, output: &mut Output) -> Result<(), Error> {
     let RunDetail { summary, meta, timings, checkpoints } = detail;
     let nanoseconds = u64::try_from(summary.duration_ms).unwrap_or(0).saturating_mul(1_000_000);
@@ -81,7 +90,7 @@ fn in_words(detail: &RunDetail, plan: &InstrumentationPlan, output: &mut Output)
         ("host", meta.hostname.clone()),
         ("main loop", main_loop(plan)),
         ("iterations", summary.iterations.to_string()),
-        ("names", summary.names.join(" ")),
+        ("names", names(&summary.names)),
         ("checkpoints", format!("{} ({})", summary.checkpoints, bytes(summary.checkpoint_bytes))),
     ];
     if !timings.iterations.is_empty() {

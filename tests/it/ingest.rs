@@ -283,3 +283,20 @@ fn a_count_is_a_run_s_last_value_until_something_is_measured() {
     let measures = format!("{counts}    afterlog.log('loss', 0.5)\n");
     assert_eq!(last(&measures), serde_json::json!({"name": "loss", "value": 0.5}));
 }
+
+#[test]
+fn of_many_names_some_are_listed_and_all_are_kept() {
+    let project = TestProject::git();
+    project.write("train.py", "import afterlog\nfor i in range(3000):\n    afterlog.log(f'n{i}', i)\n");
+    project.afterlog(&["run", "train.py"]).ok();
+    let shown = project.afterlog(&["show", "last"]).ok();
+    let names = shown.lines().find(|line| line.starts_with("names ")).expect("a line of names");
+    assert!(names.contains(" n0 n1 ") && names.ends_with(" n99 … and 2900 more names"), "{names}");
+    let json: serde_json::Value =
+        serde_json::from_str(&project.afterlog(&["show", "last", "--json"]).ok()).expect("JSON");
+    assert_eq!(json["names"].as_array().map(Vec::len), Some(3000));
+    for (name, value) in [("n0", "0"), ("n1777", "1777"), ("n2999", "2999")] {
+        let grid = project.afterlog(&["grid", name, "--format", "csv"]).ok();
+        assert!(grid.lines().nth(1).is_some_and(|line| line.ends_with(&format!(",{value}"))), "{grid}");
+    }
+}

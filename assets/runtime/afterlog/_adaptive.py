@@ -56,6 +56,15 @@ class Adaptive:
         self._refused = 0
         self._last, self._unit_start = now, self._spent
 
+    def rests(self, now):
+        """For how many nanoseconds no iteration would be materialised, but for the state at the loop's end."""
+        if self.materialise:
+            # What that costs is known at the next one.
+            return 0
+        # As `_limit`, where the last iteration that was asked about began now.
+        affordable = ((self._spent + self._unit) / _TOLERANCE + self._start + now) / 2
+        return max(affordable - now, 0)
+
     def _is_possible(self, snapshots):
         return not (self.never or snapshots.gone or snapshots.stopped)
 

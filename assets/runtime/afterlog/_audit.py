@@ -21,6 +21,8 @@ _MOST_IN_ONE, _MOST = 5_000, 500_000
 #: A loop that failed so often is not looked at again: it has no checkpoints from then on.
 _FAILURES = 3
 _MISSING = object()
+#: Where Python's own library lies.
+_STANDARD = os.path.dirname(os.__file__) + os.sep
 #: What has one of these gives something else each time that it is asked.
 _TAKEN_FROM = ("__next__", "read", "recv", "fetchone", "get_nowait")
 _BUILT_IN = (list, tuple, dict, set, frozenset, bytearray, collections.deque)
@@ -32,8 +34,8 @@ class Audit:
     def __init__(self, root):
         self._root = os.path.realpath(root) + os.sep
         self._ours = os.path.realpath(os.path.dirname(__file__))
-        #: Names of the modules that were looked at, and of those among them that are the project's.
-        self._known, self._projects = set(), set()
+        #: Names of the modules that were looked at, in order, and of those among them that are the project's.
+        self._known, self._projects = [], []
         #: Whether one of those asks a cache how often it was used; None as long as nobody wanted to know.
         self._asks_caches = None
         self._real_folders = {}
@@ -163,17 +165,18 @@ class Audit:
 
     def _modules(self):
         """Prefix and variables of each module of the project."""
-        if self._known != sys.modules.keys():
+        names = list(sys.modules)
+        if self._known != names:
             # Another thread may be importing.
-            modules = dict(sys.modules)
-            new = modules.keys() - self._known
-            self._projects |= {name for name in new if self._is_of_project(modules[name])}
-            self._known = set(modules)
+            modules, known = dict(sys.modules), set(self._known)
+            projects = {name for name in modules if (name in self._projects if name in known else self._is_of_project(modules[name]))}
+            self._known, self._projects = list(modules), [name for name in modules if name in projects]
             self._asks_caches = None
         # In the order in which they were imported, each once: torch has the script go by another name, too.
         found = {}
-        for name, module in list(sys.modules.items()):
-            if name in self._projects:
+        for name in self._projects:
+            module = sys.modules.get(name)
+            if module is not None:
                 found.setdefault(id(module), ("" if name == "__main__" else name + ".", vars(module)))
         return list(found.values())
 
@@ -181,13 +184,15 @@ class Audit:
         # Modules that load themselves when asked for something are not asked.
         is_module = isinstance(module, types.ModuleType)
         path = object.__getattribute__(module, "__dict__").get("__file__") if is_module else None
-        if not isinstance(path, str):
+        # A virtual environment may lie in the project. Of most modules the path tells enough: their files are not looked at.
+        if not isinstance(path, str) or _is_installed(path):
+            return False
+        if path.startswith(_STANDARD) and not path.startswith(self._root):
             return False
         real = self._real_path(path)
         # A link in it may lead elsewhere.
         inside = (real.startswith(self._root) or path.startswith(self._root)) and not real.startswith(self._ours)
-        # A virtual environment may lie in the project.
-        return inside and not any(part in place for part in ("site-packages", "dist-packages") for place in (path, real))
+        return inside and not _is_installed(real)
 
     def _real_path(self, path):
         """As ``os.path.realpath``, which looks at every folder above a file anew: of thousands of modules that takes long."""
@@ -412,6 +417,10 @@ def _identities(values):
         _identities(value) if type(value) is tuple else (type(value), repr(value)) if type(value) in atoms else id(value)
         for value in values
     )
+
+
+def _is_installed(path):
+    return "site-packages" in path or "dist-packages" in path
 
 
 def _is_link(path):

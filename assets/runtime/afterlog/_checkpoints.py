@@ -10,6 +10,9 @@ _ALWAYS_TAKEN = 2
 #: Iterations that begin so soon after one that was looked at are left alone, in nanoseconds: the calls for their blocks
 #: would cost more than all checkpoints of a loop whose iterations take a millisecond.
 _APART_NS = 100_000_000
+#: Nor are those that begin before there is time for a checkpoint, but for one in so many nanoseconds: how long its blocks take
+#: is to be known.
+_LONGEST_NS = 1_000_000_000
 #: So many variables are named in a note.
 _NAMED = 3
 
@@ -65,7 +68,8 @@ class Checkpoints:
             return False
         main.blocks = {}
         self._adaptive.begin_iteration(self._snapshots, now, index, length)
-        self._next_look = 0 if self._adaptive.is_trying else now + _APART_NS
+        rests = min(max(self._adaptive.rests(now), _APART_NS), _LONGEST_NS)
+        self._next_look = 0 if self._adaptive.is_trying else now + rests
         if main.entries is None or self._adaptive.never:
             return True
         loops, tables = [(main.plan, main.frame)], [("m", main.entries)]

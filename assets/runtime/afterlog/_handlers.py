@@ -1,8 +1,8 @@
 """What is called without a call that the code shows: handlers of signals, and those of loggers; and what loggers are set to.
 
 No variable holds them. What of loggers can be put back belongs to the settings of the process; for the rest, the audit holds
-it against what it was when the loop began. Loggers and handlers of installed libraries are left out: these make them whenever
-they are first used, and a script sees nothing of it.
+it against what it was when the loop began. Handlers of installed libraries are left out, and loggers that they make later:
+they do so whenever they are first used, and a script sees nothing of it.
 """
 import functools
 import os
@@ -19,6 +19,8 @@ _TIMERS = (_signal.ITIMER_REAL, _signal.ITIMER_VIRTUAL, _signal.ITIMER_PROF)
 _USUAL = (0, True, False, (), ())
 #: By logger: how it was set when the main loop began, its handlers, and their levels.
 _begun = {}
+#: How the loggers of libraries were set that were there then: level, whether they hand on, whether they are off.
+_libraries_begun = {}
 #: By the first part of a logger's name: whether that is an installed library.
 _libraries = {}
 
@@ -30,6 +32,8 @@ def enter():
         handlers = tuple(logger.handlers)
         levels = tuple(handler.level for handler in handlers)
         _begun[name] = (logger.level, logger.propagate, logger.disabled, handlers, levels)
+    _libraries_begun.clear()
+    _libraries_begun.update((name, _switches(logger)) for name, logger in _loggers(of_libraries=True))
 
 
 def look(look):
@@ -76,20 +80,41 @@ def write(wanted):
             logger.handlers[:] = [_handler(logging, name, logger.handlers, handler) for handler in handlers]
 
 
+def read_of_libraries():
+    """How those loggers of libraries are set that were there when the main loop began, and set otherwise."""
+    now = ((name, _switches(logger)) for name, logger in _loggers(of_libraries=True))
+    return tuple(sorted((name, *facts) for name, facts in now if facts != _libraries_begun.get(name, facts)))
+
+
+def write_of_libraries(wanted):
+    """The inverse of ``read_of_libraries``."""
+    known = {name: facts for name, *facts in wanted}
+    logging = sys.modules.get("logging")
+    for name in {*known, *(name for name, *_ in read_of_libraries())}:
+        logger = logging.getLogger(name)
+        level, logger.propagate, logger.disabled = known.get(name) or _libraries_begun[name]
+        logger.setLevel(level)
+
+
+def _switches(logger):
+    return logger.level, logger.propagate, logger.disabled
+
+
 def _facts_begun(name):
     level, propagates, is_disabled, _, levels = _begun.get(name, _USUAL)
     return level, propagates, is_disabled, tuple(("was", index, level) for index, level in enumerate(levels))
 
 
-def _loggers():
-    """Those that are the script's, by name; the root of all has none."""
+def _loggers(of_libraries=False):
+    """Those that are the script's, by name, or those of libraries; the root of all has none."""
     logging = sys.modules.get("logging")
     if not hasattr(logging, "root"):
         return []
     # Another thread may be making one.
     made = list(logging.root.manager.loggerDict.items())
     named = [(name, logger) for name, logger in made if isinstance(logger, logging.Logger)]
-    return [("", logging.root)] + [(name, logger) for name, logger in named if not _is_library(name.partition(".")[0])]
+    found = [(name, logger) for name, logger in named if _is_library(name.partition(".")[0]) == of_libraries]
+    return found if of_libraries else [("", logging.root), *found]
 
 
 def _described(name, handler):

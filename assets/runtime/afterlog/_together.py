@@ -50,6 +50,10 @@ class Together(Adaptive):
             spends = self._spent <= self._limit * (1 if self._leads else _SLACK)
             self.materialise = self._is_possible(snapshots) and self.is_due(index) and (self._leads or spends)
 
+    def rests(self, now):
+        # What is decided is decided ahead.
+        return 0
+
     def _decide(self, now, index, length):
         """Writes down an iteration to come, if by then there is time for its checkpoint and for those decided before."""
         elapsed = now - self._start

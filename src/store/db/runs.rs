@@ -241,10 +241,18 @@ impl Writing<'_> {
     /// # Errors
     /// If the database cannot be written or a chunk is damaged.
     pub fn append(&self, source: &str, pieces: &[Appended]) -> Result<(), DbError> {
-        for piece in pieces.iter().filter(|piece| !piece.column.is_empty()) {
+        let is_known = self.has_columns(source)?;
+        let mut pieces: Vec<&Appended> = pieces.iter().filter(|piece| !piece.column.is_empty()).collect();
+        // As the table's index is: of a million names each row then goes beside the one before.
+        pieces.sort_by_key(|piece| (piece.is_loop, &piece.name));
+        let mut before = None;
+        for piece in pieces {
             let loops = json(&piece.column.loops);
             let key = params![source, piece.is_loop, piece.name, loops];
-            let (mut seq, last) = self.last_chunk(key, &piece.column.loops)?;
+            // Of a new source only what was appended just now can be there.
+            let is_there =
+                is_known || before.replace((piece.is_loop, &piece.name)) == Some((piece.is_loop, &piece.name));
+            let (mut seq, last) = if is_there { self.last_chunk(key, &piece.column.loops)? } else { (0, None) };
             let joined = last.map(|mut column| {
                 column.extend(piece.column.clone());
                 column
@@ -262,6 +270,15 @@ impl Writing<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether there are any values of a source.
+    fn has_columns(&self, source: &str) -> Result<bool, DbError> {
+        let read = || {
+            let mut statement = self.transaction.prepare_cached("SELECT 1 FROM chunk WHERE source = ?1 LIMIT 1")?;
+            statement.exists([source])
+        };
+        read().map_err(self.failed())
     }
 
     /// The number of the chunk to write next and, if that replaces a small last one, that one's rows.
@@ -322,9 +339,40 @@ pub(super) fn json<T: serde::Serialize>(value: &T) -> String {
 #[cfg(test)]
 mod tests {
     use crate::base::ids::RunId;
+    use crate::model::column::Column;
     use crate::model::run::IterationTiming;
-    use crate::store::db::{Db, DbError};
+    use crate::model::value::Value;
+    use crate::store::db::{Appended, Db, DbError};
     use crate::store::layout::Layout;
+
+    #[test]
+    fn columns_of_one_name_appended_together_and_later_come_back_whole() {
+        let dir = tempfile::tempdir().expect("folder");
+        let mut db = Db::open(&Layout::create(dir.path()).expect("a store")).expect("opens");
+        let piece = |name: &str, loops: &[&str], x: i64| {
+            let mut column = Column::under(loops.iter().map(|&name| name.to_owned()).collect());
+            column.push(&vec![0; loops.len()], Value::Int(x));
+            Appended { is_loop: false, name: name.into(), column }
+        };
+        // Of a new source, and then of one that is known.
+        for added in [0, 10] {
+            let pieces = [
+                piece("b", &[], 1 + added),
+                piece("a", &["e"], 2 + added),
+                piece("b", &["e"], 3 + added),
+                piece("b", &[], 4 + added),
+            ];
+            db.write(|writing| writing.append("run", &pieces)).expect("appends");
+        }
+        let values = |name: &str| -> Vec<Vec<Value>> {
+            let columns = db.columns("run", false, name).expect("reads");
+            columns.iter().map(|column| (0..column.len()).map(|at| column.values.get(at)).collect()).collect()
+        };
+        assert_eq!(values("a"), [[2, 12].map(Value::Int)]);
+        let mut found = values("b");
+        found.sort_by_key(Vec::len);
+        assert_eq!(found, [[3, 13].map(Value::Int).to_vec(), [1, 4, 11, 14].map(Value::Int).to_vec()]);
+    }
 
     #[test]
     fn iterations_appended_bit_by_bit_come_back_whole_in_few_stretches() {
