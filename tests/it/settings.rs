@@ -139,6 +139,17 @@ fn a_value_that_depends_on_a_file_which_skipped_iterations_made_is_never_verifie
 }
 
 #[test]
+fn where_a_script_fails_for_want_of_what_was_skipped_nothing_is_skipped() {
+    let change = "json.dump(total, open('best.json', 'w'))";
+    let seen = "json.load(open('best.json')) if epoch else 0.0";
+    let (replayed, full, said) = entered("import json", change, seen);
+    assert!(replayed.iter().any(|row| row.starts_with("3,")), "{replayed:?}");
+    assert!(replayed.iter().all(|row| full.contains(row)), "{replayed:?} of {full:?}");
+    assert!(said.contains("needed what it was to skip") && said.contains("script's beginning"), "{said}");
+    assert!(said.contains(" verified") && !said.contains("unverified"), "{said}");
+}
+
+#[test]
 fn folders_that_a_script_makes_for_itself_and_libraries_that_look_around_raise_no_doubt() {
     let before = "import os, pathlib, tempfile, traceback, warnings\ndef folders():\n    os.makedirs('out/a', exist_ok=True)\n    \
                   pathlib.Path('out/b').mkdir(exist_ok=True)\n    if not os.path.exists('out/c'):\n        os.mkdir('out/c')\n    \

@@ -79,6 +79,8 @@ class Reads:
         self._anew = set()
         #: Whether anything that the run executed has been left out, and what has been looked for in vain since then.
         self._entered, self._missed = False, set()
+        #: Whether it was without something since then that the whole script, executed anew, might find as the run did.
+        self.bereft = False
         home = os.path.expanduser("~")
         # Installed code and its caches; the runtime itself.
         places = [sys.prefix, sys.base_prefix, sys.exec_prefix, os.path.dirname(__file__), "/proc", "/sys", "/dev", "/etc"]
@@ -123,6 +125,7 @@ class Reads:
 
     def _tell(self, what):
         if os.getpid() == self._pid:
+            self.bereft |= self._entered
             self._telling(what)
             return
         try:
@@ -140,7 +143,7 @@ class Reads:
                 said = os.read(self._from_children, 1 << 16).decode("utf-8", "replace")
                 for what in sorted(set(said.splitlines()) - self._told):
                     self._told.add(what)
-                    self._telling(what)
+                    self._tell(what)
         except OSError:
             pass
         self._settle_missed()

@@ -182,6 +182,10 @@ class Replay(Session):
         self.reads.settle()
         super().end(code, error, trace)
 
+    def _facts(self):
+        # Where it fails for want of what was not executed, the coordinator has everything executed.
+        return dict(super()._facts(), bereft=self.reads.bereft)
+
     def refused(self, what):
         """Notes what the guard did not allow; the script may go on without it."""
         self._journal.state(dumps({"refused": what}))
@@ -213,10 +217,7 @@ class Replay(Session):
 
     def _finish(self):
         self.reads.settle()
-        facts = _snapshot.environment_facts()
-        facts["t_ns"] = self._journal.now()
-        facts["exit_code"] = 0
-        self._journal.end(dumps(facts))
+        self._journal.end(dumps(dict(self._facts(), exit_code=0)))
         self._leave(0)
 
     def _leave(self, code):

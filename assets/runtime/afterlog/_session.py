@@ -305,8 +305,7 @@ class Session:
             self._snapshots.finish()
             if self._snapshots.failed:
                 self._note_once("no checkpoints from then on: copying from a device failed: %s" % self._snapshots.failed)
-            facts = _snapshot.environment_facts()
-            facts["t_ns"] = self._journal.now()
+            facts = self._facts()
             facts["exit_code"] = code if isinstance(code, int) else 0 if code is None else 1
             if error is not None:
                 text = "".join(traceback.format_exception(type(error), error, trace))
@@ -316,6 +315,10 @@ class Session:
             self._journal.flush()
         except Exception:  # noqa: BLE001, S110 - the recorder sees from the exit status how it ended
             pass
+
+    def _facts(self):
+        """What is noted of every end."""
+        return dict(_snapshot.environment_facts(), t_ns=self._journal.now())
 
 
 def _length(iterable):

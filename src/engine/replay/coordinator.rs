@@ -44,6 +44,7 @@ pub fn run(layout: &Layout, job: &JobId) -> Result<(), Error> {
         devices: Devices::of(Machine::here().gpus),
         unreadable: HashSet::new(),
         unshared: HashSet::new(),
+        whole: HashSet::new(),
     };
     coordinator.perform()
 }
@@ -61,6 +62,8 @@ struct Coordinator<'a> {
     unreadable: HashSet<(u32, u64)>,
     /// Segments whose process could not be forked where the main loop begins, or was killed with the one that forked it.
     unshared: HashSet<u32>,
+    /// Segments that failed for want of what they did not execute.
+    whole: HashSet<u32>,
 }
 
 impl<'a> Coordinator<'a> {
@@ -159,15 +162,16 @@ impl<'a> Coordinator<'a> {
         Ok(())
     }
 
-    /// The segment, if it ended for want of a checkpoint that is damaged, or of a process that others share: its worker
-    /// does without it the next time.
+    /// The segment, if it ended for want of a checkpoint that is damaged, of a process that others share, or of what was
+    /// not executed: its worker does without the first two, or executes everything, the next time.
     fn repeated(&mut self, status: &SegmentStatus) -> Option<&'a Segment> {
         let journal = self.layout.segment(&self.plan.job, status.id).join(names::EVENTS);
         let ending = ending(&journal)?;
         // Never the same twice.
         let is_new = match ending.unreadable {
             Some(checkpoint) => self.unreadable.insert((status.id, checkpoint)),
-            None => ending.unshared && self.unshared.insert(status.id),
+            None if ending.unshared => self.unshared.insert(status.id),
+            None => ending.failed_bereft() && !self.run_ended_as(&ending, status) && self.whole.insert(status.id),
         };
         self.plan.segments.iter().find(|segment| is_new && segment.id == status.id)
     }
@@ -252,9 +256,18 @@ struct Ending {
     /// Whether it is to be begun anew, without what others of the run share.
     #[serde(default)]
     unshared: bool,
+    /// Whether it looked for what skipped iterations or blocks may have made or changed.
+    #[serde(default)]
+    bereft: bool,
     /// The last iteration of an outermost loop.
     #[serde(skip)]
     iteration: Option<u64>,
+}
+
+impl Ending {
+    fn failed_bereft(&self) -> bool {
+        self.bereft && self.exit_code != 0
+    }
 }
 
 /// The end of what a journal tells of last.

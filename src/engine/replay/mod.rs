@@ -62,11 +62,27 @@ fn read_plan(layout: &Layout, job: &crate::base::ids::JobId) -> Result<ReplayPla
     serde_json::from_slice(&json).map_err(|error| Error::BadFile { path, what: error.to_string() })
 }
 
-/// The checkpoint that a script could not go on without, by the end that it noted.
-fn unreadable(end: &str) -> Option<u64> {
+/// What a segment is performed without, after it has failed.
+#[derive(Debug, PartialEq)]
+enum Without {
+    /// A checkpoint that could not be restored.
+    Checkpoint(u64),
+    /// All: what they have it skip is wanted.
+    Any,
+}
+
+/// What a script could not go on with, by the end that it noted.
+fn without(end: &str) -> Option<Without> {
     #[derive(serde::Deserialize)]
     struct Ending {
-        unreadable: u64,
+        exit_code: i32,
+        unreadable: Option<u64>,
+        #[serde(default)]
+        bereft: bool,
     }
-    serde_json::from_str::<Ending>(end).ok().map(|ending| ending.unreadable)
+    let end: Ending = serde_json::from_str(end).ok()?;
+    match end.unreadable {
+        Some(checkpoint) => Some(Without::Checkpoint(checkpoint)),
+        None => (end.bereft && end.exit_code != 0).then_some(Without::Any),
+    }
 }

@@ -1,7 +1,7 @@
 //! Performs one segment: puts the version in place, isolates itself, runs the script and serves it its states.
 
+use std::collections::BTreeMap;
 use std::collections::HashSet;
-use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -16,11 +16,11 @@ use crate::base::files::{self, at};
 use crate::base::ids::JobId;
 use crate::base::units::counted;
 use crate::engine::record::not_in_replays;
-use crate::engine::replay::AFRESH;
 use crate::engine::replay::forkserver::{Asked, Forked, NotShared, Started};
 use crate::engine::replay::isolation::{self, View};
 use crate::engine::replay::prefix;
 use crate::engine::replay::states::States;
+use crate::engine::replay::{AFRESH, Without};
 use crate::engine::replay::{protocol, read_plan};
 use crate::engine::spawn::{self, Channels, Descriptors, Handover, Invocation, Mode, Session, Streams};
 use crate::engine::{Error, machine, replay, runtime, sources};
@@ -117,12 +117,13 @@ impl<'a> Worker<'a> {
         let instrumentation = python::instrument(&run_plan.script, &sources, &run_plan.inserted);
         write_json(&folder.join(names::INSTRUMENTATION), &instrumentation)?;
         let mut states = States::open(layout, &segment.run)?;
-        states.forget(&unreadable(&folder)?);
+        let without = without(&folder)?;
+        states.forget(&without);
         let planned = segment;
         let segment = &planner::again(segment, &instrumentation, &run_plan.reach, &states.checkpoints());
         if segment.steps != planned.steps {
             let gone: Vec<u64> = planner::needs(planned).difference(&planner::needs(segment)).copied().collect();
-            note(&folder, &fell_back(planned, segment, &gone))?;
+            note(&folder, &fell_back(planned, segment, &gone, without.contains(&Without::Any)))?;
         }
         states.hold(&planner::needs(segment));
         for given in plan.given(&segment.run) {
@@ -462,17 +463,14 @@ fn note(folder: &Path, text: &str) -> Result<(), Error> {
     Ok(Writer::open(&folder.join(names::EVENTS))?.append(&[Event::Note(text.to_owned())])?)
 }
 
-/// The checkpoints that could not be read when the segment was performed before.
-fn unreadable(folder: &Path) -> Result<BTreeSet<u64>, Error> {
-    let mut found = BTreeSet::new();
+/// What the segment is performed without, as its journal says of earlier attempts.
+fn without(folder: &Path) -> Result<Vec<Without>, Error> {
+    let mut found = Vec::new();
     let mut offset = 0;
     loop {
         let batch = journal::read_from(&folder.join(names::EVENTS), offset)?;
-        for event in &batch.events {
-            if let Event::End(json) = event {
-                found.extend(replay::unreadable(json));
-            }
-        }
+        let ends = batch.events.iter().filter_map(|event| if let Event::End(json) = event { Some(json) } else { None });
+        found.extend(ends.filter_map(|json| replay::without(json)));
         offset = batch.next_offset;
         if !batch.more {
             return Ok(found);
@@ -481,12 +479,15 @@ fn unreadable(folder: &Path) -> Result<BTreeSet<u64>, Error> {
 }
 
 /// That a segment begins earlier than it was planned to, in words.
-fn fell_back(planned: &Segment, segment: &Segment, gone: &[u64]) -> String {
+fn fell_back(planned: &Segment, segment: &Segment, gone: &[u64], all: bool) -> String {
     let restored = segment.steps.first().and_then(|step| step.restore.map(|_| step.iteration));
     let from = restored.map_or("the script's beginning".to_owned(), |iteration| format!("iteration {iteration}"));
     let gone: Vec<String> = gone.iter().map(|seq| format!("#{seq}")).collect();
     let more = counted(segment.steps.len().saturating_sub(planned.steps.len()) as u64, "iteration");
     let which = if gone.len() == 1 { "checkpoint" } else { "checkpoints" };
-    let gone = gone.join(", ");
-    format!("{which} {gone} cannot be restored: it is executed from {from} on, {more} more than planned")
+    let why = match all {
+        true => "it needed what it was to skip".to_owned(),
+        false => format!("{which} {} cannot be restored", gone.join(", ")),
+    };
+    format!("{why}: it is executed from {from} on, {more} more than planned")
 }
