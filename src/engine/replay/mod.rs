@@ -62,9 +62,9 @@ fn read_plan(layout: &Layout, job: &crate::base::ids::JobId) -> Result<ReplayPla
     serde_json::from_slice(&json).map_err(|error| Error::BadFile { path, what: error.to_string() })
 }
 
-/// What a segment is performed without, after it has failed.
+/// What a segment does without, after it has failed for want of it.
 #[derive(Debug, PartialEq)]
-enum Without {
+enum Lacking {
     /// A checkpoint that could not be restored.
     Checkpoint(u64),
     /// All: what they have it skip is wanted.
@@ -72,7 +72,7 @@ enum Without {
 }
 
 /// What a script could not go on with, by the end that it noted.
-fn without(end: &str) -> Option<Without> {
+fn lacking(end: &str) -> Option<Lacking> {
     #[derive(serde::Deserialize)]
     struct Ending {
         exit_code: i32,
@@ -82,7 +82,7 @@ fn without(end: &str) -> Option<Without> {
     }
     let end: Ending = serde_json::from_str(end).ok()?;
     match end.unreadable {
-        Some(checkpoint) => Some(Without::Checkpoint(checkpoint)),
-        None => (end.bereft && end.exit_code != 0).then_some(Without::Any),
+        Some(checkpoint) => Some(Lacking::Checkpoint(checkpoint)),
+        None => (end.bereft && end.exit_code != 0).then_some(Lacking::Any),
     }
 }

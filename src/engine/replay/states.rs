@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::base::ids::RunId;
 use crate::engine::checkpoint::StoredCheckpoint;
-use crate::engine::replay::Without;
+use crate::engine::replay::Lacking;
 use crate::engine::{Error, stored};
 use crate::model::run::Checkpoint;
 use crate::store::chunks::{ChunkStore, PacksLock};
@@ -52,11 +52,11 @@ impl States {
     }
 
     /// Does without these checkpoints from now on.
-    pub(super) fn forget(&mut self, without: &[Without]) {
+    pub(super) fn forget(&mut self, lacking: &[Lacking]) {
         /// Where so many are damaged, each further one would cost a start of the script.
         const SEVERAL: usize = 3;
-        let all = without.len() >= SEVERAL || without.contains(&Without::Any);
-        self.stored.retain(|seq, _| !all && !without.contains(&Without::Checkpoint(*seq)));
+        let all = lacking.len() >= SEVERAL || lacking.contains(&Lacking::Any);
+        self.stored.retain(|seq, _| !all && !lacking.contains(&Lacking::Checkpoint(*seq)));
     }
 
     /// Keeps these checkpoints readable from now on, whatever is removed from the store, and lets others go.

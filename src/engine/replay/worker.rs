@@ -20,7 +20,7 @@ use crate::engine::replay::forkserver::{Asked, Forked, NotShared, Started};
 use crate::engine::replay::isolation::{self, View};
 use crate::engine::replay::prefix;
 use crate::engine::replay::states::States;
-use crate::engine::replay::{AFRESH, Without};
+use crate::engine::replay::{AFRESH, Lacking};
 use crate::engine::replay::{protocol, read_plan};
 use crate::engine::spawn::{self, Channels, Descriptors, Handover, Invocation, Mode, Session, Streams};
 use crate::engine::{Error, machine, replay, runtime, sources};
@@ -117,13 +117,13 @@ impl<'a> Worker<'a> {
         let instrumentation = python::instrument(&run_plan.script, &sources, &run_plan.inserted);
         write_json(&folder.join(names::INSTRUMENTATION), &instrumentation)?;
         let mut states = States::open(layout, &segment.run)?;
-        let without = without(&folder)?;
-        states.forget(&without);
+        let lacking = lacking(&folder)?;
+        states.forget(&lacking);
         let planned = segment;
         let segment = &planner::again(segment, &instrumentation, &run_plan.reach, &states.checkpoints());
         if segment.steps != planned.steps {
             let gone: Vec<u64> = planner::needs(planned).difference(&planner::needs(segment)).copied().collect();
-            note(&folder, &fell_back(planned, segment, &gone, without.contains(&Without::Any)))?;
+            note(&folder, &fell_back(planned, segment, &gone, lacking.contains(&Lacking::Any)))?;
         }
         states.hold(&planner::needs(segment));
         for given in plan.given(&segment.run) {
@@ -463,14 +463,14 @@ fn note(folder: &Path, text: &str) -> Result<(), Error> {
     Ok(Writer::open(&folder.join(names::EVENTS))?.append(&[Event::Note(text.to_owned())])?)
 }
 
-/// What the segment is performed without, as its journal says of earlier attempts.
-fn without(folder: &Path) -> Result<Vec<Without>, Error> {
+/// What the segment cannot have, as its journal says of earlier attempts.
+fn lacking(folder: &Path) -> Result<Vec<Lacking>, Error> {
     let mut found = Vec::new();
     let mut offset = 0;
     loop {
         let batch = journal::read_from(&folder.join(names::EVENTS), offset)?;
         let ends = batch.events.iter().filter_map(|event| if let Event::End(json) = event { Some(json) } else { None });
-        found.extend(ends.filter_map(|json| replay::without(json)));
+        found.extend(ends.filter_map(|json| replay::lacking(json)));
         offset = batch.next_offset;
         if !batch.more {
             return Ok(found);
