@@ -71,6 +71,23 @@ fn every_case_is_placed_or_refused_as_its_sentence_says() {
     assert_eq!(failed, (0, 0, 0), "{counts:?}\n{table}");
 }
 
+#[test]
+fn a_value_that_the_target_computes_in_another_mode_is_told() {
+    let measure = |mode: &str, log: &str| {
+        format!("def measure(net, x):\n{mode}    y = net(x).mean()\n{log}    return y\n\nmeasure(net, x)\n")
+    };
+    let log = "    afterlog.log(\"y\", y.item())\n";
+    let source = format!("import afterlog\nfrom data import net, x\n{}", measure("    net.eval()\n", log));
+    for (mode, told) in [("", true), ("    net.eval()\n", false), ("    net.eval()\n    net.train()\n", false)] {
+        let target = format!("import afterlog\nfrom data import net, x\n{}", measure(mode, ""));
+        let found = propagate_missing(&source, &target);
+        let placement = &found.placements[0];
+        assert!(placement.status.is_placed() && placement.status != PlacementStatus::Uncertain, "{placement:?}");
+        let words = "`y` is computed without `net.eval()` of line 4 of the source".to_owned();
+        assert_eq!(placement.changes.contains(&words), told, "{placement:?}");
+    }
+}
+
 /// Compiles each target and each result that it is given; says which results no longer compile.
 const COMPILE: &str = r#"
 import sys

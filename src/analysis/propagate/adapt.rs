@@ -140,12 +140,14 @@ impl Session<'_> {
             work.check_context();
             work.check_order();
             work.check_modes();
-            work.check_asking(whole);
+            work.check_effects(whole)?;
+            work.check_contexts();
+            work.check_modes_of_values();
             let call = self.costly_beside(whole);
             work.adapted.doubts.extend(call.map(|name| bring::called_once_more(&name)));
         }
-        let mut unit =
-            Unit { keyword: whole.keyword, ..Unit::of(whole.guards.clone(), whole.statement, &work.replaced) };
+        let guards = if whole.is_bare { Vec::new() } else { whole.guards.clone() };
+        let mut unit = Unit { keyword: whole.keyword, ..Unit::of(guards, whole.statement, &work.replaced) };
         unit.parts.clone_from(&whole.parts);
         let index = point.index + usize::from(whole.further);
         let unfit = |reason| Unbound { name: String::new(), reason, later: None };
@@ -225,7 +227,10 @@ impl Session<'_> {
             if let Some((block, index)) = tree.place(at) {
                 let simple =
                     tree.node(block).children[..index].iter().rev().filter(|c| tree.node(**c).kind == Kind::Simple);
-                if let Some(found) = simple.copied().find(|c| tree.subtree(*c).any(assigns)) {
+                if let Some(found) = simple
+                    .copied()
+                    .find(|c| tree.subtree(*c).any(|id| assigns(id) && !self.is_carried_alone(true, name, id)))
+                {
                     return Some(found);
                 }
             }

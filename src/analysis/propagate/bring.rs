@@ -1,12 +1,17 @@
 //! What a statement needs and the target lacks: imports, definitions, constants, values computed only for it.
 
+use std::collections::BTreeSet;
+
 use crate::analysis::propagate::adapt::{Adapted, Refusal, Unbound, Work};
 use crate::analysis::propagate::anchor::Point;
+use crate::analysis::propagate::checks::adds;
 use crate::analysis::propagate::compose::sort_key;
 use crate::analysis::propagate::fresh::{Owner, changed_in_place};
 use crate::analysis::propagate::group::is_for_a_while;
 use crate::analysis::propagate::insert::{self, Edit, Unit};
+use crate::analysis::propagate::made::is_begun;
 use crate::analysis::propagate::own::is_meter;
+use crate::analysis::propagate::reach::carrier;
 use crate::analysis::propagate::scope::owner;
 use crate::analysis::propagate::unit::{Whole, feeds, has_no_effect, is_pure, only_logged, wholes};
 use crate::analysis::propagate::unsure::elsewhere;
@@ -37,6 +42,9 @@ impl Work<'_, '_> {
         let Some(first) = binders.first().copied() else { return Err(missing()) };
         self.check_meaning(theirs);
         self.provided.names.insert(name.to_owned());
+        let is_fresh = self.provided.fresh.get(name).is_some_and(|fresh| fresh == theirs);
+        let of_read = if is_fresh { self.defining(at, name) } else { None };
+        let binders = of_read.unwrap_or(binders);
         let mut statements: Vec<NodeId> = binders.iter().filter_map(|id| tree.statement_of(*id)).collect();
         if let Some(import) = statements.iter().copied().find(|s| tree.node(*s).kind == Kind::Import) {
             let alias = binders.iter().copied().find(|id| tree.contains(import, *id)).unwrap_or(first);
@@ -57,11 +65,13 @@ impl Work<'_, '_> {
         }
         statements.retain(|statement| !self.moves(*statement) && !brought.contains(statement));
         for statement in statements {
-            if self.session.counterpart(statement).is_some() || statement == scope {
+            // What only begins a sum begins another one, too.
+            let begins = is_fresh && is_begun(tree, statement);
+            if self.session.counterpart(statement).is_some() && !begins || statement == scope {
                 return Err(missing());
             }
             let definition = matches!(tree.node(statement).kind, Kind::Function | Kind::Class);
-            let gone = || tree.subtree(statement).all(|id| self.session.counterpart(id).is_none());
+            let gone = || begins || tree.subtree(statement).all(|id| self.session.counterpart(id).is_none());
             let simple =
                 matches!(tree.node(statement).kind, Kind::Simple | Kind::Loop | Kind::With | Kind::Branch) && gone();
             let changed = changed_in_place(self.session, statement);
@@ -87,6 +97,21 @@ impl Work<'_, '_> {
         if self.in_order() { Ok(()) } else { Err(missing()) }
     }
 
+    /// The nodes that give a variable the value which a node reads, and the values from which that is summed up.
+    fn defining(&self, at: NodeId, name: &str) -> Option<Vec<NodeId>> {
+        let tree = &self.session.source.tree;
+        let place = |id: NodeId| tree.statement_of(id).and_then(|statement| tree.place(statement));
+        let (mut found, mut open) = (BTreeSet::new(), vec![place(at)?]);
+        while let Some(place) = open.pop() {
+            for id in
+                self.session.definitions_at(name, place).into_iter().filter(|id| found.insert(*id)).collect::<Vec<_>>()
+            {
+                open.extend(adds(tree, id).and_then(|_| tree.place(carrier(tree, id))));
+            }
+        }
+        Some(found.into_iter().collect())
+    }
+
     /// Notes that a helper would read another variable than the code that calls it, which has a local one of that name.
     fn check_meaning(&mut self, name: &str) {
         let tree = &self.session.target.tree;
@@ -103,11 +128,16 @@ impl Work<'_, '_> {
         }
     }
 
-    /// As [`Work::bring`]; nothing of it stays where it fails.
+    /// Whether what gives `name` its value can come along.
     pub(super) fn is_brought(&mut self, at: NodeId, name: &str, theirs: &str) -> bool {
+        self.tried(at, name, theirs).is_ok()
+    }
+
+    /// As [`Work::bring`]; nothing of it stays where it fails.
+    pub(super) fn tried(&mut self, at: NodeId, name: &str, theirs: &str) -> Result<(), Unbound> {
         let (provided, adapted) = (self.provided.clone(), self.adapted.clone());
-        let brought = self.bring(at, name, theirs).is_ok();
-        if !brought {
+        let brought = self.bring(at, name, theirs);
+        if brought.is_err() {
             *self.provided = provided;
             self.adapted = adapted;
         }

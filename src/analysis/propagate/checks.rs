@@ -35,6 +35,7 @@ impl Work<'_, '_> {
         match self.session.another_value(Reading { path, place }, theirs) {
             Some(Difference::Certain(reason)) => self.adapted.others.push(reason),
             Some(Difference::Possible(reason)) => self.adapted.doubts.push(reason),
+            Some(Difference::Told(change)) => self.adapted.changes.push(change),
             None => {}
         }
     }
@@ -360,7 +361,7 @@ fn stars(tree: &Tree) -> Vec<&str> {
 }
 
 /// The operator of an assignment like `+=` that gives a node its value.
-fn adds(tree: &Tree, id: NodeId) -> Option<&str> {
+pub(super) fn adds(tree: &Tree, id: NodeId) -> Option<&str> {
     let statement = tree.node(carrier(tree, id));
     let changes = statement.kind == Kind::Simple && statement.children.len() == 2 && !statement.text.is_empty();
     (changes && statement.text != "assert").then_some(statement.text.as_str())

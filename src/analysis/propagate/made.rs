@@ -157,7 +157,7 @@ fn is_callee(tree: &Tree, id: NodeId) -> bool {
 }
 
 /// Whether an assignment only begins a variable: with a literal, or with something empty.
-fn is_begun(tree: &Tree, statement: NodeId) -> bool {
+pub(super) fn is_begun(tree: &Tree, statement: NodeId) -> bool {
     let node = tree.node(statement);
     if node.kind != Kind::Simple || node.children.len() < 2 || !node.text.is_empty() {
         return false;

@@ -5,8 +5,10 @@ mod adapt;
 mod anchor;
 mod api;
 mod arms;
+mod branches;
 mod bring;
 mod callers;
+mod carried;
 mod checks;
 mod chosen;
 mod compose;
@@ -15,6 +17,7 @@ mod context;
 mod convention;
 mod costly;
 mod draft;
+mod effects;
 mod events;
 mod fits;
 mod fresh;
@@ -33,7 +36,10 @@ mod places;
 mod reach;
 mod rename;
 mod scope;
+mod settings;
 mod sound;
+mod sums;
+mod uncounted;
 mod unit;
 mod unsure;
 mod values;
@@ -288,6 +294,9 @@ impl<'a> Session<'a> {
         }
         if found.is_empty() {
             found.extend(self.as_further_arm(node));
+        }
+        if found.is_empty() {
+            found.extend(self.without_counter(node));
         }
         let nearest = found.iter().max_by(|a, b| a.0.score.total_cmp(&b.0.score));
         let elsewhere = nearest.and_then(|(at, adapted)| {

@@ -4,8 +4,11 @@
 use crate::analysis::propagate::Session;
 use crate::analysis::propagate::adapt::Work;
 use crate::analysis::propagate::events::{End, Event, Events};
-use crate::analysis::propagate::unit::{EFFECTS, Whole, called};
+use crate::analysis::propagate::unit::called;
 use crate::analysis::treediff::{Kind, NodeId, Tree};
+
+/// How many calls deep a mode is followed.
+const MAX_DEPTH: usize = 3;
 
 impl Work<'_, '_> {
     /// Notes a mode that the statement leaves on, with which the run would go on.
@@ -13,27 +16,7 @@ impl Work<'_, '_> {
         let (session, tree) = (self.session, &self.session.source.tree);
         for (name, callee) in callees(tree, self.statement) {
             let object = tree.node(callee).children.first().filter(|_| tree.node(callee).kind == Kind::Member);
-            let base_of = |id: NodeId| tree.path(id)?.split('.').next().map(str::to_owned);
-            let call = tree.node(callee).parent.unwrap_or(0);
-            let given = session.source.text.get(tree.node(callee).range.end..tree.node(call).range.end).unwrap_or("");
-            let off = name == "eval" && given.trim() == "()"
-                || ["train", "requires_grad_", "set_grad_enabled"].contains(&name) && given.contains("False");
-            let left = match object {
-                Some(object) if off => Some((name.to_owned(), base_of(*object))),
-                _ => called(session, name).into_iter().find_map(|function| {
-                    let (mode, base) = left_off(session, function)?;
-                    let at = parameters(tree, function).iter().position(|id| tree.node(*id).name == base);
-                    let own = at == Some(0) && object.is_some();
-                    let arguments = tree.node(call).children.get(1).map(|id| tree.node(*id).children.as_slice());
-                    let argument = at.and_then(|at| arguments?.get(at - usize::from(object.is_some() && at > 0)));
-                    let base = match (at, object) {
-                        (_, Some(object)) if own => base_of(*object),
-                        (Some(_), _) => argument.and_then(|id| base_of(*id)),
-                        (None, _) => Some(base),
-                    };
-                    Some((mode, base))
-                }),
-            };
+            let left = left_by(session, callee, 0);
             let Some((mode, base)) = left else { continue };
             let on = if mode == "eval" { "train" } else { mode.as_str() };
             let again = if object.is_some() { on } else { name };
@@ -86,16 +69,6 @@ impl Work<'_, '_> {
             (block, index) = (place.0, place.1 + 1);
         }
     }
-
-    /// Notes a condition around it that does something itself: `if (x := queue.pop()) is not None`.
-    pub(super) fn check_asking(&mut self, whole: &Whole) {
-        let tree = &self.session.source.tree;
-        let branches = whole.guards.iter().copied().filter(|id| tree.node(*id).kind == Kind::Branch);
-        let calls = branches.flat_map(|id| tree.header(id)).filter(|id| tree.node(*id).kind == Kind::Call);
-        let mut names = calls.map(|id| tree.node(tree.node(id).children[0]).text.clone());
-        let effect = names.find(|name| EFFECTS.contains(&name.as_str()));
-        self.adapted.doubts.extend(effect.map(|name| format!("`{name}` in the condition around it changes something")));
-    }
 }
 
 /// The names that are called below a node, with the callees.
@@ -109,8 +82,38 @@ fn parameters(tree: &Tree, function: NodeId) -> Vec<NodeId> {
     all.filter(|id| tree.scope(*id) == function).collect()
 }
 
+/// What a call switches off and leaves so, and the variable by which the object is known where it is called; `None` where
+/// it has no name there.
+fn left_by(session: &Session<'_>, callee: NodeId, depth: usize) -> Option<(String, Option<String>)> {
+    let tree = &session.source.tree;
+    let name = tree.node(callee).text.as_str();
+    let object = tree.node(callee).children.first().filter(|_| tree.node(callee).kind == Kind::Member);
+    let base_of = |id: NodeId| tree.path(id)?.split('.').next().map(str::to_owned);
+    let call = tree.node(callee).parent.unwrap_or(0);
+    let given = session.source.text.get(tree.node(callee).range.end..tree.node(call).range.end).unwrap_or("");
+    let off = name == "eval" && given.trim() == "()"
+        || ["train", "requires_grad_", "set_grad_enabled"].contains(&name) && given.contains("False");
+    if let Some(object) = object.filter(|_| off) {
+        return Some((name.to_owned(), base_of(*object)));
+    }
+    let bodies = called(session, name).into_iter().filter(|_| depth <= MAX_DEPTH);
+    bodies.into_iter().find_map(|function| {
+        let (mode, base) = left_off(session, function, depth)?;
+        let at = parameters(tree, function).iter().position(|id| tree.node(*id).name == base);
+        let own = at == Some(0) && object.is_some();
+        let arguments = tree.node(call).children.get(1).map(|id| tree.node(*id).children.as_slice());
+        let argument = at.and_then(|at| arguments?.get(at - usize::from(object.is_some() && at > 0)));
+        let base = match (at, object) {
+            (_, Some(object)) if own => base_of(*object),
+            (Some(_), _) => argument.and_then(|id| base_of(*id)),
+            (None, _) => Some(base),
+        };
+        Some((mode, base))
+    })
+}
+
 /// The mode that a function switches off and not on again, and the variable that it has the object by.
-fn left_off(session: &Session<'_>, function: NodeId) -> Option<(String, String)> {
+fn left_off(session: &Session<'_>, function: NodeId, depth: usize) -> Option<(String, String)> {
     let tree = &session.source.tree;
     let body = tree.blocks(function).next()?;
     let events = Events::of(session, tree.node(body).children.clone(), None);
@@ -125,5 +128,18 @@ fn left_off(session: &Session<'_>, function: NodeId) -> Option<(String, String)>
     let mut left = events.all.iter().zip(&ends).filter(|(event, end)| {
         event.is_off() && modes.contains(&event.what.as_str()) && (**end == End::Open || leaves(event))
     });
-    left.next().map(|(event, _)| (event.what.clone(), event.base.clone()))
+    if let Some((event, _)) = left.next() {
+        return Some((event.what.clone(), event.base.clone()));
+    }
+    // What it calls may leave it so, too.
+    callees(tree, body).filter(|(name, _)| called(session, name).iter().all(|inner| *inner != function)).find_map(
+        |(_, callee)| {
+            let (mode, base) = left_by(session, callee, depth + 1)?;
+            let base = base?;
+            let on = if mode == "eval" { "train" } else { mode.as_str() };
+            let back = |event: &Event| event.node > callee && event.what == on && event.base == base;
+            let own = modes.contains(&tree.node(callee).text.as_str());
+            (!own && !events.all.iter().any(|event| back(event) && !event.is_off())).then_some((mode, base))
+        },
+    )
 }

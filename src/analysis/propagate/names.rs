@@ -27,7 +27,7 @@ impl Work<'_, '_> {
     /// Rewrites every variable that the unit reads.
     pub(super) fn names(&mut self, whole: &Whole) -> Result<(), Unbound> {
         let tree = &self.session.source.tree;
-        let guards = whole.guards.iter().flat_map(|guard| tree.header(*guard));
+        let guards = whole.guards.iter().filter(|_| !whole.is_bare).flat_map(|guard| tree.header(*guard));
         let nodes: Vec<NodeId> = guards.chain(whole.parts.iter().flat_map(|part| tree.subtree(*part))).collect();
         self.provided.brought.extend(&whole.parts);
         let mut bound: Vec<&str> = Vec::new();
@@ -157,7 +157,9 @@ impl Work<'_, '_> {
         }
         let definition = self.session.definition(base_node(self.source(), id));
         self.is_computed_elsewhere(&base, definition, scope)?;
+        let told = self.adapted.doubts.len();
         self.check_definition(id, &base, definition);
+        let lacking = told..self.adapted.doubts.len();
         let mut prefix = path;
         let mut wanted = None;
         loop {
@@ -170,6 +172,10 @@ impl Work<'_, '_> {
                         let doubt =
                             format!("`{prefix}` of the source is `{to}` here, but also `{prefix}`, in the target");
                         self.adapted.doubts.push(doubt);
+                    }
+                    if to == prefix && self.is_summed_anew(id, path, &base) {
+                        self.adapted.doubts.drain(lacking);
+                        return Ok(());
                     }
                     self.check_paths(&base, &to, id);
                     self.check_value(path, &format!("{to}{}", &path[prefix.len()..]), id);
@@ -193,6 +199,10 @@ impl Work<'_, '_> {
             if self.visible.get(&base) != Bound::No && self.all_unmatched(node, &base) {
                 return self.bring_afresh(id, node, path, &base);
             }
+            if self.is_summed_anew(id, path, &base) {
+                self.adapted.doubts.drain(lacking);
+                return Ok(());
+            }
             self.bring_submodule(node, path)?;
             self.check_paths(&base, &base, id);
             self.check_name(&base, id);
@@ -212,14 +222,15 @@ impl Work<'_, '_> {
             self.replace(id, path, &prefix, &to);
             return Ok(());
         }
-        if self.is_brought(node, &base, &base) {
-            return Ok(());
-        }
+        let Err(missing) = self.tried(node, &base, &base) else { return Ok(()) };
         if let Some(to) = alike.or_else(|| self.by_its_words(&base)) {
             self.adapted.doubts.push(format!("`{base}` taken for `{to}`"));
             return self.take(id, path, &base, &to);
         }
-        self.bring(node, &base, wanted.as_deref().unwrap_or(&base))
+        match wanted.filter(|wanted| *wanted != base) {
+            Some(wanted) => self.bring(node, &base, &wanted),
+            None => Err(missing),
+        }
     }
 
     /// Reads a variable of the target in place of one.
@@ -264,6 +275,27 @@ impl Work<'_, '_> {
             self.adapted.doubts.push(format!("`{path}` of the target may be another value"));
         }
         Ok(())
+    }
+
+    /// Whether a sum that is another one in the target comes along under a new name; told where it cannot.
+    fn is_summed_anew(&mut self, id: NodeId, path: &str, base: &str) -> bool {
+        if path != base {
+            return false;
+        }
+        let Some((was, is)) = self.another_sum(path, base, id) else { return false };
+        let before = (self.provided.clone(), self.adapted.changes.len());
+        self.provide_afresh(base);
+        let fresh = self.provided.fresh[base].clone();
+        let node = base_node(self.source(), id);
+        if self.is_brought(node, base, &fresh) {
+            self.replaced.push((self.source().node(node).range.clone(), fresh));
+            return true;
+        }
+        *self.provided = before.0;
+        self.adapted.changes.truncate(before.1);
+        let reason = format!("line {is} adds something else to `{base}` than line {was} of the source");
+        self.adapted.others.push(reason);
+        false
     }
 
     pub(super) fn is_visible(&self, path: &str) -> bool {

@@ -153,6 +153,8 @@ pub(super) struct Whole {
     pub(super) left_out: Vec<NodeId>,
     /// Why what moves together may leave something changed, after all.
     pub(super) doubts: Vec<String>,
+    /// Whether the headers stay out: they say where it stands and are not written.
+    pub(super) is_bare: bool,
     /// Whether it becomes a further part of the statement that stands at the place.
     pub(super) further: bool,
     /// What is written around it then, where that is no condition: `else:`.
@@ -162,7 +164,7 @@ pub(super) struct Whole {
 impl Whole {
     pub(super) fn alone(statement: NodeId) -> Self {
         let (guards, parts, left_out, doubts) = (Vec::new(), vec![statement], Vec::new(), Vec::new());
-        Self { guards, statement, parts, left_out, doubts, further: false, keyword: None }
+        Self { guards, statement, parts, left_out, doubts, is_bare: false, further: false, keyword: None }
     }
 
     /// What has a place among siblings in the source.
@@ -177,7 +179,8 @@ impl Whole {
             let last = range.end.saturating_sub(1).max(range.start);
             source.lines.line(last) - source.lines.line(range.start) + 1
         };
-        let headers = self.guards.iter().map(|guard| lines(&header_range(tree, source.text, *guard)));
+        let written = self.guards.iter().filter(|_| !self.is_bare);
+        let headers = written.map(|guard| lines(&header_range(tree, source.text, *guard)));
         let before = self.parts.iter().take_while(|part| !tree.contains(**part, node));
         let before: u32 = before.map(|part| lines(&tree.node(*part).range)).sum();
         let start = |id: NodeId| source.lines.line(tree.node(id).range.start);

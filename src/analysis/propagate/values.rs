@@ -17,6 +17,8 @@ pub(super) enum Difference {
     Certain(String),
     /// On some paths.
     Possible(String),
+    /// On some paths of the target's own, which computes what the statement reads there.
+    Told(String),
 }
 
 /// A path read at a place.
@@ -57,8 +59,10 @@ impl Session<'_> {
     }
 
     fn compared(&self, ours: Reading<'_>, theirs: Reading<'_>, depth: usize) -> Option<Difference> {
+        let moving = |id: NodeId| self.source.tree.statement_of(id).is_some_and(|s| self.is_moving(s));
         let read = self.definitions_at(ours.path, ours.place);
-        let there = reaching(&self.target.tree, theirs.path, theirs.place, &|_| false);
+        let read = self.carried_from(true, ours.path, read, &moving);
+        let there = self.definitions_there(theirs.path, theirs.place);
         let own = |path: &str, ids: Definitions| ids.into_iter().map(|id| (path.to_owned(), id)).collect();
         let (read, there): (Vec<Origin>, Vec<Origin>) = (own(ours.path, read), own(theirs.path, there));
         if read.is_empty() || there.is_empty() {
@@ -72,12 +76,14 @@ impl Session<'_> {
         let (mut from, mut to) = (Vec::new(), Vec::new());
         for origin in &read {
             if !there.iter().any(|other| same_parameter(origin, other)) {
-                from.extend(given(self.source, origin.clone(), 0));
+                let found = given(self.source, origin.clone(), 0).into_iter();
+                from.extend(found.flat_map(|origin| self.returned(true, origin)));
             }
         }
         for origin in &there {
             if !read.iter().any(|other| same_parameter(other, origin)) {
-                to.extend(given(self.target, origin.clone(), 0));
+                let found = given(self.target, origin.clone(), 0).into_iter();
+                to.extend(found.flat_map(|origin| self.returned(false, origin)));
             }
         }
         self.conflict(&from, &to, theirs.place, depth).or_else(|| self.deeper(&from, &to, depth))
@@ -138,7 +144,7 @@ impl Session<'_> {
             return None;
         }
         let found = self.permuted(from, to, &name).or_else(|| self.computed_otherwise(from, to, place));
-        found.or_else(|| self.unknown(from, to, &name)).map(Difference::Certain)
+        found.map(Difference::Certain).or_else(|| self.unknown(from, to, &name))
     }
 
     /// One statement that gives its values the same names in another order.
@@ -156,7 +162,7 @@ impl Session<'_> {
     }
 
     /// Definitions on one side that nothing on the other corresponds to.
-    fn unknown(&self, from: &[Origin], to: &[Origin], name: &str) -> Option<String> {
+    fn unknown(&self, from: &[Origin], to: &[Origin], name: &str) -> Option<Difference> {
         let (ours, theirs) = (&self.source.tree, &self.target.tree);
         // A module is the same everywhere.
         if to.iter().all(|(_, id)| theirs.node(carrier(theirs, *id)).kind == Kind::Import) {
@@ -170,20 +176,24 @@ impl Session<'_> {
         let lacking = from.iter().find(|(path, id)| {
             self.counterpart(carrier(ours, *id))
                 .is_none_or(|at| defined_by(theirs, at, path).is_none() && !there.contains(&at))
+                && !Self::is_chosen(ours, *id, theirs, to)
         });
         let further = to.iter().find(|(_, id)| {
             let counterpart = self.matching.source(carrier(theirs, *id));
             counterpart.is_none_or(|other| !read.contains(&other) && !defines_ours(other))
+                && !Self::is_chosen(theirs, *id, ours, from)
         });
         match (lacking, further) {
-            (None, Some((_, further))) => Some(format!(
-                "`{name}` gets a value at line {} that it does not get in the source",
-                theirs_line(*further)
-            )),
-            (Some((_, lacking)), None) => Some(format!(
+            (None, Some((_, further))) => {
+                let line = theirs_line(*further);
+                let reason = format!("`{name}` gets a value at line {line} that it does not get in the source");
+                let other_arm = self.is_other_arm(*further, from, to);
+                Some(if other_arm { Difference::Told(reason) } else { Difference::Certain(reason) })
+            }
+            (Some((_, lacking)), None) => Some(Difference::Certain(format!(
                 "`{name}` may get a value at line {} of the source that the target lacks",
                 ours_line(*lacking)
-            )),
+            ))),
             (Some((_, lacking)), Some((_, id)))
                 if self
                     .matching
@@ -192,9 +202,9 @@ impl Session<'_> {
             {
                 let (line, was) = (theirs_line(*id), self.matching.source(carrier(theirs, *id)).map(ours_line)?);
                 let read = ours_line(*lacking);
-                Some(format!(
+                Some(Difference::Certain(format!(
                     "line {line} computes what line {was} of the source does; the statement reads that of line {read}"
-                ))
+                )))
             }
             _ => None,
         }
