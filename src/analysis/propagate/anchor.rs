@@ -3,6 +3,7 @@
 use crate::analysis::propagate::Session;
 use crate::analysis::propagate::insert::first_index;
 use crate::analysis::propagate::reach::defined_by;
+use crate::analysis::propagate::unit::{PURE, has_no_effect};
 use crate::analysis::python::Source;
 use crate::analysis::treediff::{Kind, NodeId, Rival, Tree};
 
@@ -117,9 +118,12 @@ impl Session<'_> {
         let leaves = |id: &NodeId| matches!(tree.node(*id).kind, Kind::Return | Kind::Raise | Kind::Break);
         let others = |list: &[NodeId]| list.iter().any(|id| !self.is_moving(*id) && !leaves(id));
         let own = |id: NodeId| self.source.calls.iter().any(|call| call.callee == tree.node(id).range);
+        // Nothing in the block changes what a look at a value gives.
+        let still = siblings.iter().all(|id| self.is_moving(*id) || has_no_effect(self, *id));
+        let looks = |callee: NodeId| still && PURE.contains(&tree.node(callee).text.as_str());
         let plain = |id: NodeId| match tree.node(id).kind {
-            Kind::Member => own(id),
-            Kind::Call => tree.node(id).children.first().is_some_and(|callee| own(*callee)),
+            Kind::Member => own(id) || looks(id),
+            Kind::Call => tree.node(id).children.first().is_some_and(|callee| own(*callee) || looks(*callee)),
             _ => true,
         };
         let constant = |id: NodeId| {

@@ -19,16 +19,17 @@ impl Session<'_> {
         })
     }
 
-    /// Whether a definition of the target stands in another arm of a branch than one that has a counterpart among those
-    /// of the source: either of them reaches the place, never both.
-    pub(super) fn is_other_arm(&self, id: NodeId, from: &[Origin], to: &[Origin]) -> bool {
+    /// Whether a definition of one version stands in another arm of a branch than one that has a counterpart among those
+    /// of the other: either of them reaches the place, never both. `own`: those of its version.
+    pub(super) fn is_other_arm(&self, is_source: bool, id: NodeId, own: &[Origin], others: &[Origin]) -> bool {
         let (ours, theirs) = (&self.source.tree, &self.target.tree);
+        let (theirs, ours) = if is_source { (ours, theirs) } else { (theirs, ours) };
         let at = carrier(theirs, id);
         let known = |other: NodeId| {
-            let was = self.matching.source(other);
-            was.is_some_and(|was| from.iter().any(|(_, id)| carrier(ours, *id) == was))
+            let was = if is_source { self.counterpart(other) } else { self.matching.source(other) };
+            was.is_some_and(|was| others.iter().any(|(_, id)| carrier(ours, *id) == was))
         };
-        let others = to.iter().map(|(_, id)| carrier(theirs, *id)).filter(|other| *other != at);
+        let others = own.iter().map(|(_, id)| carrier(theirs, *id)).filter(|other| *other != at);
         others.filter(|other| known(*other)).any(|other| {
             let around = theirs.ancestors(at).find(|outer| theirs.contains(*outer, other));
             // Each is in an arm of its own.

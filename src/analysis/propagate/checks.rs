@@ -140,7 +140,8 @@ impl Work<'_, '_> {
         let scope = owner(there, there.scope(self.point.block), theirs);
         let found = || there.binders(theirs).iter().copied().filter(|id| there.scope(*id) == scope);
         let class = |tree: &Tree, id: NodeId| {
-            let value = assigned(tree, id).filter(|value| tree.node(*value).kind == Kind::Call)?;
+            let value = events::root(tree, assigned(tree, id)?);
+            let value = Some(value).filter(|value| tree.node(*value).kind == Kind::Call)?;
             let path = tree.path(*tree.node(value).children.first()?)?;
             path.rsplit('.').next().is_some_and(|last| last.starts_with(char::is_uppercase)).then_some(path)
         };
@@ -155,7 +156,8 @@ impl Work<'_, '_> {
         let (tree, place) = (self.source(), self.source().place(self.unit));
         let (Some(place), true) = (place, tree.scope(id) == tree.scope(self.unit)) else { return };
         let theirs = Reading { path: name, place: (self.point.block, self.point.index) };
-        if self.session.is_same_by_name_only(Reading { path: name, place }, theirs) {
+        let other = || !self.is_made_alike(base_node(tree, id), name, name);
+        if self.session.is_same_by_name_only(Reading { path: name, place }, theirs) && other() {
             self.adapted.doubts.push(format!("`{name}` of the target may be another value"));
         }
     }
@@ -246,8 +248,10 @@ impl Work<'_, '_> {
                     .any(|at| ours.node(*at).access.binds() && ours.node(ours.scope(*at)).kind == Kind::Class)
             };
             let reason = format!("`{attribute}` occurs nowhere in the target");
-            let common =
-                || PURE.contains(&attribute) || events::is_kept_up(attribute) || self.session.is_of_library(id);
+            let common = || {
+                let method = ours.node(id).text == attribute && self.session.is_common(id);
+                PURE.contains(&attribute) || events::is_kept_up(attribute) || self.session.is_of_library(id) || method
+            };
             let given = || {
                 let own = |at: NodeId| ours.path(at).is_some_and(|path| path == format!("self.{attribute}"));
                 renamed.is_none()

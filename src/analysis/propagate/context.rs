@@ -106,7 +106,15 @@ impl Work<'_, '_> {
         let known = own.iter().filter(|id| session.counterpart(**id).is_some_and(|at| theirs.scope(at) == is));
         let alike = |a: NodeId, b: NodeId| without_self(ours, a) == without_self(theirs, b);
         let equal = |id: NodeId| session.counterpart(id).is_some_and(|at| alike(id, at));
-        if 3 * known.count() < own.len() && !equal(self.point.anchor) {
+        // What stands beside it in a loop is enough.
+        let beside = ours.node(home).children.iter().copied().filter(|id| !session.is_moving(*id));
+        let beside: Vec<NodeId> =
+            beside.filter(|_| ours.node(home).parent.is_some_and(|id| ours.node(id).kind == Kind::Loop)).collect();
+        let here = beside
+            .iter()
+            .filter(|id| session.counterpart(**id).is_some_and(|at| theirs.node(at).parent == Some(self.point.block)));
+        let in_loop = here.count() >= 2.max(beside.len().div_ceil(2));
+        if 3 * known.count() < own.len() && !in_loop && !equal(self.point.anchor) {
             let line = session.source.lines.line(ours.node(was).range.start);
             let name = &ours.node(was).text;
             let reason = format!("little of function `{name}` at line {line} of the source is here");

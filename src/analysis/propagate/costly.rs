@@ -162,6 +162,14 @@ impl Session<'_> {
         })
     }
 
+    /// Whether a method is one that strings, collections and tensors have.
+    pub(super) fn is_common(&self, id: NodeId) -> bool {
+        let tree = &self.source.tree;
+        let call = tree.node(id).parent.map(|parent| tree.node(parent));
+        let called = call.is_some_and(|call| call.kind == Kind::Call && call.children.first() == Some(&id));
+        called && CHEAP.contains(&tree.node(id).text.as_str())
+    }
+
     fn is_cheap(&self, callee: NodeId, seen: &mut Vec<String>) -> bool {
         let tree = &self.source.tree;
         let name = tree.node(callee).text.as_str();

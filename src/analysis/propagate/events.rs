@@ -115,7 +115,15 @@ impl Event {
     /// Whether it may change what has another name.
     pub(super) fn is_far(&self) -> bool {
         let what = self.what.as_str();
-        self.path.is_none() || what == "step" || what.starts_with("swap") || SHADOWS.contains(&what)
+        self.path.is_none()
+            || what == "step" && !self.is_schedule()
+            || what.starts_with("swap")
+            || SHADOWS.contains(&what)
+    }
+
+    /// Whether it sets nothing but a rate.
+    pub(super) fn is_schedule(&self) -> bool {
+        self.what == "step" && self.path.as_deref().is_some_and(|path| path.to_lowercase().contains("sched"))
     }
 
     /// Whether it switches something off, or to another one.

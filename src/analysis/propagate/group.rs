@@ -255,6 +255,10 @@ impl<'s, 'a> Beside<'s, 'a> {
         let within = |a: &str, b: &str| a.strip_prefix(b).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
         let related = |other: &String| within(other, path) || within(path, other);
         match () {
+            () if event.is_schedule() => {
+                let rate = |path: &String| path.split('.').any(|part| part == "lr" || part == "param_groups");
+                looks.calls || looks.paths.iter().any(|path| related(path) || rate(path))
+            }
             () if self.events.is_module(path) => looks.calls,
             // A mode matters to what is called, with the object or on it; what is never called has it for others.
             () if is_kept_up(what) => looks.called.iter().any(related) || looks.calls && !self.is_called(path),

@@ -114,6 +114,8 @@ pub(super) const PURE: &[&str] = &[
     "zeros_like",
     "square",
     "view",
+    "view_as",
+    "expand_as",
     "squeeze",
     "any",
     "all",

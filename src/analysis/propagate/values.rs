@@ -187,13 +187,15 @@ impl Session<'_> {
             (None, Some((_, further))) => {
                 let line = theirs_line(*further);
                 let reason = format!("`{name}` gets a value at line {line} that it does not get in the source");
-                let other_arm = self.is_other_arm(*further, from, to);
+                let other_arm = self.is_other_arm(false, *further, to, from);
                 Some(if other_arm { Difference::Told(reason) } else { Difference::Certain(reason) })
             }
-            (Some((_, lacking)), None) => Some(Difference::Certain(format!(
-                "`{name}` may get a value at line {} of the source that the target lacks",
-                ours_line(*lacking)
-            ))),
+            (Some((_, lacking)), None) => {
+                let line = ours_line(*lacking);
+                let reason = format!("`{name}` may get a value at line {line} of the source that the target lacks");
+                let other_arm = self.is_other_arm(true, *lacking, from, to);
+                Some(if other_arm { Difference::Told(reason) } else { Difference::Certain(reason) })
+            }
             (Some((_, lacking)), Some((_, id)))
                 if self
                     .matching

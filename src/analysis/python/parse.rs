@@ -12,6 +12,10 @@ const MAX_INDENTATION: usize = 100;
 /// Beyond this a text is data, not a program.
 const MAX_BYTES: usize = 16 << 20;
 
+/// An argument's name until Python 3.6, and one of the same length that still is.
+const OLD: &str = "async";
+const OLD_NAME: &str = "asynk";
+
 /// A parsed file. A text with syntax errors still has the statements around them.
 #[derive(Debug)]
 pub struct Module {
@@ -31,10 +35,17 @@ impl Module {
             let parsed = parse_unchecked_source("", PySourceType::Python);
             return Self { parsed, lines, directives: Vec::new(), problems: vec![problem] };
         }
-        let parsed = parse_unchecked_source(text, PySourceType::Python);
-        let problems =
+        let mut parsed = parse_unchecked_source(text, PySourceType::Python);
+        let old = if parsed.errors().is_empty() { Vec::new() } else { named_async(text) };
+        if !old.is_empty() {
+            let mut renamed = text.to_owned();
+            old.iter().for_each(|at| renamed.replace_range(*at..*at + OLD.len(), OLD_NAME));
+            parsed = parse_unchecked_source(&renamed, PySourceType::Python);
+        }
+        let named = |at: &usize| format!("line {}: `{OLD}` is a keyword since Python 3.7", lines.line(*at));
+        let errors =
             parsed.errors().iter().map(|e| format!("line {}: {}", lines.line(e.location.start().into()), e.error));
-        let problems = problems.collect();
+        let problems = old.iter().map(named).chain(errors).collect();
         let comments = parsed.tokens().iter().filter(|token| token.kind() == TokenKind::Comment);
         let said = comments.filter_map(|token| {
             let said = text.get(token.range().to_std_range())?.trim_start_matches('#').trim_start();
@@ -99,6 +110,16 @@ impl Module {
     pub fn span(&self, node: &impl Ranged) -> (u32, u32) {
         self.lines.span(node.range())
     }
+}
+
+/// Where an argument is called `async`, as in `x.cuda(async=True)`.
+fn named_async(text: &str) -> Vec<usize> {
+    let is_argument = |at: &usize| {
+        let before = text.get(..*at).unwrap_or_default().trim_end().chars().next_back();
+        let after = text.get(*at + OLD.len()..).unwrap_or_default().trim_start();
+        before.is_some_and(|c| c == '(' || c == ',') && after.starts_with('=') && !after.starts_with("==")
+    };
+    text.match_indices(OLD).map(|(at, _)| at).filter(is_argument).collect()
 }
 
 /// Byte offsets of line starts. Lines end at `\n`, `\r\n` or a lone `\r`.
