@@ -308,6 +308,16 @@ impl Session<'_> {
         children.iter().position(leaves).unwrap_or(children.len())
     }
 
+    /// Whether every loop around a place corresponds to one that runs before the statement or around it.
+    pub(super) fn is_after_loops(&self, node: NodeId, point: &Point) -> bool {
+        let (ours, theirs) = (&self.source.tree, &self.target.tree);
+        let around = theirs.ancestors(point.block).take_while(|id| !theirs.node(*id).kind.is_scope());
+        let mut loops = around.filter(|id| theirs.node(*id).kind == Kind::Loop).peekable();
+        let known = |id: NodeId| self.matching.source(id).is_some_and(|was| was < node);
+        let after = |id: NodeId| self.matching.source(id).is_some_and(|was| ours.node(was).end <= node);
+        loops.peek().is_some_and(|id| after(*id)) && loops.all(known)
+    }
+
     /// A statement that could as well be the one beside or around which a place was found.
     pub(super) fn ambiguity(&self, point: &Point) -> Option<String> {
         let ours = &self.source.tree;

@@ -4,7 +4,8 @@
 use crate::analysis::propagate::Session;
 use crate::analysis::propagate::callers::Origin;
 use crate::analysis::propagate::fits::function;
-use crate::analysis::propagate::reach::{carrier, reaching};
+use crate::analysis::propagate::made::is_begun;
+use crate::analysis::propagate::reach::{carrier, is_stored, reaching};
 use crate::analysis::treediff::{Kind, NodeId, Tree};
 
 impl Session<'_> {
@@ -38,6 +39,22 @@ impl Session<'_> {
                 block.is_some_and(|block| matches!(theirs.node(block).kind, Kind::Block | Kind::Arm))
             };
             around.is_some_and(|outer| theirs.node(outer).kind == Kind::Branch) && is_arm(at) && is_arm(other)
+        })
+    }
+
+    /// Whether a definition only begins a variable, as another scope of the other version begins the attribute that is read
+    /// there: `best = 0` of a script, and `self.best = 0` of a constructor.
+    pub(super) fn is_begun_in_both(tree: &Tree, id: NodeId, other: &Tree, origins: &[Origin]) -> bool {
+        let at = carrier(tree, id);
+        let Some(value) = assigned(tree, at).filter(|_| is_begun(tree, at)) else { return false };
+        let begins = |path: &str, member: NodeId| {
+            let statement = carrier(other, member);
+            let same = assigned(other, statement).is_some_and(|v| other.node(v).hash == tree.node(value).hash);
+            same && other.path(member).as_deref() == Some(path) && is_stored(other, member)
+        };
+        origins.iter().map(|(path, _)| path.as_str()).filter(|path| path.starts_with("self.")).any(|path| {
+            let members = other.uses("self").iter().filter_map(|id| other.node(*id).parent);
+            members.into_iter().any(|member| begins(path, member))
         })
     }
 

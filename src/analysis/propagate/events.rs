@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::analysis::propagate::Session;
 use crate::analysis::propagate::fresh::is_new_for;
-use crate::analysis::propagate::keeps::{STATES, is_copy, is_made, is_state};
+use crate::analysis::propagate::keeps::{STATES, is_copy, is_made, is_schedule, is_state};
 use crate::analysis::propagate::own::{only_feeds, only_makes};
 use crate::analysis::propagate::reach::is_stored;
 use crate::analysis::propagate::unit::{EFFECTS, FEEDS, PURE, called, trains};
@@ -116,14 +116,9 @@ impl Event {
     pub(super) fn is_far(&self) -> bool {
         let what = self.what.as_str();
         self.path.is_none()
-            || what == "step" && !self.is_schedule()
+            || what == "step" && !is_schedule(self)
             || what.starts_with("swap")
             || SHADOWS.contains(&what)
-    }
-
-    /// Whether it sets nothing but a rate.
-    pub(super) fn is_schedule(&self) -> bool {
-        self.what == "step" && self.path.as_deref().is_some_and(|path| path.to_lowercase().contains("sched"))
     }
 
     /// Whether it switches something off, or to another one.

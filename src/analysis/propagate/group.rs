@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use crate::analysis::propagate::Session;
 use crate::analysis::propagate::adapt::Work;
 use crate::analysis::propagate::events::{End, Event, Events, GRADIENTS, SAYS, is_kept_up};
+use crate::analysis::propagate::keeps::is_schedule;
 use crate::analysis::propagate::reach::with_members;
 use crate::analysis::propagate::unit::{PURE, Whole};
 use crate::analysis::treediff::{Access, Kind, NodeId, Tree};
@@ -255,7 +256,7 @@ impl<'s, 'a> Beside<'s, 'a> {
         let within = |a: &str, b: &str| a.strip_prefix(b).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
         let related = |other: &String| within(other, path) || within(path, other);
         match () {
-            () if event.is_schedule() => {
+            () if is_schedule(event) => {
                 let rate = |path: &String| path.split('.').any(|part| part == "lr" || part == "param_groups");
                 looks.calls || looks.paths.iter().any(|path| related(path) || rate(path))
             }

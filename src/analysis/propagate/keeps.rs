@@ -1,5 +1,6 @@
 //! Expressions that keep what a later statement gives back, and those that make an object of their own.
 
+use crate::analysis::propagate::events::Event;
 use crate::analysis::treediff::{Kind, NodeId, Tree};
 
 /// What takes a state, by the method that gives it.
@@ -54,4 +55,9 @@ pub(super) fn is_made(tree: &Tree, value: NodeId) -> bool {
     shape
         && calls().all(|call| makes(call, call.0))
         && tree.subtree(value).filter(|id| tree.node(*id).access.reads()).all(|id| calls().any(|call| makes(call, id)))
+}
+
+/// Whether something sets nothing but a rate: a step of a schedule.
+pub(super) fn is_schedule(event: &Event) -> bool {
+    event.what == "step" && event.path.as_deref().is_some_and(|path| path.to_lowercase().contains("sched"))
 }

@@ -43,6 +43,7 @@ mod uncounted;
 mod unit;
 mod unsure;
 mod values;
+mod wrapped;
 
 use std::collections::{HashMap, HashSet};
 
@@ -300,7 +301,8 @@ impl<'a> Session<'a> {
         }
         let nearest = found.iter().max_by(|a, b| a.0.score.total_cmp(&b.0.score));
         let elsewhere = nearest.and_then(|(at, adapted)| {
-            let reason = adapted.others.first().or(adapted.context.first())?;
+            let context = adapted.context.first().filter(|_| !self.is_after_loops(node, at));
+            let reason = adapted.others.first().or(context)?;
             Some(((at.block, at.index), reason.clone()))
         });
         found.sort_by(|a, b| (b.0.score - b.1.doubt()).total_cmp(&(a.0.score - a.1.doubt())));

@@ -155,6 +155,12 @@ impl Work<'_, '_> {
         if self.is_of_same_module(id, path, &base) {
             return Ok(());
         }
+        if let Some((prefix, to)) = self.without_wrapper(path, &base).filter(|(_, to)| self.is_visible(to)) {
+            self.check_paths(&base, &to, id);
+            self.check_value(&base, &to, id);
+            self.replace(id, path, &prefix, &to);
+            return Ok(());
+        }
         let definition = self.session.definition(base_node(self.source(), id));
         self.is_computed_elsewhere(&base, definition, scope)?;
         let told = self.adapted.doubts.len();
@@ -180,6 +186,8 @@ impl Work<'_, '_> {
                     self.check_paths(&base, &to, id);
                     self.check_value(path, &format!("{to}{}", &path[prefix.len()..]), id);
                     self.is_captured(&base, &to)?;
+                    let inner = self.is_wrapped_there(path, prefix, &to);
+                    let to = if inner { format!("{to}.module") } else { to };
                     self.replace(id, path, prefix, &to);
                     return Ok(());
                 }

@@ -48,7 +48,15 @@ impl<'a> Renames<'a> {
             let nested = |c: &NodeId| matches!(tree.node(*c).kind, Kind::Block | Kind::Arm);
             tree.node(id).children.iter().copied().filter(|c| !nested(c)).collect()
         };
-        let (ours, theirs) = (expressions(self.source, a), expressions(self.target, b));
+        let (mut ours, mut theirs) = (expressions(self.source, a), expressions(self.target, b));
+        if self.source.node(a).kind == Kind::Loop {
+            let counted = (counted(self.source, &ours), counted(self.target, &theirs));
+            match counted {
+                (Some(plain), None) if is_over_a_variable(self.target, &theirs) => ours = plain,
+                (None, Some(plain)) if is_over_a_variable(self.source, &ours) => theirs = plain,
+                _ => {}
+            }
+        }
         if self.source.node(a).shape != self.target.node(b).shape
             && self.names_alone(a)
             && self.target.node(b).kind == Kind::Other
@@ -207,6 +215,21 @@ impl<'a> Renames<'a> {
         votes.sort_by(|x, y| y.1.total_cmp(&x.1).then_with(|| (x.0 != path, &x.0).cmp(&(y.0 != path, &y.0))));
         votes
     }
+}
+
+/// Whether a loop goes over what a variable holds: a range has no elements but its counts.
+fn is_over_a_variable(tree: &Tree, header: &[NodeId]) -> bool {
+    header.last().is_some_and(|iterable| tree.path(*iterable).is_some())
+}
+
+/// What a loop over `enumerate(…)` would go over, and what it would give, without the count.
+fn counted(tree: &Tree, header: &[NodeId]) -> Option<Vec<NodeId>> {
+    let [targets, iterable] = header else { return None };
+    let [callee, given] = tree.node(*iterable).children.as_slice() else { return None };
+    let is_call = tree.node(*iterable).kind == Kind::Call && tree.node(*callee).text == "enumerate";
+    let [_, element] = tree.node(*targets).children.as_slice() else { return None };
+    let object = tree.node(*given).children.first().filter(|_| is_call)?;
+    Some(vec![*element, *object])
 }
 
 /// The attributes that a statement assigns.

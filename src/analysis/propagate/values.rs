@@ -177,11 +177,13 @@ impl Session<'_> {
             self.counterpart(carrier(ours, *id))
                 .is_none_or(|at| defined_by(theirs, at, path).is_none() && !there.contains(&at))
                 && !Self::is_chosen(ours, *id, theirs, to)
+                && !Self::is_begun_in_both(ours, *id, theirs, to)
         });
         let further = to.iter().find(|(_, id)| {
             let counterpart = self.matching.source(carrier(theirs, *id));
             counterpart.is_none_or(|other| !read.contains(&other) && !defines_ours(other))
                 && !Self::is_chosen(theirs, *id, ours, from)
+                && !Self::is_begun_in_both(theirs, *id, ours, from)
         });
         match (lacking, further) {
             (None, Some((_, further))) => {
