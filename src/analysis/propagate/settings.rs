@@ -149,7 +149,7 @@ fn switched_off(tree: &Tree, statement: NodeId) -> Option<(NodeId, String)> {
     called.into_iter().find_map(|object| {
         let base = object.split('.').next().unwrap_or(&object);
         let uses = tree.uses(base).iter().copied().filter(|id| *id < statement && tree.scope(*id) == scope);
-        let mode = uses.filter_map(|id| mode_of(tree, id, &object)).last()?;
+        let mode = uses.filter_map(|id| mode_of(tree, id, &object)).next_back()?;
         (mode.1).then_some((mode.0, object))
     })
 }

@@ -49,9 +49,14 @@ impl Session<'_> {
             let statement = tree.node(carrier(tree, id));
             (statement.kind == Kind::Import).then(|| (statement.text.clone(), tree.node(id).text.clone()))
         };
+        // What a function gives back is known by what it gives back.
+        let from_function = there.iter().flat_map(|t| self.returned(false, (theirs.path.to_owned(), *t)));
+        let reached: BTreeSet<NodeId> = from_function.map(|(_, id)| carrier(target, id)).collect();
         let same = |s: NodeId| {
-            let known =
-                self.counterpart(carrier(source, s)).is_some_and(|at| there.iter().any(|t| carrier(target, *t) == at));
+            let given = self.returned(true, (ours.path.to_owned(), s));
+            let known = given
+                .into_iter()
+                .any(|(_, id)| self.counterpart(carrier(source, id)).is_some_and(|at| reached.contains(&at)));
             let imported = import(source, s);
             known || (imported.is_some() && there.iter().any(|t| import(target, *t) == imported))
         };
