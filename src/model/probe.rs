@@ -67,6 +67,9 @@ pub struct Placement {
     pub status: PlacementStatus,
     /// First line of the inserted text in the *result*, 1-based; for `AlreadyThere` the line in the target.
     pub line: Option<u32>,
+    /// The same in the text that is shown, where another is executed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown_line: Option<u32>,
     /// The column, 1-based, at which it begins there.
     #[serde(default)]
     pub column: Option<u32>,

@@ -118,3 +118,16 @@ fn the_time_a_replay_took_is_shown_and_improves_the_next_estimate_also_from_a_re
         assert_eq!(rebuilt[field], learnt[field], "{field}");
     }
 }
+
+#[test]
+fn a_plan_names_the_line_that_a_preview_shows_also_of_a_statement_beside_others() {
+    let script = "import afterlog\nw = 0\nfor epoch in afterlog.loop('epoch', range(3)):\n    for step in range(2): w += step\n    afterlog.log('w', w)\n";
+    let project = TestProject::git();
+    project.write("train.py", script);
+    project.afterlog(&["run", "--checkpoints", "all", "train.py"]).ok();
+    project.write("train.py", script.replace(": w += step", ": w += step; afterlog.log('probe', w)"));
+    let placement = &plan(&project, &[])["runs"][0]["placements"][0];
+    assert_eq!((&placement["line"], &placement["shown_line"]), (&4.into(), &Value::Null), "{placement}");
+    let previewed = project.afterlog(&["probe", "preview", "probe", "--format", "csv"]).ok();
+    assert!(previewed.contains(",4,"), "{previewed}");
+}

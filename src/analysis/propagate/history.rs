@@ -149,10 +149,12 @@ pub fn composed(target: &str, mut placements: Vec<Placement>, problems: Vec<Stri
 #[must_use]
 pub fn on_own_lines(target: &str, found: Propagation) -> Propagation {
     let mut placements = found.placements.clone();
-    let inline = placements.iter_mut().flat_map(|placement| &mut placement.edits).filter(|edit| edit.inline);
+    let mut inline =
+        placements.iter_mut().flat_map(|placement| &mut placement.edits).filter(|edit| edit.inline).peekable();
     let mut any = false;
+    // Parsed where it is needed, and once.
+    let end_of_line = inline.peek().map(|_| Manner::of(&Source::parse(target)).end_of_line).unwrap_or_default();
     for edit in inline {
-        let end_of_line = Manner::of(&Source::parse(target)).end_of_line;
         edit.text = match edit.text.strip_prefix("; ") {
             Some(statement) => format!("; \\{end_of_line}{statement}"),
             None => format!("\\{end_of_line}{}\\{end_of_line}", edit.text),
@@ -160,7 +162,13 @@ pub fn on_own_lines(target: &str, found: Propagation) -> Propagation {
         any = true;
     }
     // What does not go together so is executed as it is shown: then more is marked than need be.
-    any.then(|| composed(target, placements, found.problems.clone())).flatten().unwrap_or(found)
+    let Some(mut executed) = any.then(|| composed(target, placements, found.problems.clone())).flatten() else {
+        return found;
+    };
+    for (placement, shown) in executed.placements.iter_mut().zip(&found.placements) {
+        placement.shown_line = shown.line.filter(|line| placement.line != Some(*line));
+    }
+    executed
 }
 
 #[cfg(test)]

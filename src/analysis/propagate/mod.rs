@@ -354,6 +354,7 @@ impl<'a> Session<'a> {
             source_line: self.source.lines.line(range.start),
             status: PlacementStatus::NotApplicable,
             line: None,
+            shown_line: None,
             column: None,
             after_line: None,
             text: String::new(),

@@ -15,7 +15,7 @@ use crate::engine::propagate::Preview;
 use crate::engine::{Error, stored};
 use crate::model::instrument::{InstrumentationPlan, Reach};
 use crate::model::plan::{RunPlan, RunPlanState};
-use crate::model::probe::PlacementStatus;
+use crate::model::probe::{Placement, PlacementStatus};
 use crate::model::run::{Checkpoint, RunStatus, RunSummary, RunTimings};
 use crate::store::chunks::ChunkStore;
 use crate::store::db::RunRow;
@@ -196,7 +196,7 @@ fn begun(row: &RunRow, preview: &Preview) -> RunPlan {
         run: preview.run.clone(),
         version: version.clone(),
         script: preview.script.clone(),
-        placements: propagation.placements.clone(),
+        placements: propagation.placements.iter().map(as_shown).collect(),
         probed_source: has_place(preview).then(|| propagation.text.clone()),
         inserted: propagation.inserted.clone(),
         probe_hash: blake3::hash(content.as_bytes()).to_hex()[..32].to_owned(),
@@ -245,4 +245,9 @@ fn wanted(count: u64, iterations: Option<&Iterations>, main_loop: &str) -> Vec<u
     };
     // Iterations of a loop that cannot be entered are part of the whole.
     if main_loop.is_empty() { Vec::new() } else { (0..count).filter(asked_for).collect() }
+}
+
+/// The line of what is executed says nothing to whoever looks at the preview.
+fn as_shown(placement: &Placement) -> Placement {
+    Placement { line: placement.shown_line.or(placement.line), shown_line: None, ..placement.clone() }
 }

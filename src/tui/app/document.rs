@@ -362,6 +362,7 @@ mod tests {
             source_line: 1,
             status,
             line: Some(after_line + 1),
+            shown_line: None,
             column: Some(5),
             after_line: Some(after_line),
             text: format!("    log(\"{name}\", {name})\n"),

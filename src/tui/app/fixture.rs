@@ -118,6 +118,7 @@ pub(crate) fn placement(after_line: u32, status: PlacementStatus) -> Placement {
         source_line: 9,
         status,
         line: Some(after_line + 1),
+        shown_line: None,
         column: Some(5),
         after_line: Some(after_line),
         text: "    log(\"norm\", norm(net))\n".into(),
