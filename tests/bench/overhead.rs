@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Stdio;
 
 use crate::env::{self, TestProject};
 use crate::measure::{self, Spread};
@@ -58,21 +59,27 @@ pub(crate) fn start_up() -> Vec<Row> {
 }
 
 /// Runs the script plain and recorded at the same time, their training on the same core and the recorder on any: the system
-/// goes from one to the other every few milliseconds, so that whatever else the machine does, it does to both.
+/// goes from one to the other every few milliseconds, so that whatever else the machine does, it does to both. Both begin
+/// their loops together: whoever comes later finds the caches and the memory in use, and pays for it in its first epoch.
 fn in_step(workload: &Workload) -> Spread {
-    let project = workload.project();
+    let project = workload.waiting_project();
     let pinned = pinned_python(&project);
     let start = |recorded: bool| {
         let mut command = if recorded { project.afterlog_command(&["run"]) } else { project.command(&pinned) };
         if recorded {
             command.arg(&pinned);
         }
-        workloads::start(command.arg("train.py"))
+        // Sets and dicts lie in memory by the hashes of strings: the same in both.
+        workloads::start(command.arg("train.py").env("PYTHONHASHSEED", "0").stdin(Stdio::piped()))
     };
     let ratios = (0..PAIRS).map(|number| {
         // Who comes first differs from pair to pair.
-        let first = start(number % 2 == 0);
-        let second = start(number % 2 != 0);
+        let mut first = start(number % 2 == 0);
+        let mut second = start(number % 2 != 0);
+        first.until_ready();
+        second.until_ready();
+        first.go();
+        second.go();
         let (first, second) = (first.end().0, second.end().0);
         let (recorded, plain) = if number % 2 == 0 { (first, second) } else { (second, first) };
         recorded.loop_cpu / plain.loop_cpu

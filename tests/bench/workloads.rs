@@ -3,6 +3,7 @@
 //! Each prints `loop WALL CPU` last: the seconds that its training loop took and those of a processor that its process used
 //! in it, so that what is paid once, at the start, can be told from what grows with the training.
 
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -20,6 +21,8 @@ pub(crate) struct Workload {
 const LOOP: (&str, &str) = ("in range(EPOCHS):", "in flor.loop('epoch', range(EPOCHS)):");
 const LOSS: (&str, &str) = ("print(\"loss\", ", "flor.log(\"loss\", ");
 const ACCURACY: (&str, &str) = ("print(\"accuracy\", ", "flor.log(\"accuracy\", ");
+/// What a script says that waits before its loop.
+const READY: &str = "ready";
 const BEGUN: &str = "begun = time.perf_counter()";
 
 pub(crate) const WORKLOADS: [Workload; 5] = [
@@ -82,6 +85,12 @@ impl Workload {
         project_of(self.script)
     }
 
+    /// A fresh repository that holds the script with a wait before its loop: until [`Running::go`].
+    pub(crate) fn waiting_project(&self) -> TestProject {
+        assert!(self.script.contains(BEGUN), "{}", self.name);
+        project_of(&self.script.replacen(BEGUN, &format!("print(\"{READY}\", flush=True); input(); {BEGUN}"), 1))
+    }
+
     /// A fresh repository that holds the script with FlorDB's calls.
     pub(crate) fn flordb_project(&self) -> Option<TestProject> {
         if self.flordb.is_empty() {
@@ -124,6 +133,22 @@ pub(crate) fn start(command: &mut Command) -> Running {
 }
 
 impl Running {
+    /// Waits until the script has come to its wait.
+    pub(crate) fn until_ready(&mut self) {
+        let output = self.child.stdout.as_mut().expect("a pipe");
+        let (mut said, mut byte) = (Vec::new(), [0]);
+        // Byte by byte: what follows is read at its end.
+        while !said.ends_with(format!("{READY}\n").as_bytes()) {
+            output.read_exact(&mut byte).expect("the script comes to its loop");
+            said.push(byte[0]);
+        }
+    }
+
+    /// Has it go on.
+    pub(crate) fn go(&mut self) {
+        self.child.stdin.as_mut().expect("a pipe").write_all(b"\n").expect("the script waits");
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
