@@ -119,8 +119,8 @@ impl Session<'_> {
         let others = |list: &[NodeId]| list.iter().any(|id| !self.is_moving(*id) && !leaves(id));
         let own = |id: NodeId| self.source.calls.iter().any(|call| call.callee == tree.node(id).range);
         // Nothing in the block changes what a look at a value gives.
-        let still = siblings.iter().all(|id| self.is_moving(*id) || has_no_effect(self, *id));
-        let looks = |callee: NodeId| still && PURE.contains(&tree.node(callee).text.as_str());
+        let still = || siblings.iter().all(|id| self.is_moving(*id) || has_no_effect(self, *id));
+        let looks = |callee: NodeId| PURE.contains(&tree.node(callee).text.as_str()) && still();
         let plain = |id: NodeId| match tree.node(id).kind {
             Kind::Member => own(id) || looks(id),
             Kind::Call => tree.node(id).children.first().is_some_and(|callee| own(*callee) || looks(*callee)),

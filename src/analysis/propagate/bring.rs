@@ -85,6 +85,11 @@ impl Work<'_, '_> {
             if !(definition || simple && harmless || appends) {
                 return Err(missing());
             }
+            if let Some(line) = self.lives_elsewhere(statement, name).filter(|_| !definition) {
+                let reason =
+                    format!("`{name}` of the source is what line {line} makes of it, which does not come along");
+                return Err(Unbound { name: String::new(), reason, later: None });
+            }
             let call = self.session.costly_call(statement).filter(|_| !definition);
             self.adapted.doubts.extend(call.map(|name| called_once_more(&name)));
             if !definition && (changed.entries != Owner::New || changed.sums != Owner::New) {

@@ -182,6 +182,8 @@ struct Session<'a> {
     renames: Renames<'a>,
     source_logs: Vec<(NodeId, String)>,
     target_logs: Vec<(NodeId, String)>,
+    /// Where the source's calls of ours begin.
+    own_calls: HashSet<usize>,
     /// Where the user wants some of them.
     chosen: HashMap<NodeId, Chosen>,
     /// Those that no other statement brings along: what the user has decided about, and what the target has.
@@ -212,7 +214,8 @@ impl<'a> Session<'a> {
         let matching = match_trees(&source.tree, &target.tree, &gone);
         let renames = Renames::of(&source.tree, &target.tree, &matching);
         let (chosen, apart) = (HashMap::new(), HashSet::new());
-        Self { source, target, wanted, matching, renames, source_logs, target_logs, chosen, apart }
+        let own_calls = source.calls.iter().map(|call| call.callee.start).collect();
+        Self { own_calls, source, target, wanted, matching, renames, source_logs, target_logs, chosen, apart }
     }
 
     fn run(mut self) -> Propagation {

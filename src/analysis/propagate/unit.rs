@@ -253,7 +253,11 @@ fn is_for_the_log(session: &Session<'_>, owner: NodeId) -> bool {
 fn calls(session: &Session<'_>, node: NodeId) -> Vec<String> {
     let tree = &session.source.tree;
     let calls = tree.subtree(node).filter(|id| tree.node(*id).kind == Kind::Call);
-    let ours = |id: NodeId| session.source.calls.iter().any(|call| call.callee == tree.node(id).range);
+    let ours = |id: NodeId| {
+        let start = tree.node(id).range.start;
+        let same = || session.source.calls.iter().any(|call| call.callee == tree.node(id).range);
+        session.own_calls.contains(&start) && same()
+    };
     calls
         .filter_map(|id| tree.node(id).children.first().copied())
         .filter(|id| !ours(*id))
