@@ -16,6 +16,7 @@ pub mod machine;
 pub mod plan;
 pub mod portable;
 pub mod probes;
+pub mod progress;
 pub mod project;
 pub mod propagate;
 pub mod record;

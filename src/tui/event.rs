@@ -8,6 +8,7 @@ use crossterm::event::{KeyEvent, MouseEvent};
 use crate::analysis::compare::Comparison;
 use crate::analysis::propagate::Wish;
 use crate::base::ids::{JobId, RunId};
+use crate::engine::progress::Progress;
 use crate::engine::propagate::Written;
 use crate::model::grid::Grid;
 use crate::model::job::JobStatus;
@@ -39,6 +40,12 @@ pub enum Event {
     Slow {
         slot: Slot,
         generation: u64,
+    },
+    /// How far it is.
+    Progress {
+        slot: Slot,
+        generation: u64,
+        progress: Progress,
     },
     /// Data at rest changed: the watcher looked again.
     Changed(Box<Survey>),

@@ -266,7 +266,7 @@ impl Session {
         Self { app, look, screen, background, wakes, woken, input, frame, root }
     }
 
-    /// Says what is wrong with the settings, as far as one line goes.
+    /// Says what is wrong with the settings: the first of it, and where the rest is.
     fn tell(&mut self, problems: &[Problem]) {
         let Some(first) = problems.first() else { return };
         let more =

@@ -8,6 +8,7 @@ mod workers;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use rayon::prelude::*;
@@ -24,6 +25,7 @@ use crate::base::ids::{JobId, RunId};
 use crate::engine::Error;
 use crate::engine::given::Given;
 use crate::engine::machine::Machine;
+use crate::engine::progress::{Part, Waiting};
 use crate::engine::project::Project;
 use crate::engine::propagate;
 use crate::engine::replay::isolation;
@@ -92,11 +94,11 @@ impl ReplayRequest {
 /// Plans a replay, until nobody waits for it any more, with what is known of the cost of replays. Nothing is executed.
 ///
 /// # Errors
-/// If a name is logged by no script of the working tree, the store cannot be read, or it was `outdated`.
+/// If a name is logged by no script of the working tree, the store cannot be read, or it is over.
 pub(in crate::engine) fn plan(
     project: &Project,
     request: &ReplayRequest,
-    outdated: &(dyn Fn() -> bool + Sync),
+    waiting: Waiting<'_>,
 ) -> Result<(ReplayPlan, Learnt), Error> {
     let summaries = project.runs()?;
     let mut runs = match &request.runs {
@@ -109,8 +111,8 @@ pub(in crate::engine) fn plan(
         runs = std::mem::take(&mut chosen.runs);
     }
     let left_out = chosen.as_mut().map(|chosen| std::mem::take(&mut chosen.left_out)).unwrap_or_default();
-    let previews = propagate::executable(project, &request.names, &runs, outdated)?;
-    let scripts = Scripts::of(project, &summaries, &previews)?;
+    let previews = propagate::executable(project, &request.names, &runs, waiting)?;
+    let scripts = Scripts::of(project, &summaries, &previews, waiting)?;
     let replayed = Replayed::of(project, &summaries)?;
     let here = Machine::here();
     let gathering = one::Gathering {
@@ -123,9 +125,13 @@ pub(in crate::engine) fn plan(
     };
     let mut selections = chosen.map(|chosen| chosen.by_run).unwrap_or_default();
     let chosen: Vec<_> = previews.into_iter().map(|preview| (selections.remove(&preview.run), preview)).collect();
-    let gathered = chosen.into_par_iter().map(|(selection, preview)| match outdated() {
-        true => Err(Error::Stopped),
-        false => gathering.one(selection, preview),
+    let (done, all) = (AtomicUsize::new(0), chosen.len());
+    let gathered = chosen.into_par_iter().map(|(selection, preview)| {
+        if waiting.is_over() {
+            return Err(Error::Stopped);
+        }
+        waiting.tell(Part::Gathering, done.fetch_add(1, Ordering::Relaxed), all);
+        gathering.one(selection, preview)
     });
     let mut gathered: Vec<Gathered<'_>> = gathered.collect::<Result<_, _>>()?;
     if let Some(name) = request.iterations.as_ref().and_then(|iterations| iterations.loop_name.as_deref()) {

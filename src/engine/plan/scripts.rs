@@ -1,11 +1,13 @@
 //! The scripts with the statements in them, analysed: once for all runs of the same files.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
 use crate::analysis::python;
 use crate::base::ids::RunId;
+use crate::engine::progress::{Part, Waiting};
 use crate::engine::project::Project;
 use crate::engine::propagate::Preview;
 use crate::engine::{Error, sources};
@@ -62,8 +64,13 @@ impl Scripts {
     /// Analyses the scripts of these runs.
     ///
     /// # Errors
-    /// If a version is gone.
-    pub(super) fn of(project: &Project, runs: &[RunSummary], previews: &[Preview]) -> Result<Self, Error> {
+    /// If a version is gone, or nobody waits any more.
+    pub(super) fn of(
+        project: &Project,
+        runs: &[RunSummary],
+        previews: &[Preview],
+        waiting: Waiting<'_>,
+    ) -> Result<Self, Error> {
         let versions = project.versions()?;
         let version_of: HashMap<&RunId, &VersionId> = runs.iter().map(|run| (&run.id, &run.version)).collect();
         let mut known: HashMap<Case<'_>, (usize, &VersionId)> = HashMap::new();
@@ -76,7 +83,12 @@ impl Scripts {
         }
         let mut cases: Vec<_> = known.into_iter().collect();
         cases.sort_unstable_by_key(|(_, (number, _))| *number);
+        let (done, all) = (AtomicUsize::new(0), cases.len());
         let different = cases.par_iter().map(|(case, (_, version))| {
+            if waiting.is_over() {
+                return Err(Error::Stopped);
+            }
+            waiting.tell(Part::Analysing, done.fetch_add(1, Ordering::Relaxed), all);
             let sources = sources::of_version(&project.versions()?, version, case.script, Some(case.text))?;
             Ok(case.analyse(&sources))
         });

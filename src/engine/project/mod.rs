@@ -43,8 +43,18 @@ struct Inner {
     reader: Mutex<Option<Db>>,
     /// Whether the database could not be written for want of room.
     disk_is_full: AtomicBool,
-    /// Whether the database is of a newer version and left alone.
-    is_newer: AtomicBool,
+    /// Why the database is of no use, as far as that was seen.
+    unusable: Mutex<Option<Unusable>>,
+    /// Whether it is left alone for that.
+    journals_only: AtomicBool,
+}
+
+/// Why a database cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unusable {
+    Damaged,
+    /// Made by a newer afterlog.
+    TooNew,
 }
 
 impl Project {
@@ -74,8 +84,8 @@ impl Project {
 
     fn new(layout: Layout) -> Self {
         let (writer, reader) = (Mutex::new(None), Mutex::new(None));
-        let [disk_is_full, is_newer] = [false, false].map(AtomicBool::new);
-        Self { inner: Arc::new(Inner { layout, writer, reader, disk_is_full, is_newer }) }
+        let (unusable, [disk_is_full, journals_only]) = (Mutex::new(None), [false, false].map(AtomicBool::new));
+        Self { inner: Arc::new(Inner { layout, writer, reader, disk_is_full, unusable, journals_only }) }
     }
 
     pub fn root(&self) -> &Path {
@@ -103,10 +113,20 @@ impl Project {
         }
     }
 
-    /// From now on, leaves the database alone and reads the journals, as far as this program knows them: for looking at a
-    /// store whose database is of a newer version.
-    pub fn read_journals_only(&self) {
-        self.inner.is_newer.store(true, Ordering::Relaxed);
+    /// Whether the database is left alone and the journals are read.
+    pub fn reads_journals_only(&self) -> bool {
+        self.inner.journals_only.load(Ordering::Relaxed)
+    }
+
+    /// After a failure: leaves the database alone from now on where that was the cause, and reads the journals, as far as
+    /// this program knows them. For looking at a store whose database is damaged or of a newer version. Gives the cause.
+    pub fn read_journals_instead(&self) -> Option<Unusable> {
+        let cause = (*lock(&self.inner.unusable))?;
+        if !self.inner.journals_only.swap(true, Ordering::Relaxed) {
+            *lock(&self.inner.writer) = None;
+            *lock(&self.inner.reader) = None;
+        }
+        Some(cause)
     }
 
     /// Makes the database anew from the journals.
@@ -138,10 +158,25 @@ impl Project {
     /// Whether the database is this process's own, since the project's cannot be written.
     fn is_in_memory(&self) -> bool {
         let set = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
-        set(&self.inner.disk_is_full) || set(&self.inner.is_newer) || self.inner.layout.is_read_only()
+        set(&self.inner.disk_is_full) || set(&self.inner.journals_only) || self.inner.layout.is_read_only()
     }
 
     fn with<T>(&self, slot: &Mutex<Option<Db>>, work: impl FnOnce(&mut Db) -> Result<T, Error>) -> Result<T, Error> {
+        let done = self.with_open(slot, work);
+        let unusable = match &done {
+            Err(Error::Db(DbError::Damaged { .. })) => Some(Unusable::Damaged),
+            Err(Error::Db(DbError::TooNew { .. })) => Some(Unusable::TooNew),
+            _ => return done,
+        };
+        *lock(&self.inner.unusable) = unusable;
+        done
+    }
+
+    fn with_open<T>(
+        &self,
+        slot: &Mutex<Option<Db>>,
+        work: impl FnOnce(&mut Db) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let mut slot = lock(slot);
         let db = match slot.take() {
             Some(db) => slot.insert(db),

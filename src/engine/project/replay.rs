@@ -6,6 +6,7 @@ use crate::base::files;
 use crate::base::ids::{JobId, RunId};
 use crate::engine::checkpoint::StoredCheckpoint;
 use crate::engine::plan::{self, ReplayRequest};
+use crate::engine::progress::Waiting;
 use crate::engine::project::{Project, grid};
 use crate::engine::propagate::{self, HindsightStatement, Preview};
 use crate::engine::sample::{self, CheckRequest};
@@ -29,18 +30,18 @@ impl Project {
     /// # Errors
     /// If a name is logged by no script of the working tree, or a version cannot be read.
     pub fn preview(&self, names: &[String], runs: Option<&[RunId]>) -> Result<Vec<Preview>, Error> {
-        self.preview_unless(names, runs, &|| false)
+        self.preview_unless(names, runs, Waiting::patiently())
     }
 
     /// The same, until nobody waits for it any more.
     ///
     /// # Errors
-    /// As [`Project::preview`], and if it was `outdated`.
+    /// As [`Project::preview`], and if it is over.
     pub fn preview_unless(
         &self,
         names: &[String],
         runs: Option<&[RunId]>,
-        outdated: &(dyn Fn() -> bool + Sync),
+        waiting: Waiting<'_>,
     ) -> Result<Vec<Preview>, Error> {
         let all;
         let runs = match runs {
@@ -50,7 +51,7 @@ impl Project {
                 &all
             }
         };
-        propagate::preview_unless(self, names, runs, outdated)
+        propagate::preview_unless(self, names, runs, waiting)
     }
 
     /// What a replay would do and cost. Nothing is executed.
@@ -58,19 +59,15 @@ impl Project {
     /// # Errors
     /// As [`Project::preview`].
     pub fn plan(&self, request: &ReplayRequest) -> Result<ReplayPlan, Error> {
-        self.plan_unless(request, &|| false)
+        self.plan_unless(request, Waiting::patiently())
     }
 
     /// The same, until nobody waits for it any more.
     ///
     /// # Errors
-    /// As [`Project::plan`], and if it was `outdated`.
-    pub fn plan_unless(
-        &self,
-        request: &ReplayRequest,
-        outdated: &(dyn Fn() -> bool + Sync),
-    ) -> Result<ReplayPlan, Error> {
-        let (mut plan, learnt) = plan::plan(self, request, outdated)?;
+    /// As [`Project::plan`], and if it is over.
+    pub fn plan_unless(&self, request: &ReplayRequest, waiting: Waiting<'_>) -> Result<ReplayPlan, Error> {
+        let (mut plan, learnt) = plan::plan(self, request, waiting)?;
         environment::settle(self, &mut plan, request.python.as_deref(), &request.given)?;
         replay::share_beginnings(self.layout(), &mut plan, &learnt);
         Ok(plan)

@@ -6,6 +6,7 @@ use crate::analysis::propagate::{Wish, around, further, spot};
 use crate::analysis::python;
 use crate::base::ids::RunId;
 use crate::engine::project::Project;
+use crate::engine::progress::Waiting;
 use crate::engine::propagate::{Preview, history, placement_of, preview, preview_with};
 use crate::engine::{Error, probes};
 use crate::model::probe::{Choice, Correction, PlacementStatus, Probe, Spot};
@@ -150,7 +151,7 @@ fn try_at(
     let mut probe = probe_of(project, name)?;
     take(&mut probe, &made);
     let tried =
-        preview_with(project, &[name.to_owned()], std::slice::from_ref(run), &one(probe), &|| false, &|_, found| {
+        preview_with(project, &[name.to_owned()], std::slice::from_ref(run), &one(probe), Waiting::patiently(), &|_, found| {
             found
         })?;
     let tried = tried.into_iter().next().ok_or_else(|| Error::UnknownRun(run.to_string()))?;

@@ -11,6 +11,7 @@ use crate::analysis::propagate::{
 };
 use crate::analysis::python::log_statements;
 use crate::base::ids::RunId;
+use crate::engine::progress::{Part, Waiting};
 use crate::engine::propagate::cache::Cache;
 use crate::model::probe::{Choice, Correction, LogStatement, Placement, PlacementStatus, Probe, Propagation, Spot};
 
@@ -64,7 +65,7 @@ pub(super) fn place(
     statements: &Statements<'_>,
     chain: &[String],
     cache: &Cache<'_>,
-    outdated: &(dyn Fn() -> bool + Sync),
+    waiting: Waiting<'_>,
 ) -> Option<Vec<Propagation>> {
     let ours = in_our_words(statements.source, statements.names);
     let text = ours.as_deref().unwrap_or(statements.source);
@@ -78,16 +79,17 @@ pub(super) fn place(
     let hops = || {
         let mut walk = Walk { statements, chain, cache, finals: Vec::new(), carried: HashMap::new() };
         for at in 0..chain.len() {
-            if outdated() {
+            if waiting.is_over() {
                 return None;
             }
+            waiting.tell(Part::Placing, at, chain.len());
             walk.step(direct(at));
         }
         Some(walk.finals)
     };
     let all = || {
         (0..chain.len()).into_par_iter().with_max_len(1).for_each(|at| {
-            if !outdated() {
+            if !waiting.is_over() {
                 direct(at);
             }
         })

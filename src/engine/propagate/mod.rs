@@ -5,7 +5,7 @@ mod correct;
 mod history;
 mod written;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 pub(in crate::engine) use correct::probe_of;
 pub use correct::{Move, exclude, move_to, reset};
@@ -14,6 +14,7 @@ pub use written::{Tried, Written, add, try_out};
 use crate::analysis::propagate::{on_own_lines, propagate_names};
 use crate::analysis::python;
 use crate::base::ids::RunId;
+use crate::engine::progress::Waiting;
 use crate::engine::project::Project;
 use crate::engine::propagate::cache::Cache;
 use crate::engine::propagate::history::Statements;
@@ -78,20 +79,20 @@ pub fn hindsight(project: &Project) -> Result<Vec<HindsightStatement>, Error> {
 /// # Errors
 /// If a name is logged by no script of the working tree nor kept, or a version or a probe cannot be read.
 pub fn preview(project: &Project, names: &[String], runs: &[RunId]) -> Result<Vec<Preview>, Error> {
-    preview_unless(project, names, runs, &|| false)
+    preview_unless(project, names, runs, Waiting::patiently())
 }
 
 /// The same, until nobody waits for it any more.
 ///
 /// # Errors
-/// As [`preview`], and if it was `outdated`.
+/// As [`preview`], and if it is over.
 pub fn preview_unless(
     project: &Project,
     names: &[String],
     runs: &[RunId],
-    outdated: &(dyn Fn() -> bool + Sync),
+    waiting: Waiting<'_>,
 ) -> Result<Vec<Preview>, Error> {
-    preview_with(project, names, runs, &known(project, names)?, outdated, &|_, found| found)
+    preview_with(project, names, runs, &known(project, names)?, waiting, &|_, found| found)
 }
 
 /// The same, with texts to be executed.
@@ -102,9 +103,9 @@ pub(in crate::engine) fn executable(
     project: &Project,
     names: &[String],
     runs: &[RunId],
-    outdated: &(dyn Fn() -> bool + Sync),
+    waiting: Waiting<'_>,
 ) -> Result<Vec<Preview>, Error> {
-    preview_with(project, names, runs, &known(project, names)?, outdated, &on_own_lines)
+    preview_with(project, names, runs, &known(project, names)?, waiting, &on_own_lines)
 }
 
 fn known(project: &Project, names: &[String]) -> Result<BTreeMap<String, Probe>, Error> {
@@ -121,32 +122,39 @@ fn preview_with(
     names: &[String],
     runs: &[RunId],
     probes: &BTreeMap<String, Probe>,
-    outdated: &(dyn Fn() -> bool + Sync),
+    waiting: Waiting<'_>,
     finish: &dyn Fn(&str, Propagation) -> Propagation,
 ) -> Result<Vec<Preview>, Error> {
     let summaries = project.runs()?;
     let sources = sources(project, &summaries, names, probes)?;
     let cache = Cache::new(project);
+    let runs: HashSet<&RunId> = runs.iter().collect();
     let mut placed: HashMap<RunId, Preview> = HashMap::new();
     for (script, (source, names)) in &sources {
         let of_script: Vec<&RunSummary> = summaries.iter().filter(|summary| summary.script == *script).collect();
         let Some(oldest) = of_script.iter().position(|summary| runs.contains(&summary.id)) else { continue };
         let (chain, at) = chain(project, script, &of_script[oldest..])?;
         let statements = Statements { script, source, names, probes };
-        let Some(found) = history::place(&statements, &chain, &cache, outdated) else {
+        let Some(found) = history::place(&statements, &chain, &cache, waiting) else {
             // What was found is found again at once.
             cache.keep();
             return Err(Error::Stopped);
         };
+        // Of many runs a few texts.
+        let mut finished: HashMap<usize, Propagation> = HashMap::new();
         for summary in of_script.iter().filter(|summary| runs.contains(&summary.id)) {
             let at = at[&summary.version];
-            let mut propagation = finish(&chain[at], found[at].clone());
-            // Bytes that are not UTF-8 could not be written back.
-            if chain[at].contains(char::REPLACEMENT_CHARACTER) {
-                propagation = propagation.refused("the file is not UTF-8 text", &chain[at]);
-            }
-            propagation.placements.iter_mut().for_each(|placement| placement.edits.clear());
-            let preview = Preview { run: summary.id.clone(), script: script.clone(), propagation };
+            let propagation = finished.entry(at).or_insert_with(|| {
+                let mut propagation = finish(&chain[at], found[at].clone());
+                // Bytes that are not UTF-8 could not be written back.
+                if chain[at].contains(char::REPLACEMENT_CHARACTER) {
+                    propagation = propagation.refused("the file is not UTF-8 text", &chain[at]);
+                }
+                propagation.placements.iter_mut().for_each(|placement| placement.edits.clear());
+                propagation
+            });
+            let (run, script, propagation) = (summary.id.clone(), script.clone(), propagation.clone());
+            let preview = Preview { run, script, propagation };
             placed.insert(summary.id.clone(), preview);
         }
     }

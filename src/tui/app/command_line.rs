@@ -34,10 +34,11 @@ fn differing<'r>(run: &'r RunSummary, other: &RunSummary) -> Vec<&'r (String, Va
 /// Words that the `other` command line lacks, and none of these arguments stands for; a value with the option before it.
 /// An argument stands for one value, if it can for that beside its name: another option may have been given the same.
 fn told_by_none(words: &[String], other: &[String], arguments: &[&(String, Value)]) -> Vec<String> {
-    let mut known: HashMap<&str, usize> = HashMap::new();
-    for word in other {
-        *known.entry(word).or_default() += 1;
+    let mut known: HashMap<(Place<'_>, &str), usize> = HashMap::new();
+    for (word, place) in other.iter().zip(places(other, words)) {
+        *known.entry((place, word)).or_default() += 1;
     }
+    let places = places(words, other);
     let mut left: Vec<&(String, Value)> = arguments.to_vec();
     let mut use_up = |tells: &dyn Fn(&str, &Value) -> bool| {
         let at = left.iter().position(|(name, value)| tells(name, value));
@@ -45,7 +46,7 @@ fn told_by_none(words: &[String], other: &[String], arguments: &[&(String, Value
     };
     let mut new = Vec::new();
     for (at, word) in words.iter().enumerate() {
-        if let Some(count) = known.get_mut(word.as_str()).filter(|count| **count > 0) {
+        if let Some(count) = known.get_mut(&(places[at], word.as_str())).filter(|count| **count > 0) {
             *count -= 1;
             continue;
         }
@@ -66,6 +67,39 @@ fn told_by_none(words: &[String], other: &[String], arguments: &[&(String, Value
         }
     }
     found
+}
+
+/// What a word is told from the same word elsewhere by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Place<'w> {
+    /// After this option.
+    After(&'w str),
+    /// The how many-eth of those that follow no option.
+    Number(usize),
+    Anywhere,
+}
+
+/// Where each word stands, as far as that can be compared with the `other` command line: after an option that both have, or
+/// by number where both have as many.
+fn places<'w>(words: &'w [String], other: &[String]) -> Vec<Place<'w>> {
+    let is_option = |word: &str| word.starts_with('-');
+    let is_free = |words: &[String], at: usize, other: &[String]| {
+        let before = at.checked_sub(1).map(|before| &words[before]);
+        let is_value = before.is_some_and(|before| is_option(before) && other.contains(before));
+        !is_option(&words[at]) && !words[at].contains('=') && !is_value
+    };
+    let count = |words: &[String], other: &[String]| (0..words.len()).filter(|at| is_free(words, *at, other)).count();
+    let comparable = count(words, other) == count(other, words);
+    let mut free = 0;
+    let place = |at: usize| match at.checked_sub(1).map(|before| words[before].as_str()) {
+        _ if is_free(words, at, other) => {
+            free += 1;
+            if comparable { Place::Number(free) } else { Place::Anywhere }
+        }
+        Some(option) if is_option(option) && !is_option(&words[at]) && !words[at].contains('=') => Place::After(option),
+        _ => Place::Anywhere,
+    };
+    (0..words.len()).map(place).collect()
 }
 
 /// `lr`, `--lr`, `--no-amp`.
@@ -106,6 +140,15 @@ mod tests {
             (("lr=1 --seed 1", 1.0), ("lr=2 --seed 2", 2.0), "--seed 2"),
             (("lr=1", 1.0), ("lr=2 --seed 2", 2.0), "--seed 2"),
             (("--learning-rate 1", 1.0), ("--learning-rate 2", 2.0), ""),
+            // What has changed places has changed.
+            (("--lr 1 --seed 2", 1.0), ("--lr 2 --seed 1", 2.0), "--seed 1"),
+            (("1 2", 1.0), ("2 1", 2.0), "1"),
+            (("--lr 1 --seed 2", 1.0), ("--seed 2 --lr 1", 1.0), "--seed 2 --lr 1"),
+            (("--lr 1 --seed 2", 1.0), ("--seed 2 --lr 3", 3.0), ""),
+            (("a b --lr 1", 1.0), ("b a --lr 2", 2.0), "b a"),
+            (("data", 1.0), ("--fast data", 1.0), "--fast"),
+            (("--fast data", 1.0), ("data", 1.0), "without --fast"),
+            (("-v a --lr 1", 1.0), ("-v a b --lr 2", 2.0), "b"),
             // An argument that is the same explains nothing.
             (("0.5 0.1", 0.1), ("0.1 0.1", 0.1), "0.1"),
         ] {

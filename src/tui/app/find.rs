@@ -3,9 +3,19 @@
 use crate::model::probe::Placement;
 use crate::tui::app::App;
 use crate::tui::app::replay::{Replay, Stage};
-use crate::tui::views::replay::detail_text;
+use crate::tui::views::replay::{detail_text, last_offset};
 
 impl Replay {
+    /// The line of the detail that was found last, as long as the user has not gone on from there.
+    pub fn found_line(&self) -> Option<usize> {
+        self.found.filter(|(_, offset)| *offset == self.detail_offset).map(|(line, _)| line)
+    }
+
+    /// Shows the detail from its beginning.
+    pub(super) fn read_anew(&mut self) {
+        (self.detail_offset, self.found) = (0, None);
+    }
+
     /// What a row of this stage says, for a search.
     fn row_text(&self, row: usize) -> String {
         let placement = |p: &Placement| format!("{} {} {}", p.name, p.status.word(), p.reasons.join(" "));
@@ -39,7 +49,7 @@ impl App {
         }
         let detail = if self.zoom { detail_text(self) } else { Vec::new() };
         let (length, from) = match self.zoom {
-            true => (detail.len(), self.replay.detail_offset),
+            true => (detail.len(), self.replay.found_line().unwrap_or(self.replay.detail_offset)),
             false => (self.replay.length(), self.replay.cursor.selected),
         };
         let text = |row: usize| if self.zoom { detail[row].clone() } else { self.replay.row_text(row) };
@@ -47,7 +57,12 @@ impl App {
             .map(|step| (from + if backwards { length - step } else { step }) % length)
             .find(|row| text(*row).to_lowercase().contains(&needle));
         match found {
-            Some(line) if self.zoom => self.replay.detail_offset = line,
+            Some(line) if self.zoom => {
+                // The last lines cannot all be the first one shown.
+                let offset = line.min(last_offset(self));
+                self.replay.detail_offset = offset;
+                self.replay.found = Some((line, offset));
+            }
             Some(row) => {
                 let height = self.list_height();
                 self.replay.cursor.go(row, length, height);
@@ -60,7 +75,11 @@ impl App {
 
 #[cfg(test)]
 mod tests {
-    use crate::tui::app::fixture::{press, with_replay};
+    use std::sync::Arc;
+
+    use crate::tui::app::App;
+    use crate::tui::app::fixture::{plan, press, with_replay};
+    use crate::tui::views::replay::detail_text;
 
     #[test]
     fn a_word_leads_to_the_next_row_that_holds_it() {
@@ -73,5 +92,29 @@ mod tests {
         assert_eq!(app.replay.cursor.selected, 0, "round to the only one");
         press(&mut app, "/nowhere\n");
         assert!(app.notice.is_some_and(|notice| notice.is_error));
+    }
+
+    #[test]
+    fn the_detail_is_searched_beyond_the_last_line_that_can_be_the_first_one() {
+        let mut app = with_replay(80, 24, 3);
+        let mut plan = plan();
+        plan.runs[0].notes = (0..40).map(|n| if n > 36 { format!("here {n}") } else { format!("note {n}") }).collect();
+        app.replay.plan = Some(Arc::new(plan));
+        press(&mut app, "z/here\n");
+        let found = |app: &App| {
+            let line = app.replay.found_line().expect("a line");
+            detail_text(app)[line].clone()
+        };
+        let mut seen = vec![found(&app)];
+        for _ in 0..3 {
+            press(&mut app, "n");
+            seen.push(found(&app));
+        }
+        let numbers: Vec<&str> = seen.iter().filter_map(|line| line.rsplit(' ').next()).collect();
+        assert_eq!(numbers, ["37", "38", "39", "37"]);
+        press(&mut app, "N");
+        assert!(found(&app).ends_with("39"));
+        press(&mut app, "g");
+        assert_eq!(app.replay.found_line(), None, "the user has gone on");
     }
 }

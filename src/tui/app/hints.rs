@@ -15,6 +15,14 @@ impl App {
         }
     }
 
+    /// Where `q` leads, in a word.
+    pub fn way_out(&self) -> &'static str {
+        match self.panel {
+            Panel::Timeline if !self.zoom && !self.timeline.can_leave() && self.working_on().is_none() => "quit",
+            _ => "back",
+        }
+    }
+
     /// Whether a command is of use where the user is: what the bottom line offers.
     pub fn offers(&self, command: Command) -> bool {
         if self.context() == Context::Plot {
@@ -59,6 +67,17 @@ mod tests {
     use crate::tui::app::replay::Stage;
     use crate::tui::app::{App, Panel};
     use crate::tui::event::{Answer, Ask, Effect, Event, PlanRequest, Request, Slot, Survey};
+
+    #[test]
+    fn the_way_out_says_quit_only_where_the_next_q_quits() {
+        for keys in ["", " ", "v", "&lr>0\n", "s", "p", "\n", "2", "3", "4"] {
+            let mut app = app(80, 24);
+            press(&mut app, keys);
+            let said = app.way_out();
+            let quits = press(&mut app, "q").contains(&Effect::Quit);
+            assert_eq!(said == "quit", quits, "after {keys:?}");
+        }
+    }
 
     fn wanted(effects: &[Effect]) -> Option<Vec<crate::base::ids::RunId>> {
         match &asks(effects)[0].request {

@@ -124,6 +124,8 @@ pub struct App {
     pub diff: Diff,
     pub results: Results,
     pub replay: Replay,
+    /// The row of a list in a box that was clicked last, if nothing else happened since.
+    clicked: Option<usize>,
     generations: [u64; SLOTS],
     working: Working,
 }
@@ -146,6 +148,7 @@ impl App {
             diff: Diff::default(),
             results: Results::default(),
             replay: Replay::new(cores),
+            clicked: None,
             generations: [0; SLOTS],
             working: Working::default(),
         }
@@ -181,6 +184,12 @@ impl App {
             Event::Slow { slot, generation } => {
                 if self.generations[slot as usize] == generation {
                     self.working.is_slow(slot);
+                }
+                Vec::new()
+            }
+            Event::Progress { slot, generation, progress } => {
+                if self.generations[slot as usize] == generation {
+                    self.working.is_at(slot, progress);
                 }
                 Vec::new()
             }
@@ -240,6 +249,7 @@ impl App {
 
     fn key(&mut self, key: KeyEvent) -> Vec<Effect> {
         self.notice = None;
+        self.clicked = None;
         if let Some(overlay) = self.overlay.take() {
             return self.overlay_key(overlay, key);
         }

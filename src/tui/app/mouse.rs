@@ -17,6 +17,7 @@ impl App {
     pub(super) fn mouse(&mut self, mouse: MouseEvent) -> Vec<Effect> {
         match mouse.kind {
             MouseEventKind::ScrollDown | MouseEventKind::ScrollUp => {
+                self.clicked = None;
                 let down = mouse.kind == MouseEventKind::ScrollDown;
                 (0..NOTCH).flat_map(|_| self.scroll_wheel(down)).collect()
             }
@@ -38,7 +39,8 @@ impl App {
         }
     }
 
-    /// A click on a row of a list chooses it; on the one chosen it does what Enter does. Beside the rows it does nothing.
+    /// A click on a row of a list chooses it; another one there does what Enter does. Beside the rows it does nothing. The
+    /// row that is chosen from the start is no other: nothing happens at once.
     fn click_overlay(&mut self, column: u16, row: u16) -> Vec<Effect> {
         let Some(area) = self.overlay.as_ref().and_then(|overlay| list_area(self, overlay)) else { return Vec::new() };
         let Some((cursor, length, _)) = self.chosen_from() else { return Vec::new() };
@@ -46,12 +48,18 @@ impl App {
         if !area.contains(Position { x: column, y: row }) || wanted >= length {
             return Vec::new();
         }
-        if cursor.selected != wanted {
-            cursor.selected = wanted;
+        cursor.selected = wanted;
+        if self.clicked.replace(wanted) != Some(wanted) {
             return Vec::new();
         }
-        let overlay = self.overlay.take();
-        overlay.map_or_else(Vec::new, |overlay| self.overlay_key(overlay, KeyEvent::from(KeyCode::Enter)))
+        let Some(overlay) = self.overlay.take() else { return Vec::new() };
+        let kind = std::mem::discriminant(&overlay);
+        let effects = self.overlay_key(overlay, KeyEvent::from(KeyCode::Enter));
+        // In a list that stays, each further click does it again.
+        if self.overlay.as_ref().map(std::mem::discriminant) != Some(kind) {
+            self.clicked = None;
+        }
+        effects
     }
 
     fn click(&mut self, column: u16, row: u16) -> Vec<Effect> {
@@ -173,7 +181,13 @@ mod tests {
         let chosen = app.results.chosen.clone();
         click(&mut app, 10, 3);
         assert_ne!(app.results.chosen, chosen);
+        let toggled = app.results.chosen.clone();
+        click(&mut app, 10, 3);
+        assert_ne!(app.results.chosen, toggled, "each further one does, too");
+        let toggled = app.results.chosen.clone();
         press(&mut app, "k");
+        click(&mut app, 10, 2);
+        assert_eq!(app.results.chosen, toggled, "the first click after a key");
         click(&mut app, 10, 20);
         assert!(matches!(&app.overlay, Some(Overlay::Columns { cursor }) if cursor.selected == 0), "none is there");
     }
@@ -190,6 +204,8 @@ mod tests {
         }
         mouse(&mut app, MouseEventKind::Down(MouseButton::Right), 60, 3);
         assert_eq!(app.overlay, palette);
+        click(&mut app, 60, 3);
+        assert_eq!(app.overlay, palette, "it is chosen from the start, but not by the user");
         click(&mut app, 60, 3);
         assert_ne!(app.overlay, palette, "the row itself");
     }

@@ -107,7 +107,7 @@ impl App {
             Some(row) => {
                 let height = self.list_height();
                 self.replay.cursor.go(row, length, height);
-                self.replay.detail_offset = 0;
+                self.replay.read_anew();
             }
             None => self.say("every placement is certain"),
         }

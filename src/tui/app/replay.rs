@@ -67,6 +67,8 @@ pub struct Replay {
     /// The end of the selected segment's output.
     pub log: Option<(JobId, u32, Vec<String>)>,
     pub detail_offset: usize,
+    /// The line of the detail that a search found last, and what was the first line then.
+    pub(super) found: Option<(usize, usize)>,
     pub search: String,
 }
 
@@ -94,6 +96,7 @@ impl Replay {
             job: None,
             log: None,
             detail_offset: 0,
+            found: None,
             search: String::new(),
         }
     }
@@ -163,7 +166,7 @@ impl Replay {
     pub(super) fn enter(&mut self, stage: Stage) {
         self.stage = stage;
         self.cursor = Cursor::default();
-        self.detail_offset = 0;
+        self.read_anew();
     }
 }
 
@@ -320,7 +323,7 @@ impl App {
                 let (before, height) = (self.replay.cursor, self.list_height());
                 self.replay.cursor.act(command, self.replay.length(), height);
                 if self.replay.cursor.selected != before.selected {
-                    self.replay.detail_offset = 0;
+                    self.replay.read_anew();
                     if stage == Stage::Job {
                         return self.ask_log();
                     }

@@ -144,6 +144,12 @@ impl Timeline {
         }
     }
 
+    /// Whether there is something that [`Self::leave`] leaves.
+    pub fn can_leave(&self) -> bool {
+        let narrowed = self.range.is_some() || self.filter.is_some() || !self.marked.is_empty();
+        narrowed || self.order != Order::Newest || self.baseline.is_some()
+    }
+
     /// Leaves range, filter, order, marks or baseline: the first of them that there is.
     pub fn leave(&mut self) -> Option<Vec<Effect>> {
         if self.range.take().is_some() {

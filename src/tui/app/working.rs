@@ -1,5 +1,6 @@
 //! Work that takes its time: which is under way, what is said of it, and stopping it.
 
+use crate::engine::progress::{Part, Progress};
 use crate::tui::app::{App, Panel};
 use crate::tui::event::{Effect, SLOTS, Slot};
 
@@ -10,17 +11,27 @@ pub struct Working {
     asked: [bool; SLOTS],
     /// Those that have taken long enough to be spoken of, the last one last.
     slow: Vec<Slot>,
+    /// How far they are, as far as they say.
+    at: Vec<(Slot, Progress)>,
 }
 
 impl Working {
     pub(super) fn begin(&mut self, slot: Slot) {
+        self.end(slot);
         self.asked[slot as usize] = true;
-        self.slow.retain(|known| *known != slot);
     }
 
     pub(super) fn end(&mut self, slot: Slot) {
         self.asked[slot as usize] = false;
         self.slow.retain(|known| *known != slot);
+        self.at.retain(|(known, _)| *known != slot);
+    }
+
+    pub(super) fn is_at(&mut self, slot: Slot, progress: Progress) {
+        if self.is_asked(slot) {
+            self.at.retain(|(known, _)| *known != slot);
+            self.at.push((slot, progress));
+        }
     }
 
     /// Whether an answer is awaited.
@@ -52,7 +63,37 @@ fn words(slot: Slot) -> Option<(&'static str, Option<Panel>)> {
     }
 }
 
+/// How far something is, in words.
+fn in_words(Progress { of, done, all }: Progress) -> String {
+    let (doing, things) = match of {
+        Part::Placing => ("placing the statement", "versions"),
+        Part::Analysing => ("planning", "versions"),
+        Part::Gathering => ("planning", "runs"),
+    };
+    format!("{doing}: {} of {} {things}", grouped(done), grouped(all))
+}
+
+/// A number that can be read at a glance: `10,000`.
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
 impl App {
+    /// What takes its time now, and how far it is.
+    pub fn progress(&self) -> Option<String> {
+        let (slot, said) = self.slowest()?;
+        let at = self.working.at.iter().find(|(known, _)| *known == slot);
+        Some(at.map_or_else(|| said.to_owned(), |(_, progress)| in_words(*progress)))
+    }
+
     fn slowest(&self) -> Option<(Slot, &'static str)> {
         self.working.slow.iter().rev().find_map(|slot| {
             let (said, panel) = words(*slot)?;
@@ -106,7 +147,8 @@ mod tests {
     use crate::tui::app::table::arrange;
     use crate::tui::app::table::tests::small;
     use crate::tui::app::{App, Panel};
-    use crate::tui::event::{Answer, Effect, Event, Request, Slot};
+    use crate::engine::progress::{Part, Progress};
+    use crate::tui::event::{Answer, Ask, Effect, Event, Request, Slot};
 
     fn slow(app: &mut App, effects: &[Effect]) -> Slot {
         let ask = asks(effects)[0];
@@ -129,6 +171,31 @@ mod tests {
         let effects = press(&mut app, "13");
         give_grid(&mut app, &effects, small());
         assert!(app.results.loaded, "the next one is");
+    }
+
+    #[test]
+    fn how_far_placing_and_planning_are_is_said_and_of_what_is_over_no_more() {
+        let mut app = with_replay(80, 24, 1);
+        let placing = press(&mut app, "\n");
+        let tell = |app: &mut App, effects: &[Effect], progress| {
+            let Ask { generation, request } = asks(effects)[0];
+            app.update(Event::Progress { slot: request.slot(), generation: *generation, progress });
+        };
+        let at = |of, done| Progress { of, done, all: 10_000 };
+        tell(&mut app, &placing, at(Part::Placing, 0));
+        assert_eq!(app.progress(), None, "not at once");
+        slow(&mut app, &placing);
+        tell(&mut app, &placing, at(Part::Placing, 1204));
+        assert_eq!(app.progress().as_deref(), Some("placing the statement: 1,204 of 10,000 versions"));
+        let again = press(&mut app, "\x1b\n");
+        slow(&mut app, &again);
+        tell(&mut app, &placing, at(Part::Placing, 2000));
+        assert_eq!(app.progress().as_deref(), Some("placing the statement into every version"), "that was stopped");
+        answer(&mut app, &again, Answer::Preview(Vec::new()));
+        let planning = press(&mut app, "\n");
+        slow(&mut app, &planning);
+        tell(&mut app, &planning, at(Part::Gathering, 999));
+        assert_eq!(app.progress().as_deref(), Some("planning: 999 of 10,000 runs"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::analysis::query::Condition;
 use crate::base::ids::RunId;
 use crate::engine::Error;
 use crate::engine::plan::{Iterations, ReplayRequest};
+use crate::engine::progress::Waiting;
 use crate::engine::project::Project;
 use crate::engine::propagate::{Move, Preview, Written};
 use crate::model::probe::Propagation;
@@ -22,10 +23,10 @@ const NO_LINE: &str = "after which line shall it stand?";
 pub(super) fn perform(
     project: &Project,
     request: Request,
-    outdated: &(dyn Fn() -> bool + Sync),
+    waiting: Waiting<'_>,
 ) -> Result<Answer, String> {
     match request {
-        Request::Preview { names, runs } => match project.preview_unless(&names, runs.as_deref(), outdated) {
+        Request::Preview { names, runs } => match project.preview_unless(&names, runs.as_deref(), waiting) {
             Err(Error::Stopped) => Ok(Answer::Nothing),
             placed => Ok(Answer::Preview(placed.map_err(told)?.into_iter().map(|p| (p.run, p.propagation)).collect())),
         },
@@ -34,7 +35,7 @@ pub(super) fn perform(
             project.add_written(&written, true).map_err(told)?;
             Ok(Answer::Kept(written))
         }
-        Request::Plan(wanted) => match project.plan_unless(&resolved(wanted)?, outdated) {
+        Request::Plan(wanted) => match project.plan_unless(&resolved(wanted)?, waiting) {
             Err(Error::Stopped) => Ok(Answer::Nothing),
             plan => Ok(Answer::Plan(Arc::new(plan.map_err(told)?))),
         },
@@ -152,7 +153,7 @@ pub(super) fn placements(
     project: &Project,
     left: &RunId,
     right: &RunId,
-    outdated: &(dyn Fn() -> bool + Sync),
+    waiting: Waiting<'_>,
 ) -> Result<Vec<(RunId, Propagation)>, String> {
     let mut names: Vec<String> =
         project.hindsight_names().map_err(told)?.into_iter().map(|h| h.statement.name).collect();
@@ -161,7 +162,7 @@ pub(super) fn placements(
     if names.is_empty() {
         return Ok(Vec::new());
     }
-    let placed = match project.preview_unless(&names, Some(&[left.clone(), right.clone()]), outdated) {
+    let placed = match project.preview_unless(&names, Some(&[left.clone(), right.clone()]), waiting) {
         Err(Error::Stopped) => return Ok(Vec::new()),
         placed => placed.map_err(told)?,
     };

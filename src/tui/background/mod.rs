@@ -3,30 +3,29 @@
 //! A thread a slot: of several requests waiting in a slot only the newest is answered. Nothing here knows the screen.
 
 mod hindsight;
+mod watch;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crate::analysis::compare::compare;
 use crate::base::files::write_atomic_unless;
-use crate::base::ids::{JobId, RunId};
+use crate::base::ids::RunId;
 use crate::engine::Error;
 use crate::engine::export::{csv_unless, json_unless};
-use crate::engine::project::{GridQuery, Project};
-use crate::model::run::RunStatus;
+use crate::engine::progress::Waiting;
+use crate::engine::project::{GridQuery, Project, Unusable};
 use crate::model::source::FileChange;
-use crate::store::db::DbError;
-use crate::store::layout::{Layout, names};
 use crate::tui::ansi::painted_lines;
 use crate::tui::app::document::{Document, FileDiff, Sides};
 use crate::tui::app::metric::courses;
 use crate::tui::app::plot::curves::curves;
 use crate::tui::app::table::{self, Arranged, RowFilter};
+use crate::tui::background::watch::Watch;
 use crate::tui::event::{Answer, Ask, Detail, Event, Request, Slot, Survey};
 use crate::tui::highlight::{Highlighted, highlight};
 use crate::tui::panics;
@@ -36,11 +35,6 @@ use crate::tui::text::output_lines;
 const OUTPUT_BYTES: u64 = 256 << 10;
 /// So long nothing is said of a request.
 const SLOW: Duration = Duration::from_millis(200);
-/// How often the store is looked at while something is going on, and otherwise.
-const ACTIVE: Duration = Duration::from_millis(250);
-const QUIET: Duration = Duration::from_secs(1);
-/// A run that was killed writes nothing more: while any is running, look closely once in so many times.
-const CLOSER_LOOK: u32 = 8;
 /// How often the watcher is started.
 const WATCHES: u32 = 3;
 
@@ -150,7 +144,19 @@ fn serve(
         }
         let generation = ask.generation;
         let outdated = || newest.load(Ordering::Relaxed) != generation;
-        let answer = catch_unwind(AssertUnwindSafe(|| perform(project, ask.request, &outdated)));
+        let told = Mutex::new(Instant::now());
+        let tell = |progress| {
+            // Whoever finds it taken has nothing to say that another does not.
+            if let Ok(mut last) = told.try_lock()
+                && last.elapsed() >= SLOW
+            {
+                *last = Instant::now();
+                // Whoever does not hear of it does not get the answer either.
+                let _ = events.send(Event::Progress { slot, generation, progress });
+            }
+        };
+        let waiting = Waiting::new(&outdated, &tell);
+        let answer = catch_unwind(AssertUnwindSafe(|| with_journals(project, events, ask.request, waiting)));
         let mut result = answer.unwrap_or_else(|_| Err(panics::words()));
         if let (Ok(Answer::Survey(survey)), 2..) = (&mut result, generation) {
             // Not the first time: nothing must keep the list from being there at once, and the watcher looks soon.
@@ -166,21 +172,47 @@ fn serve(
     }
 }
 
+/// Does what a request asks; where the database turns out to be of no use, from the journals.
+fn with_journals(
+    project: &Project,
+    events: &Sender<Event>,
+    request: Request,
+    waiting: Waiting<'_>,
+) -> Result<Answer, String> {
+    let had_database = !project.reads_journals_only();
+    let answer = perform(project, request.clone(), waiting);
+    if answer.is_ok() || !had_database {
+        return answer;
+    }
+    let Some(cause) = project.read_journals_instead() else { return answer };
+    // Whoever does not hear of it does not get the answer either.
+    let _ = events.send(Event::Trouble(from_journals(cause).to_owned()));
+    perform(project, request, waiting)
+}
+
+fn from_journals(cause: Unusable) -> &'static str {
+    match cause {
+        Unusable::Damaged => {
+            "the database is damaged: what the journals say is shown; `afterlog rebuild` makes it anew from them"
+        }
+        Unusable::TooNew => "this store is of a newer afterlog: what its journals say is shown",
+    }
+}
+
 /// Does what a request asks. Errors are told in words, with what to do next.
-fn perform(project: &Project, request: Request, outdated: &(dyn Fn() -> bool + Sync)) -> Result<Answer, String> {
+fn perform(project: &Project, request: Request, waiting: Waiting<'_>) -> Result<Answer, String> {
+    let outdated: &(dyn Fn() -> bool + Sync) = &|| waiting.is_over();
     match request {
         Request::Survey => {
-            let mut refreshed = project.refresh();
-            let mut notice = None;
-            if let Err(Error::Db(DbError::TooNew { .. })) = &refreshed {
-                notice = Some("this store is of a newer afterlog: what its journals say is shown".to_owned());
-                project.read_journals_only();
-                refreshed = project.refresh();
-            }
+            let refreshed = project.refresh();
             // A store that cannot be written can still be read.
-            let survey = survey(project);
-            refreshed.map_err(told)?;
-            Ok(Answer::Survey(Box::new(Survey { notice, ..survey? })))
+            let survey = survey(project).map_err(told)?;
+            let notice = match refreshed {
+                // Nothing to show: the list says why.
+                Err(error) if survey.runs.is_empty() => return Err(told(error)),
+                refreshed => refreshed.err().map(told),
+            };
+            Ok(Answer::Survey(Box::new(Survey { notice, ..survey })))
         }
         Request::Changes(pairs) => {
             let mut changes = Vec::with_capacity(pairs.len());
@@ -206,7 +238,7 @@ fn perform(project: &Project, request: Request, outdated: &(dyn Fn() -> bool + S
             Ok(Answer::Detail(Box::new(Detail { run, ranks, given_up, output: painted_lines(&output) })))
         }
         Request::Diff { left, right } => {
-            let document = document(project, left, right, outdated)?;
+            let document = document(project, left, right, waiting)?;
             Ok(document.map_or(Answer::Nothing, |document| Answer::Diff(Arc::new(document))))
         }
         Request::Highlight { document, file } => {
@@ -276,21 +308,24 @@ fn perform(project: &Project, request: Request, outdated: &(dyn Fn() -> bool + S
         | Request::Preview { .. }
         | Request::Plan(_)
         | Request::Start(_)
-        | Request::Cancel(_) => hindsight::perform(project, request, outdated),
+        | Request::Cancel(_) => hindsight::perform(project, request, waiting),
     }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape of map_err")]
 fn told(error: Error) -> String {
+    in_words(&error)
+}
+
+fn in_words(error: &Error) -> String {
     match error.hint() {
         Some(hint) => format!("{error}: {hint}"),
         None => error.to_string(),
     }
 }
 
-fn survey(project: &Project) -> Result<Survey, String> {
-    let runs = project.runs().map_err(told)?;
-    Ok(Survey { runs, names: project.all_names().map_err(told)?, jobs: project.jobs().map_err(told)?, notice: None })
+fn survey(project: &Project) -> Result<Survey, Error> {
+    Ok(Survey { runs: project.runs()?, names: project.all_names()?, jobs: project.jobs()?, notice: None })
 }
 
 /// Two versions file by file, with the log statements that they lack placed into the scripts. `None` when nobody waits for
@@ -299,10 +334,10 @@ fn document(
     project: &Project,
     left: RunId,
     right: RunId,
-    outdated: &(dyn Fn() -> bool + Sync),
+    waiting: Waiting<'_>,
 ) -> Result<Option<Document>, String> {
     let changed = project.changed_files(&left, &right).map_err(told)?;
-    let placed = hindsight::placements(project, &left, &right, outdated)?;
+    let placed = hindsight::placements(project, &left, &right, waiting)?;
     let script = project.run_detail(&right).map_err(told)?.meta.script;
     let mut paths: Vec<(String, Option<FileChange>)> =
         changed.into_iter().map(|file| (file.path, Some(file.change))).collect();
@@ -316,7 +351,7 @@ fn document(
     }
     let mut files = Vec::with_capacity(paths.len());
     for (path, change) in paths {
-        if outdated() {
+        if waiting.is_over() {
             return Ok(None);
         }
         let text = |run: &RunId| -> Result<String, String> {
@@ -330,101 +365,4 @@ fn document(
         files.push(FileDiff { is_script, ..FileDiff::new(path.clone(), change, sides) });
     }
     Ok(Some(Document { left, right, files }))
-}
-
-/// Looks at the store now and then, cheaply, and posts a survey when something changed.
-#[derive(Default)]
-struct Watch {
-    seen: Vec<(u64, Option<SystemTime>)>,
-    known: Survey,
-    /// Folders of runs and jobs that are being made: what is put into them does not show in the folder above.
-    unfinished: Vec<PathBuf>,
-    trouble: Option<String>,
-    round: u32,
-}
-
-impl Watch {
-    fn run(&mut self, project: &Project, events: &Sender<Event>, taken: &AtomicBool) {
-        loop {
-            let active: Vec<&RunId> =
-                self.known.runs.iter().filter(|run| run.status == RunStatus::Running).map(|run| &run.id).collect();
-            let replaying = self.known.jobs.iter().any(|job| job.active);
-            let busy = !active.is_empty() || replaying;
-            std::thread::sleep(if busy { ACTIVE } else { QUIET });
-            if !taken.load(Ordering::Relaxed) {
-                continue;
-            }
-            self.round = self.round.wrapping_add(1);
-            let now = self.footprint(project, &active, replaying);
-            let grown = now != self.seen;
-            if !(grown || busy && self.round.is_multiple_of(CLOSER_LOOK)) {
-                continue;
-            }
-            let printing = grown && !active.is_empty();
-            self.seen = now;
-            // Trouble is told once, until there is another; what was read stays, and the watcher looks again.
-            let trouble = project.refresh().err().map(|error| match project.layout().runs().is_dir() {
-                true => told(error),
-                false => format!("{} is gone: what was read of it is shown", project.layout().store().display()),
-            });
-            let is_new = trouble.is_some() && trouble != self.trouble;
-            self.trouble.clone_from(&trouble);
-            if let Some(trouble) = trouble {
-                self.seen.clear();
-                if is_new && events.send(Event::Trouble(trouble)).is_err() {
-                    return;
-                }
-                continue;
-            }
-            let Ok(mut survey) = survey(project) else {
-                self.seen.clear();
-                continue;
-            };
-            project.note_gone(&mut survey.runs);
-            self.unfinished = unfinished(project.layout(), &survey);
-            // What a run prints is no part of the survey, but of its detail.
-            if survey != self.known || printing {
-                self.known = survey.clone();
-                taken.store(false, Ordering::Relaxed);
-                if events.send(Event::Changed(Box::new(survey))).is_err() {
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Sizes and times of what grows: the folders, and the journals of what is going on.
-    fn footprint(&self, project: &Project, active: &[&RunId], replaying: bool) -> Vec<(u64, Option<SystemTime>)> {
-        let look = |path: &Path| {
-            let meta = std::fs::metadata(path).ok();
-            (meta.as_ref().map_or(0, std::fs::Metadata::len), meta.and_then(|m| m.modified().ok()))
-        };
-        let layout = project.layout();
-        // What others took in or gave up (a collection of checkpoints, say) is in the database, or in its log.
-        let database = layout.database();
-        let mut prints = vec![look(&layout.runs()), look(&layout.jobs()), look(&database)];
-        prints.push(look(&database.with_extension("sqlite-wal")));
-        prints.extend(self.unfinished.iter().map(|folder| look(folder)));
-        for id in active {
-            let run = layout.run(id);
-            prints.extend(["events.aflj", "recorder.aflj", names::OUTPUT].map(|name| look(&run.join(name))));
-        }
-        if replaying {
-            for job in self.known.jobs.iter().filter(|job| job.active) {
-                prints.push(look(&layout.job(&job.id).join("job.aflj")));
-                let segments = job.segments.iter().map(|s| layout.segment(&job.id, s.id).join("events.aflj"));
-                prints.extend(segments.map(|path| look(&path)));
-            }
-        }
-        prints
-    }
-}
-
-/// Folders of runs and jobs that are not known yet.
-fn unfinished(layout: &Layout, survey: &Survey) -> Vec<PathBuf> {
-    let runs: HashSet<&RunId> = survey.runs.iter().map(|run| &run.id).collect();
-    let jobs: HashSet<&JobId> = survey.jobs.iter().map(|job| &job.id).collect();
-    let new_runs = layout.run_ids().unwrap_or_default().into_iter().filter(|id| !runs.contains(id));
-    let new_jobs = layout.job_ids().unwrap_or_default().into_iter().filter(|id| !jobs.contains(id));
-    new_runs.map(|id| layout.run(&id)).chain(new_jobs.map(|id| layout.job(&id))).collect()
 }

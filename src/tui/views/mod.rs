@@ -15,7 +15,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use crate::tui::app::overlay::Overlay;
-use crate::tui::app::{App, Panel, Place, tab_columns};
+use crate::tui::app::{App, Notice, Panel, Place, tab_columns};
 use crate::tui::keys::{self, Command};
 use crate::tui::text;
 use crate::tui::theme::{Glyphs, Role, Theme};
@@ -211,17 +211,15 @@ fn footer(app: &App, pen: &mut Pen<'_>, line: Rect) {
         overlay::line_edit(pen, Rect { x: x + used, y, width: width.saturating_sub(used), height: 1 }, input);
         // A complaint about what was typed goes above the line.
         if let Some(notice) = &app.notice {
-            pen.clear(Rect { y: y - 1, ..line });
-            pen.put(x, y - 1, width, &notice.text, Role::Bad);
+            tell(notice, pen, Rect { y: y - 1, ..line });
         }
         return;
     }
     if let Some(notice) = &app.notice {
-        let role = if notice.is_error { Role::Bad } else { Role::Good };
-        pen.put(x + 1, y, width - 1, &notice.text, role);
+        tell(notice, pen, line);
         return;
     }
-    if let Some(said) = app.working_on().filter(|_| app.overlay.is_none()) {
+    if let Some(said) = app.progress().filter(|_| app.overlay.is_none()) {
         pen.put(x + 1, y, width - 1, &format!("{said} {}  Esc stops it", pen.glyphs().ellipsis), Role::Running);
         return;
     }
@@ -240,14 +238,37 @@ fn footer(app: &App, pen: &mut Pen<'_>, line: Rect) {
     let own = keys::bindings(app.context()).filter(|binding| app.offers(binding.command));
     let hint = |binding: &'static keys::Binding| {
         let (key, word) = app.keys.hint(binding)?;
-        let goes_on = binding.command == Command::Open && app.panel == Panel::Replay;
-        Some((binding.command, (key, if goes_on { app.next_step() } else { word })))
+        let word = match binding.command {
+            Command::Open if app.panel == Panel::Replay => app.next_step(),
+            Command::Leave => app.way_out(),
+            _ => word,
+        };
+        Some((binding.command, (key, word)))
     };
     // Help and the way out are always there; the rest as far as there is room.
     let (always, others): (Vec<_>, Vec<_>) =
         own.filter_map(hint).partition(|(command, _)| matches!(command, Command::Help | Command::Leave));
     let others = others.into_iter().map(|(_, hint)| hint).collect();
     offer(pen, line, others, always.into_iter().map(|(_, hint)| hint).collect());
+}
+
+/// A message whose last line is this one; a long one takes further lines above it.
+fn tell(notice: &Notice, pen: &mut Pen<'_>, line: Rect) {
+    let role = if notice.is_error { Role::Bad } else { Role::Good };
+    let columns = line.width.saturating_sub(1);
+    let mut lines = text::wrap(&text::clean(&notice.text), usize::from(columns));
+    let most = usize::from(line.y / 2).max(1);
+    if lines.len() > most {
+        lines.truncate(most);
+        if let Some(last) = lines.last_mut() {
+            last.push_str(pen.glyphs().ellipsis);
+        }
+    }
+    let above = u16::try_from(lines.len()).unwrap_or(1).saturating_sub(1);
+    for (y, text) in (line.y.saturating_sub(above)..=line.y).zip(lines) {
+        pen.clear(Rect { y, height: 1, ..line });
+        pen.put(line.x + 1, y, columns, &text, role);
+    }
 }
 
 /// A key with a word.

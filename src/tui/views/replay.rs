@@ -346,7 +346,12 @@ pub fn detail_text(app: &App) -> Vec<String> {
 
 fn detail(app: &App, pen: &mut Pen<'_>, area: Rect) {
     let lines = detail_lines(app, area, &pen.glyphs().clone());
-    for (y, (line, role)) in (area.y..area.bottom()).zip(lines.into_iter().skip(app.replay.detail_offset)) {
+    let found = app.replay.found_line().filter(|_| app.zoom);
+    let shown = lines.into_iter().enumerate().skip(app.replay.detail_offset);
+    for (y, (number, (line, role))) in (area.y..area.bottom()).zip(shown) {
+        if found == Some(number) {
+            pen.cursor(y, area.x);
+        }
         pen.put(area.x + 1, y, area.width.saturating_sub(1), &line, role);
     }
 }

@@ -18,7 +18,7 @@ use crate::tui::app::fixture::{
     with_replay, with_run,
 };
 use crate::tui::app::{App, Place};
-use crate::tui::event::Answer;
+use crate::tui::event::{Answer, Event};
 use crate::tui::terminal::encode;
 use crate::tui::theme::{ASCII, Background, Depth, Glyphs, Theme, UNICODE};
 
@@ -155,6 +155,18 @@ fn overlays_and_the_first_start_look_as_they_should() {
     check("palette", &app, &look);
     check("first_start", &App::new((80, 24), Place::Nothing, 1), &look);
     check("tiny", &App::new((30, 5), Place::Nothing, 1), &look);
+}
+
+#[test]
+fn a_message_longer_than_a_line_is_told_to_its_end_above_the_footer() {
+    let mut app = app(80, 24);
+    app.complain(format!("config.toml:3:5: {}the end", "what is wrong with this key ".repeat(6)));
+    let text = serialised(&screen(&app, &look(Depth::Mono, ASCII)));
+    assert!(text.contains("config.toml:3:5") && text.contains("the end"), "{text}");
+    for (width, height) in [(40, 10), (10, 3), (1, 1), (0, 0)] {
+        app.update(Event::Resize(width, height));
+        screen(&app, &look(Depth::Mono, ASCII));
+    }
 }
 
 #[test]
