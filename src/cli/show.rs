@@ -32,9 +32,18 @@ pub(super) fn run(args: &ShowArgs, output: &mut Output) -> Result<ExitCode, Erro
     project.refresh()?;
     let detail = project.run_detail(&project.select_one(&args.run)?)?;
     if args.json {
-        output.line(&in_json(&detail))?;
+        output.line(&in_json(&detail, &project.checkpoints_unreadable(&detail.summary.id)))?;
     } else {
         in_words(&detail, &project.instrumentation(&detail.summary.id), output)?;
+        let gone = project.checkpoints_unreadable(&detail.summary.id);
+        if !gone.is_empty() {
+            let which: Vec<String> = gone.iter().map(|seq| format!("#{seq}")).collect();
+            output.line(&format!(
+                "{} of these cannot be read, a pack is damaged or gone: {}",
+                counted(gone.len() as u64, "checkpoint"),
+                which.join(", ")
+            ))?;
+        }
         for (rank, checkpoints) in project.checkpoints_of_others(&detail.summary.id) {
             let stored: u64 = checkpoints.iter().map(|checkpoint| checkpoint.stored_bytes).sum();
             let count = counted(checkpoints.len() as u64, "checkpoint");
@@ -44,10 +53,11 @@ pub(super) fn run(args: &ShowArgs, output: &mut Output) -> Result<ExitCode, Erro
     Ok(ExitCode::SUCCESS)
 }
 
-fn in_json(detail: &RunDetail) -> String {
+fn in_json(detail: &RunDetail, unreadable: &[u64]) -> String {
     let mut object = summary_json(&detail.summary);
     object["meta"] = serde_json::json!(detail.meta);
     object["timings"] = serde_json::json!(detail.timings);
+    object["checkpoints_unreadable"] = serde_json::json!(unreadable);
     object["checkpoint_list"] = serde_json::json!(detail.checkpoints);
     object.to_string()
 }

@@ -245,7 +245,8 @@ pub enum Choice {
 #[derive(Debug, Clone)]
 pub enum Answer {
     Survey(Box<Survey>),
-    Changes(Vec<(RunId, RunId, Vec<ChangedFile>)>),
+    /// `None` where a version is gone.
+    Changes(Vec<(RunId, RunId, Option<Vec<ChangedFile>>)>),
     Courses {
         name: String,
         courses: Vec<(RunId, Vec<f64>)>,
@@ -305,6 +306,8 @@ pub struct Detail {
     pub ranks: Vec<(u64, Vec<Checkpoint>)>,
     /// Checkpoints that were given up to save space.
     pub given_up: usize,
+    /// Numbers of those whose bytes are not there.
+    pub unreadable: Vec<u64>,
     /// The end of what it printed, safe to draw.
     pub output: Vec<Painted>,
 }

@@ -52,6 +52,7 @@ mod robust;
 mod settings;
 mod shared;
 mod shares;
+mod stale;
 mod story;
 mod svg;
 mod terminal;

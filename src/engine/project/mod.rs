@@ -24,6 +24,7 @@ pub use fsck::{FsckReport, Problem};
 pub use grid::GridQuery;
 pub use runs::FOLDER_GONE;
 
+use crate::engine::project::runs::Packs;
 use crate::engine::{Error, ingest};
 use crate::store::db::{self, Db, DbError};
 use crate::store::layout::{Layout, STORE_FOLDER};
@@ -43,6 +44,8 @@ struct Inner {
     reader: Mutex<Option<Db>>,
     /// Whether the database could not be written for want of room.
     disk_is_full: AtomicBool,
+    /// What the packs hold, as they were when it was last looked for.
+    packs: Mutex<Option<Packs>>,
     /// Why the database is of no use, as far as that was seen.
     unusable: Mutex<Option<Unusable>>,
     /// Whether it is left alone for that.
@@ -84,8 +87,9 @@ impl Project {
 
     fn new(layout: Layout) -> Self {
         let (writer, reader) = (Mutex::new(None), Mutex::new(None));
+        let packs = Mutex::new(None);
         let (unusable, [disk_is_full, journals_only]) = (Mutex::new(None), [false, false].map(AtomicBool::new));
-        Self { inner: Arc::new(Inner { layout, writer, reader, disk_is_full, unusable, journals_only }) }
+        Self { inner: Arc::new(Inner { layout, writer, reader, disk_is_full, packs, unusable, journals_only }) }
     }
 
     pub fn root(&self) -> &Path {

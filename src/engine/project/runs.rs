@@ -2,17 +2,20 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
 use crate::base::files::{self, at};
 use crate::base::ids::RunId;
-use crate::engine::project::Project;
+use crate::engine::checkpoint::StoredCheckpoint;
+use crate::engine::project::{Project, lock};
 use crate::engine::{Error, stored};
 use crate::model::instrument::InstrumentationPlan;
 use crate::model::run::{Checkpoint, RunDetail, RunSummary, RunTimings};
+use crate::store::chunks::ChunkStore;
 use crate::store::db::RunRow;
-use crate::store::layout::names;
+use crate::store::layout::{Layout, names};
 
 /// Noted of a run whose folder somebody removed.
 pub const FOLDER_GONE: &str = "its folder in the store was deleted: its output and journals are gone, and what is \
@@ -21,6 +24,19 @@ pub const FOLDER_GONE: &str = "its folder in the store was deleted: its output a
 #[derive(Deserialize)]
 struct Stored {
     checkpoint: Checkpoint,
+}
+
+/// The packs that there are, and what lies in them.
+pub(super) struct Packs {
+    paths: Vec<PathBuf>,
+    chunks: ChunkStore,
+}
+
+impl Packs {
+    fn open(layout: &Layout) -> Option<Self> {
+        let paths = ChunkStore::pack_paths(layout).ok()?;
+        Some(Self { paths, chunks: ChunkStore::open(layout).ok()? })
+    }
 }
 
 impl Project {
@@ -78,6 +94,26 @@ impl Project {
     /// How many checkpoints of a run were given up to save space, as far as that can be read.
     pub fn checkpoints_given_up(&self, id: &RunId) -> usize {
         stored::dropped(self.layout(), id, 0).map_or(0, |dropped| dropped.len())
+    }
+
+    /// The checkpoints of a run, by their number, whose bytes are not there: a pack is gone, or its records cannot be found.
+    /// Whether those that are there are sound is for `fsck` and whoever reads them.
+    pub fn checkpoints_unreadable(&self, id: &RunId) -> Vec<u64> {
+        let stored = self.stored_checkpoints(id).unwrap_or_default();
+        let mut packs = lock(&self.inner.packs);
+        let missing = |packs: &Packs| -> Vec<u64> {
+            let holds = |stored: &&StoredCheckpoint| stored.all_buffers().all(|buffer| packs.chunks.holds(buffer));
+            stored.iter().filter(|stored| !holds(stored)).map(|stored| stored.checkpoint.seq).collect()
+        };
+        if let Some(known) = packs.as_ref() {
+            let there = ChunkStore::pack_paths(self.layout()).unwrap_or_default();
+            if known.paths.iter().all(|path| there.binary_search(path).is_ok()) && missing(known).is_empty() {
+                return Vec::new();
+            }
+        }
+        // One was removed, or there is more by now.
+        *packs = Packs::open(self.layout());
+        packs.as_ref().map(missing).unwrap_or_default()
     }
 
     /// Every name that any run or replay logged, in the order of the alphabet.

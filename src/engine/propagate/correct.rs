@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use crate::analysis::propagate::{Wish, around, further, spot};
 use crate::analysis::python;
 use crate::base::ids::RunId;
-use crate::engine::project::Project;
 use crate::engine::progress::Waiting;
+use crate::engine::project::Project;
 use crate::engine::propagate::{Preview, history, placement_of, preview, preview_with};
 use crate::engine::{Error, probes};
 use crate::model::probe::{Choice, Correction, PlacementStatus, Probe, Spot};
@@ -150,10 +150,14 @@ fn try_at(
     let made = Correction { run: run.clone(), script, target, statement, choice, expression, around };
     let mut probe = probe_of(project, name)?;
     take(&mut probe, &made);
-    let tried =
-        preview_with(project, &[name.to_owned()], std::slice::from_ref(run), &one(probe), Waiting::patiently(), &|_, found| {
-            found
-        })?;
+    let tried = preview_with(
+        project,
+        &[name.to_owned()],
+        std::slice::from_ref(run),
+        &one(probe),
+        Waiting::patiently(),
+        &|_, found| found,
+    )?;
     let tried = tried.into_iter().next().ok_or_else(|| Error::UnknownRun(run.to_string()))?;
     match placement_of(&tried, name, statement) {
         Some(placement) if placement.status.is_placed() => Ok(Ok((tried, made))),

@@ -342,6 +342,11 @@ impl App {
     fn keep_draft(&mut self, mut editor: Editor) -> Vec<Effect> {
         if !editor.is_tried {
             // Whether it can be kept is known in a moment.
+            if !self.is_trying() {
+                let effects = self.try_draft(editor);
+                self.editor_mut().into_iter().for_each(|editor| editor.wanted = true);
+                return effects;
+            }
             editor.wanted = true;
             self.put_editor(editor);
             return Vec::new();
@@ -366,6 +371,13 @@ impl App {
         };
         self.put_editor(editor);
         vec![self.ask(request)]
+    }
+
+    /// What is written could not be tried: it is not kept either, and Enter tries it once more.
+    pub(super) fn draft_refused(&mut self) {
+        if let Some(editor) = self.editor_mut() {
+            editor.wanted = false;
+        }
     }
 
     pub(super) fn take_draft(&mut self, draft: Arc<Draft>) -> Vec<Effect> {

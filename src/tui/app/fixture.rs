@@ -26,7 +26,7 @@ use crate::tui::app::plot::curves::curves;
 use crate::tui::app::table;
 use crate::tui::app::table::tests::small;
 use crate::tui::app::{App, Place};
-use crate::tui::event::{Answer, Ask, Detail, Effect, Event, Request, Survey};
+use crate::tui::event::{Answer, Ask, Detail, Effect, Event, Request, Slot, Survey};
 
 pub(crate) const NOW: i64 = 1_800_000_000_000;
 
@@ -72,14 +72,13 @@ pub(crate) fn app(width: u16, height: u16) -> App {
     let mut app = App::new((width, height), Place::Project("demo".into()), 2);
     app.now_ms = NOW;
     let effects = app.start();
-    answer(&mut app, &effects, Answer::Survey(Box::new(survey())));
-    let effects = app.ask_changes();
+    let effects = answer(&mut app, &effects, Answer::Survey(Box::new(survey())));
     let changed =
         ChangedFile { path: "train.py".into(), change: FileChange::Modified, added_lines: 4, removed_lines: 2 };
     answer(
         &mut app,
         &effects,
-        Answer::Changes(vec![(id(1), id(2), vec![changed.clone()]), (id(3), id(4), vec![changed])]),
+        Answer::Changes(vec![(id(1), id(2), Some(vec![changed.clone()])), (id(3), id(4), Some(vec![changed]))]),
     );
     app
 }
@@ -184,15 +183,21 @@ pub(crate) fn detail(number: u32, output: &str) -> Detail {
         digests: BTreeMap::new(),
     };
     let run = RunDetail { summary, meta, timings, checkpoints: (0..2).map(checkpoint).collect() };
-    Detail { run, ranks: Vec::new(), given_up: 0, output: painted_lines(output) }
+    Detail { run, ranks: Vec::new(), given_up: 0, unreadable: Vec::new(), output: painted_lines(output) }
 }
 
 /// The app on the newest run in detail.
 pub(crate) fn with_run(width: u16, height: u16) -> App {
     let mut app = app(width, height);
-    let effects = press(&mut app, "\n");
-    answer(&mut app, &effects, Answer::Detail(Box::new(detail(5, OUTPUT))));
+    press(&mut app, "\n");
+    give_detail(&mut app, detail(5, OUTPUT));
     app
+}
+
+/// Answers the question for a run's detail that was asked last.
+pub(crate) fn give_detail(app: &mut App, detail: Detail) {
+    let (slot, generation) = (Slot::Detail, app.generations[Slot::Detail as usize]);
+    app.update(Event::Answered { slot, generation, result: Ok(Answer::Detail(Box::new(detail))) });
 }
 
 /// What the run of [`with_run`] printed.

@@ -6,7 +6,7 @@ use crate::base::ids::{JobId, RunId};
 use crate::model::job::{JobStatus, SegmentStatus};
 use crate::tui::app::list::Cursor;
 use crate::tui::app::overlay::Overlay;
-use crate::tui::app::replay::{Replay, Stage};
+use crate::tui::app::replay::{PLANNING, Replay, Stage};
 use crate::tui::app::{App, Panel};
 use crate::tui::event::{Effect, PlanRequest, Request};
 
@@ -47,7 +47,7 @@ impl App {
         self.replay.condition.clone_from(&request.condition);
         self.replay.runs.clone_from(&request.runs);
         self.replay.workers = request.workers;
-        self.replay.waiting = Some("planning");
+        self.replay.waiting = Some(PLANNING);
         self.replay.asked = Some(request.clone());
         vec![self.ask(Request::Plan(request))]
     }
@@ -57,7 +57,7 @@ impl App {
         let (Some(job), Some(segment)) = (self.replay.job.clone(), self.replay.selected_segment().map(|s| s.id)) else {
             return Vec::new();
         };
-        vec![self.ask(Request::SegmentLog(job, segment))]
+        self.renew(Request::SegmentLog(job, segment)).into_iter().collect()
     }
 
     /// New states of jobs. At the start, a job that is going on is shown again.
@@ -88,8 +88,11 @@ impl App {
 
     /// Shows a job, from the list of jobs.
     pub(super) fn open_job(&mut self, id: JobId) -> Vec<Effect> {
+        // What was planned before would call the user back from there.
+        let mut effects = self.stop_planning().unwrap_or_default();
         self.replay.job = Some(id);
         self.replay.enter(Stage::Job);
-        self.show(Panel::Replay)
+        effects.extend(self.show(Panel::Replay));
+        effects
     }
 }

@@ -3,6 +3,7 @@
 //! One file a panel; what is shared (overlays, surveys, navigation between panels) stands here.
 
 pub mod about;
+mod answers;
 pub mod arguments;
 pub mod beside;
 pub mod columns;
@@ -15,6 +16,7 @@ pub mod filter;
 pub mod find;
 pub mod hints;
 pub mod job;
+mod kept;
 pub mod layout;
 pub mod left;
 pub mod list;
@@ -30,10 +32,10 @@ pub mod table;
 pub mod timeline;
 pub mod working;
 
+use std::collections::HashMap;
+
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use crate::model::job::JobStatus;
-use crate::model::run::{RunStatus, RunSummary};
 use crate::tui::app::columns::COLUMNS;
 use crate::tui::app::diff::Diff;
 use crate::tui::app::layout::{Areas, Share, areas};
@@ -42,7 +44,7 @@ use crate::tui::app::replay::Replay;
 use crate::tui::app::results::Results;
 use crate::tui::app::timeline::Timeline;
 use crate::tui::app::working::Working;
-use crate::tui::event::{Answer, Ask, Effect, Event, Request, SLOTS, Slot, Survey};
+use crate::tui::event::{Ask, Effect, Event, Request, SLOTS, Slot};
 use crate::tui::keymap::Keymap;
 use crate::tui::keys::{Command, Context};
 
@@ -128,6 +130,8 @@ pub struct App {
     clicked: Option<usize>,
     generations: [u64; SLOTS],
     working: Working,
+    /// What was asked for quietly last, by slot, and whether it is to be asked for once more when it is there.
+    renewed: HashMap<Slot, (Request, bool)>,
 }
 
 impl App {
@@ -151,6 +155,7 @@ impl App {
             clicked: None,
             generations: [0; SLOTS],
             working: Working::default(),
+            renewed: HashMap::new(),
         }
     }
 
@@ -209,6 +214,22 @@ impl App {
         let generation = &mut self.generations[request.slot() as usize];
         *generation += 1;
         Effect::Ask(Ask { generation: *generation, request })
+    }
+
+    /// Asks for something that may be newer than what is there. While just that is under way, it is asked for again
+    /// afterwards: were it dropped for each change, what is slow would never come while a run goes on.
+    fn renew(&mut self, request: Request) -> Option<Effect> {
+        let slot = request.slot();
+        if let Some((asked, again)) = self.renewed.get_mut(&slot)
+            && self.working.is_asked(slot)
+            && *asked == request
+        {
+            // Of two versions all is said by then.
+            *again = slot != Slot::Changes;
+            return None;
+        }
+        self.renewed.insert(slot, (request.clone(), false));
+        Some(self.ask(request))
     }
 
     /// How the current panel shares the screen with its detail.
@@ -363,128 +384,6 @@ impl App {
             overlay.paste(text);
         }
         Vec::new()
-    }
-
-    fn answered(&mut self, slot: Slot, generation: u64, result: Result<Answer, String>) -> Vec<Effect> {
-        if slot != Slot::Action && self.generations[slot as usize] != generation {
-            return Vec::new();
-        }
-        self.working.end(slot);
-        let answer = match result {
-            Ok(answer) => answer,
-            Err(message) => return self.failed(slot, message),
-        };
-        match answer {
-            Answer::Survey(survey) => self.take_survey(*survey),
-            Answer::Changes(changes) => {
-                self.timeline.take_changes(changes);
-                Vec::new()
-            }
-            Answer::Courses { name, courses } => self.take_courses(&name, courses),
-            Answer::Detail(detail) => {
-                self.take_detail(*detail);
-                Vec::new()
-            }
-            Answer::Diff(document) => self.take_document(document),
-            Answer::Highlight { file, colours } => {
-                self.diff.colours.insert(file, colours);
-                Vec::new()
-            }
-            Answer::Grid(grid) => self.take_grid(grid),
-            Answer::Arranged(arranged) => self.take_arranged(arranged),
-            Answer::Curves(curves) => {
-                self.take_curves(curves);
-                Vec::new()
-            }
-            Answer::Compared(comparison) => self.take_comparison(comparison),
-            Answer::Nothing => Vec::new(),
-            Answer::Statistics(statistics) => self.open(Overlay::Statistics { statistics, offset: 0 }),
-            Answer::Found(found) => {
-                self.take_found(found);
-                Vec::new()
-            }
-            Answer::Exported { path, rows } => {
-                self.say(format!("{rows} rows written to {}", path.display()));
-                Vec::new()
-            }
-            Answer::Draft(draft) => self.take_draft(draft),
-            Answer::Kept(written) => self.take_kept(&written),
-            Answer::Corrected { correction, propagation, others } => {
-                self.take_corrected(&correction, &propagation, others)
-            }
-            Answer::Statements(_)
-            | Answer::Preview(_)
-            | Answer::Plan(_)
-            | Answer::Started(_)
-            | Answer::Cancelled(_)
-            | Answer::SegmentLog(..) => self.take_replay(answer),
-        }
-    }
-
-    fn failed(&mut self, slot: Slot, message: String) -> Vec<Effect> {
-        self.given_up(slot);
-        if slot == Slot::Survey {
-            // The list stays as it was; where it is empty, it says why.
-            self.surveyed = true;
-            self.trouble = Some(message.clone());
-        }
-        self.complain(message);
-        Vec::new()
-    }
-
-    /// What was asked for does not come: all is as before.
-    fn given_up(&mut self, slot: Slot) {
-        match slot {
-            Slot::Diff => self.diff.waiting = false,
-            Slot::Grid => self.results.waiting = false,
-            // It keeps no newer one from coming, and the next one is not for where this one would have led.
-            Slot::Arrange => (self.results.incoming, self.results.jump) = (None, None),
-            Slot::Courses => self.courses_refused(),
-            Slot::Plan => self.replay.plan_refused(),
-            Slot::Statements | Slot::Preview => self.replay.waiting = None,
-            Slot::Action => {
-                self.replay.waiting = None;
-                self.correction_refused();
-                self.keeping_refused();
-            }
-            _ => {}
-        }
-    }
-
-    /// Takes what the lists show, keeping every selection by id; asks anew for what is on the screen.
-    fn take_survey(&mut self, survey: Survey) -> Vec<Effect> {
-        self.surveyed = true;
-        self.trouble = None;
-        let Survey { runs, names, jobs, notice } = survey;
-        if let Some(notice) = notice {
-            self.complain(notice);
-        }
-        if self.is_old(&runs, &names, &jobs) {
-            return Vec::new();
-        }
-        self.timeline.take_runs(runs);
-        let mut effects = self.ask_changes();
-        // What was asked for last is looked at first.
-        let replayed: Vec<String> = jobs.iter().rev().flat_map(|job| job.names.iter().cloned()).collect();
-        self.results.all_names = names;
-        self.results.all_names.sort_by_key(|name| replayed.iter().position(|n| n == name).unwrap_or(usize::MAX));
-        effects.extend(self.replay_take_jobs(jobs));
-        match self.panel {
-            Panel::Timeline => effects.extend(self.ask_detail()),
-            Panel::Results => effects.extend(self.renew_grid()),
-            Panel::Diff | Panel::Replay => {}
-        }
-        effects
-    }
-
-    /// Whether all that was found is there already and nothing goes on that logs or prints: the watcher's first look finds
-    /// what the first survey has shown.
-    fn is_old(&self, runs: &[RunSummary], names: &[String], jobs: &[JobStatus]) -> bool {
-        let goes_on = || runs.iter().any(|run| run.status == RunStatus::Running) || jobs.iter().any(|job| job.active);
-        self.timeline.runs == runs
-            && self.replay.jobs == jobs
-            && self.results.all_names.len() == names.len()
-            && !goes_on()
     }
 
     /// Keeps every cursor inside its list and its window.

@@ -189,6 +189,9 @@ impl App {
             && open.statement == now.statement
         {
             *open = now;
+        } else {
+            // There may be no such statement any more.
+            self.correction_refused();
         }
         match self.panel {
             Panel::Diff => self.ask_diff_again(),

@@ -18,7 +18,11 @@ use crate::tui::views::replay::last_offset;
 
 const MOST_WORKERS: usize = 64;
 /// What is waited for first, in words.
-const LOOKING: &str = "looking for log statements that your runs lack";
+pub(super) const LOOKING: &str = "looking for log statements that your runs lack";
+/// And then.
+pub(super) const PLACING: &str = "placing the statement into every version";
+pub(super) const PLANNING: &str = "planning";
+pub(super) const STARTING: &str = "starting";
 
 /// How far the user is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -146,6 +150,11 @@ impl Replay {
         }
     }
 
+    /// This is no longer waited for. Something else may be.
+    pub(super) fn no_longer(&mut self, waited_for: &str) {
+        self.waiting = self.waiting.filter(|waiting| *waiting != waited_for);
+    }
+
     /// The preview that is there is of something else: it is left.
     pub(super) fn preview_stopped(&mut self) {
         self.previewed = None;
@@ -201,7 +210,7 @@ impl App {
         if names.is_empty() {
             return Vec::new();
         }
-        self.replay.waiting = Some("placing the statement into every version");
+        self.replay.waiting = Some(PLACING);
         self.replay.previewed = Some((names.clone(), self.replay.runs.clone()));
         vec![self.ask(Request::Preview { names, runs: self.replay.runs.clone() })]
     }
@@ -258,7 +267,7 @@ impl App {
     }
 
     fn ask_plan(&mut self) -> Vec<Effect> {
-        self.replay.waiting = Some("planning");
+        self.replay.waiting = Some(PLANNING);
         let request = PlanRequest {
             names: self.names(),
             runs: self.replay.runs.clone(),
@@ -356,7 +365,7 @@ impl App {
             Stage::Plan => match self.replay.plan.clone() {
                 _ if self.replay.waiting.is_some() => Vec::new(),
                 Some(plan) if !plan.segments.is_empty() => {
-                    self.replay.waiting = Some("starting");
+                    self.replay.waiting = Some(STARTING);
                     vec![self.ask(Request::Start(plan))]
                 }
                 _ => {
@@ -409,14 +418,13 @@ impl App {
     }
 
     pub(super) fn take_replay(&mut self, answer: Answer) -> Vec<Effect> {
-        let is_aside = match answer {
-            Answer::SegmentLog(..) => true,
-            Answer::Statements(_) => self.replay.waiting != Some(LOOKING),
-            _ => false,
-        };
-        if !is_aside {
-            self.replay.waiting = None;
-        }
+        self.replay.no_longer(match answer {
+            Answer::Statements(_) => LOOKING,
+            Answer::Preview(_) => PLACING,
+            Answer::Plan(_) => PLANNING,
+            Answer::Started(_) => STARTING,
+            _ => "",
+        });
         match answer {
             Answer::Statements(statements) => {
                 // The only one is surely meant.
@@ -434,7 +442,9 @@ impl App {
                 // After a correction the user stays where they are.
                 let same = self.replay.stage == Stage::Preview && runs(&preview) == runs(&self.replay.preview);
                 self.replay.preview = preview;
-                if !same {
+                // Whoever has gone on meanwhile is not called back.
+                let gone_on = self.replay.stage >= Stage::Plan || self.replay.waiting == Some(PLANNING);
+                if !same && !gone_on {
                     self.replay.enter(Stage::Preview);
                 }
                 Vec::new()

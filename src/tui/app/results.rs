@@ -206,7 +206,9 @@ impl App {
             self.results.base = Arc::default();
             self.results.incoming = None;
             self.results.arranged = None;
-            return Vec::new();
+            self.results.waiting = false;
+            // What is under way has columns that nobody wants any more.
+            return [Slot::Grid, Slot::Arrange].into_iter().filter_map(|slot| self.drop_asked(slot)).collect();
         }
         self.results.again = false;
         let marked = &self.timeline.marked;
@@ -220,6 +222,12 @@ impl App {
     pub(super) fn renew_grid(&mut self) -> Vec<Effect> {
         self.results.again = self.results.waiting || self.results.incoming.is_some();
         if self.results.again { Vec::new() } else { self.ask_grid_quietly() }
+    }
+
+    /// Asks for newer data that came while something was under way that has failed.
+    pub(super) fn ask_grid_again(&mut self) -> Vec<Effect> {
+        let wanted = self.results.again && self.panel == Panel::Results;
+        if wanted { self.ask_grid_quietly() } else { Vec::new() }
     }
 
     /// Nobody asked for newer data: it is not spoken of, and Esc is for what the user does.
@@ -267,9 +275,7 @@ impl App {
         if quietly {
             self.working.end(Slot::Curves);
         }
-        if self.results.again && self.panel == Panel::Results {
-            effects.extend(self.ask_grid_quietly());
-        }
+        effects.extend(self.ask_grid_again());
         effects
     }
 

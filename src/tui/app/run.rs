@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 
 use crate::base::units::{age_ms, bytes, counted, duration_ns};
-use crate::model::run::{Checkpoint, CheckpointKind, RunStatus};
+use crate::model::run::RunStatus;
 use crate::tui::ansi::Painted;
 use crate::tui::app::App;
+use crate::tui::app::kept::{checkpoints, unreadable};
 use crate::tui::app::list::Cursor;
 use crate::tui::app::overlay::{Overlay, Purpose};
 use crate::tui::app::timeline::is_gone;
@@ -86,11 +87,11 @@ impl Line<'_> {
     }
 }
 
-fn said<'a>(label: &'a str, text: impl Into<String>) -> Line<'a> {
+pub(super) fn said<'a>(label: &'a str, text: impl Into<String>) -> Line<'a> {
     Line::Said { label: Cow::Borrowed(label), text: text.into(), role: Role::Text }
 }
 
-fn coloured<'a>(label: &'a str, text: impl Into<String>, role: Role) -> Line<'a> {
+pub(super) fn coloured<'a>(label: &'a str, text: impl Into<String>, role: Role) -> Line<'a> {
     Line::Said { label: Cow::Borrowed(label), text: text.into(), role }
 }
 
@@ -145,6 +146,7 @@ fn overview(detail: &Detail, now_ms: i64) -> Vec<Line<'_>> {
     }
     let density = format!("{} in {}", run.checkpoints, counted(run.iterations, "iteration"));
     lines.push(said("checkpoints", format!("{density}, {}", bytes(run.checkpoint_bytes))));
+    lines.extend(unreadable(detail, ""));
     lines.extend(mean_iteration(detail).map(|text| said("timing", text)));
     let gaps = missing(detail).len() + meta.left_out.len() + run.notes.len();
     if gaps > 0 {
@@ -167,7 +169,7 @@ fn mean_iteration(detail: &Detail) -> Option<String> {
 }
 
 /// A block's key without the file and function that it stands in: `train.py::<module>::evaluate`.
-fn block_name(key: &str) -> &str {
+pub(super) fn block_name(key: &str) -> &str {
     key.rsplit("::").next().unwrap_or(key)
 }
 
@@ -209,51 +211,6 @@ fn timing(detail: &Detail) -> Vec<Line<'_>> {
         lines.push(bar(format!("{number}"), iteration.total_ns, longest, more.trim_end().to_owned()));
     }
     lines
-}
-
-fn checkpoints(detail: &Detail) -> Vec<Line<'_>> {
-    let first = detail.run.checkpoints.as_slice();
-    let others = detail.ranks.iter().map(|(rank, kept)| (*rank, kept.as_slice()));
-    let ranks: Vec<(u64, &[Checkpoint])> = std::iter::once((0, first)).chain(others).collect();
-    let largest = ranks.iter().flat_map(|(_, kept)| *kept).map(|checkpoint| checkpoint.stored_bytes).max().unwrap_or(0);
-    let mut lines = Vec::new();
-    for (rank, kept) in &ranks {
-        if ranks.len() > 1 {
-            lines.push(coloured("", format!("rank {rank}"), Role::Title));
-        }
-        lines.extend(checkpoints_of(kept, detail.run.summary.iterations, largest));
-    }
-    if detail.given_up > 0 {
-        let count = counted(detail.given_up as u64, "checkpoint");
-        lines.push(coloured("removed", format!("{count}, to save space: replays start earlier"), Role::Dim));
-    }
-    lines
-}
-
-/// What a process kept, and each of it as a bar beside the `largest` of all processes.
-fn checkpoints_of(kept: &[Checkpoint], iterations: u64, largest: u64) -> Vec<Line<'_>> {
-    let stored: u64 = kept.iter().map(|checkpoint| checkpoint.stored_bytes).sum();
-    let held: u64 = kept.iter().map(|checkpoint| checkpoint.bytes).sum();
-    let total = format!("{}, {} on disk for {} of state", kept.len(), bytes(stored), bytes(held));
-    let mut lines = vec![said("kept", total)];
-    lines.extend(kept.iter().map(|checkpoint| {
-        let kind = moment(checkpoint, iterations);
-        let stall = duration_ns(checkpoint.stall_ns);
-        let (size, stored) = (bytes(checkpoint.bytes), bytes(checkpoint.stored_bytes));
-        let text = format!("{stored:>7} of {size:>7}, waited {stall:>7}  {kind}");
-        let label = format!("{}", checkpoint.position);
-        let label = if label.is_empty() { "before".to_owned() } else { label };
-        Line::Bar { label, part: checkpoint.stored_bytes, whole: largest, text }
-    }));
-    lines
-}
-
-fn moment(checkpoint: &Checkpoint, iterations: u64) -> String {
-    match &checkpoint.kind {
-        CheckpointKind::IterationStart if checkpoint.iteration >= iterations => "after the loop".into(),
-        CheckpointKind::IterationStart => "iteration's start".into(),
-        CheckpointKind::BlockEnd { block, .. } => format!("end of {}", block_name(block)),
-    }
 }
 
 /// Variables that some checkpoint lacks, why, and how many lack it.
@@ -421,8 +378,8 @@ pub fn skipped<'a>(piece: &'a str, skip: &mut usize) -> &'a str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tui::app::fixture::{OUTPUT, answer, asks, detail, press, with_run};
-    use crate::tui::event::{Answer, Request};
+    use crate::tui::app::fixture::{OUTPUT, asks, detail, give_detail, press, with_run};
+    use crate::tui::event::Request;
 
     #[test]
     fn places_are_found_in_tracebacks_and_messages() {
@@ -463,8 +420,8 @@ mod tests {
         assert_eq!(last(&app), (3, 4));
         let longer = format!("{OUTPUT}one more\n");
         let grow = |app: &mut App, output: &str| {
-            let effects = app.ask_detail();
-            answer(app, &effects, Answer::Detail(Box::new(detail(5, output))));
+            app.ask_detail();
+            give_detail(app, detail(5, output));
         };
         grow(&mut app, &longer);
         assert_eq!(last(&app), (4, 5));

@@ -13,6 +13,7 @@ use crate::model::source::{FileChange, VersionId};
 use crate::model::value::Value;
 use crate::model::verdict::Verdict;
 use crate::tui::app::document::{Document, FileDiff, Sides};
+use crate::tui::event::Answer;
 use crate::tui::highlight::highlight;
 use crate::tui::theme::{Background, Depth, Theme, UNICODE};
 use crate::tui::views::{Look, draw};

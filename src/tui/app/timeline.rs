@@ -23,6 +23,8 @@ use crate::tui::text::{self, short};
 pub const FIXED: u16 = 13;
 /// Said of a run whose folder somebody removed.
 const DELETED: &str = "folder deleted";
+/// Said of a run whose code, or that of the one before, cannot be read.
+const NO_CODE: &str = "code gone";
 /// Said of a run in which nothing changed.
 pub const SAME_AGAIN: &str = "same again";
 
@@ -38,9 +40,11 @@ pub struct Timeline {
     pub marked: Vec<RunId>,
     pub filter: Option<Filter>,
     pub search: String,
-    /// Changed files from one version to another.
-    pub changes: HashMap<(VersionId, VersionId), Vec<ChangedFile>>,
+    /// Changed files from one version to another; `None` where one of them is gone.
+    pub changes: HashMap<(VersionId, VersionId), Option<Vec<ChangedFile>>>,
     pub detail: Option<Detail>,
+    /// Why the detail of a run is not there.
+    pub unread: Option<(RunId, String)>,
     pub view: RunView,
     pub order: Order,
     /// Every run is compared with this one rather than with the one before.
@@ -135,7 +139,7 @@ impl Timeline {
         }
     }
 
-    pub fn take_changes(&mut self, changes: Vec<(RunId, RunId, Vec<ChangedFile>)>) {
+    pub fn take_changes(&mut self, changes: Vec<(RunId, RunId, Option<Vec<ChangedFile>>)>) {
         for (older, newer, files) in changes {
             let version = |id: &RunId| position(&self.runs, id).map(|at| self.runs[at].version.clone());
             if let (Some(older), Some(newer)) = (version(&older), version(&newer)) {
@@ -221,7 +225,8 @@ impl Timeline {
         if previous.version != run.version {
             match self.changes.get(&(previous.version.clone(), run.version.clone())) {
                 None => parts.push(pending.to_owned()),
-                Some(files) => {
+                Some(None) => parts.push(NO_CODE.to_owned()),
+                Some(Some(files)) => {
                     let file = |f: &ChangedFile| format!("{} +{} {minus}{}", f.path, f.added_lines, f.removed_lines);
                     parts.extend(files.iter().map(file));
                 }
@@ -419,7 +424,7 @@ impl App {
         let Some(id) = self.timeline.selected().map(|run| run.id.clone()).filter(|_| visible) else {
             return Vec::new();
         };
-        vec![self.ask(Request::Detail(id))]
+        self.renew(Request::Detail(id)).into_iter().collect()
     }
 
     /// Asks what changed in the code for the rows in and around the window.
@@ -440,7 +445,8 @@ impl App {
             .collect();
         let mut effects: Vec<Effect> = self.ask_courses(&window).into_iter().collect();
         if !pairs.is_empty() {
-            effects.insert(0, self.ask(Request::Changes(pairs)));
+            let asked = self.renew(Request::Changes(pairs));
+            effects.splice(0..0, asked);
         }
         effects
     }

@@ -129,9 +129,26 @@ impl App {
             self.replay.preview_stopped();
         }
         self.say(format!("stopped {said}"));
-        // A number of its own: what was asked for is outdated, and an answer on its way is dropped.
+        vec![self.outdate(slot)]
+    }
+
+    /// Whether a statement that is being written is being tried.
+    pub(super) fn is_trying(&self) -> bool {
+        self.working.is_asked(Slot::Draft)
+    }
+
+    /// Nobody waits any more for what is under way in a slot, if something is.
+    pub(super) fn drop_asked(&mut self, slot: Slot) -> Option<Effect> {
+        self.working.is_asked(slot).then(|| {
+            self.working.end(slot);
+            self.outdate(slot)
+        })
+    }
+
+    /// A number of its own: what was asked for is outdated, and an answer on its way is dropped.
+    fn outdate(&mut self, slot: Slot) -> Effect {
         self.generations[slot as usize] += 1;
-        vec![Effect::Stop { slot, generation: self.generations[slot as usize] }]
+        Effect::Stop { slot, generation: self.generations[slot as usize] }
     }
 }
 
@@ -139,6 +156,7 @@ impl App {
 mod tests {
     use std::sync::Arc;
 
+    use crate::engine::progress::{Part, Progress};
     use crate::tui::app::fixture::{
         answer, app, asks, give_grid, id, nested, plan, plot, press, settle, survey, with_grid, with_nested,
         with_replay,
@@ -147,7 +165,6 @@ mod tests {
     use crate::tui::app::table::arrange;
     use crate::tui::app::table::tests::small;
     use crate::tui::app::{App, Panel};
-    use crate::engine::progress::{Part, Progress};
     use crate::tui::event::{Answer, Ask, Effect, Event, Request, Slot};
 
     fn slow(app: &mut App, effects: &[Effect]) -> Slot {

@@ -20,11 +20,7 @@ use crate::tui::event::{Answer, Choice, Correction, PlanRequest, Request};
 const NO_LINE: &str = "after which line shall it stand?";
 
 /// Does what a request about replay asks.
-pub(super) fn perform(
-    project: &Project,
-    request: Request,
-    waiting: Waiting<'_>,
-) -> Result<Answer, String> {
+pub(super) fn perform(project: &Project, request: Request, waiting: Waiting<'_>) -> Result<Answer, String> {
     match request {
         Request::Preview { names, runs } => match project.preview_unless(&names, runs.as_deref(), waiting) {
             Err(Error::Stopped) => Ok(Answer::Nothing),

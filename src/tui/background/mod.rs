@@ -7,9 +7,9 @@ mod watch;
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::analysis::compare::compare;
@@ -87,7 +87,10 @@ impl Background {
             let mut watch = Watch::default();
             // One that ends by a mistake of ours begins anew, but not for ever.
             let mut once = || catch_unwind(AssertUnwindSafe(|| watch.run(&watched, &posted, &seen_by_user)));
-            (0..WATCHES).find(|_| once().is_ok());
+            if (0..WATCHES).all(|_| once().is_err()) {
+                // Nobody is there any more who could hear it, if this fails.
+                let _ = posted.send(Event::Trouble(format!("nothing new is shown any more; {}", panics::words())));
+            }
         });
         let (slow, watched) = channel();
         let posted = events.clone();
@@ -220,7 +223,8 @@ fn perform(project: &Project, request: Request, waiting: Waiting<'_>) -> Result<
                 if outdated() {
                     break;
                 }
-                let files = project.changed_files(&older, &newer).map_err(told)?;
+                // One that is gone keeps nobody from the others; its detail and its diff say why.
+                let files = project.changed_files(&older, &newer).ok();
                 changes.push((older, newer, files));
             }
             Ok(Answer::Changes(changes))
@@ -235,7 +239,9 @@ fn perform(project: &Project, request: Request, waiting: Waiting<'_>) -> Result<
             let output = project.output(&id, OUTPUT_BYTES).map_err(told)?;
             let ranks = project.checkpoints_of_others(&id);
             let given_up = project.checkpoints_given_up(&id);
-            Ok(Answer::Detail(Box::new(Detail { run, ranks, given_up, output: painted_lines(&output) })))
+            let unreadable = project.checkpoints_unreadable(&id);
+            let output = painted_lines(&output);
+            Ok(Answer::Detail(Box::new(Detail { run, ranks, given_up, unreadable, output })))
         }
         Request::Diff { left, right } => {
             let document = document(project, left, right, waiting)?;
@@ -330,12 +336,7 @@ fn survey(project: &Project) -> Result<Survey, Error> {
 
 /// Two versions file by file, with the log statements that they lack placed into the scripts. `None` when nobody waits for
 /// them any more.
-fn document(
-    project: &Project,
-    left: RunId,
-    right: RunId,
-    waiting: Waiting<'_>,
-) -> Result<Option<Document>, String> {
+fn document(project: &Project, left: RunId, right: RunId, waiting: Waiting<'_>) -> Result<Option<Document>, String> {
     let changed = project.changed_files(&left, &right).map_err(told)?;
     let placed = hindsight::placements(project, &left, &right, waiting)?;
     let script = project.run_detail(&right).map_err(told)?.meta.script;

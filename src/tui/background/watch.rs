@@ -24,6 +24,8 @@ const CLOSER_LOOK: u32 = 8;
 pub(super) struct Watch {
     seen: Vec<(u64, Option<SystemTime>)>,
     known: Survey,
+    /// Whether that was posted: an empty list, too, is news at first.
+    is_posted: bool,
     /// Folders of runs and jobs that are being made: what is put into them does not show in the folder above.
     unfinished: Vec<PathBuf>,
     trouble: Option<String>,
@@ -77,7 +79,8 @@ impl Watch {
             project.note_gone(&mut survey.runs);
             self.unfinished = unfinished(project.layout(), &survey);
             // What a run prints is no part of the survey, but of its detail.
-            if survey != self.known || printing {
+            if survey != self.known || printing || !self.is_posted {
+                self.is_posted = true;
                 self.known = survey.clone();
                 taken.store(false, Ordering::Relaxed);
                 if events.send(Event::Changed(Box::new(survey))).is_err() {

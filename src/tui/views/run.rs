@@ -29,7 +29,15 @@ pub(super) fn draw(app: &App, pen: &mut Pen<'_>, area: Rect) {
     let area = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
     let lines = app.run_lines();
     if lines.is_empty() {
-        pen.put(area.x + 1, area.y, area.width - 1, "reading …", Role::Dim);
+        let why = app.timeline.unread.as_ref().filter(|(run, _)| *run == selected.id);
+        let Some((_, why)) = why else {
+            pen.put(area.x + 1, area.y, area.width - 1, "reading …", Role::Dim);
+            return;
+        };
+        let said = text::wrap(&text::clean(&format!("it cannot be read: {why}")), usize::from(area.width - 1));
+        for (y, line) in (area.y..area.bottom()).zip(said) {
+            pen.put(area.x + 1, y, area.width - 1, &line, Role::Bad);
+        }
         return;
     }
     let from = match (app.zoom, view.section) {

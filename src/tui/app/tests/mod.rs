@@ -1,5 +1,6 @@
 //! Events in, state and effects out.
 
+mod stale;
 mod written;
 
 use proptest::prelude::*;
@@ -16,7 +17,7 @@ use crate::tui::app::document::Row;
 use crate::tui::app::overlay::Overlay;
 use crate::tui::app::replay::Stage;
 use crate::tui::app::table::tests::small;
-use crate::tui::event::{Ask, Choice, Request};
+use crate::tui::event::{Answer, Ask, Choice, Request, Survey};
 use crate::tui::theme::{Background, Depth, Theme, UNICODE};
 use crate::tui::views::{Look, draw};
 
