@@ -29,10 +29,9 @@ impl Versions {
     /// If git cannot read the work tree.
     pub fn worktree_paths_kept(&self, kept: &Path) -> Result<Vec<String>, VersionError> {
         let path = kept.with_extension("lock");
+        // Where there are no locks, and no room for one, each makes its own.
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
-        let lock = lock.map_err(files::at("open", &path))?;
-        // Where there are no locks, each makes its own.
-        let _held = lock.lock();
+        let _held = lock.as_ref().map(std::fs::File::lock);
         let known = fs::read(kept).ok().and_then(|json| serde_json::from_slice::<Listing>(&json).ok());
         if let Some(known) =
             known.filter(|known| known.folders.iter().all(|(at, when)| self.changed(at) == Some(*when)))
@@ -49,7 +48,8 @@ impl Versions {
         if !listing.folders.is_empty()
             && let Ok(json) = serde_json::to_vec(&listing)
         {
-            files::write_atomic(kept, &json)?;
+            // On a full disk the next one makes its own, too.
+            let _ = files::write_atomic(kept, &json);
         }
         Ok(listing.paths)
     }
