@@ -30,7 +30,7 @@ pub(crate) fn simulation() -> Vec<Row> {
             figure: format!("{seconds:.2} s"),
             target: target("≤ 2 s", seconds <= 2.0),
         });
-        // The bound counts each worker's start and restoring, and the longest piece, but cuts anywhere; a plan cuts only
+        // The bound counts each worker's start and the longest piece, but cuts anywhere; a plan cuts only
         // where a state is stored. With few runs and few states each worker has so few pieces that half a piece counts:
         // packing them one by one, first fit decreasing, in any order, gives 1.068 for three runs.
         let few_pieces = runs < WORKERS / 2 && every > 1;
