@@ -94,7 +94,12 @@ impl Work<'_, '_> {
         let session = self.session;
         let (ours, theirs) = (&session.source.tree, &session.target.tree);
         let count = |tree: &Tree| tree.nodes.iter().filter(|n| n.kind == Kind::Member && n.text == "eval").count();
-        if count(ours) == count(theirs) {
+        // Only what the function of one version switches off is asked for: that is most of what there is, and cheap.
+        let switches = |tree: &Tree, scope: NodeId| {
+            tree.subtree(scope).any(|id| tree.node(id).kind == Kind::Member && tree.node(id).text == "eval")
+        };
+        let here = || switches(ours, ours.scope(self.statement)) != switches(theirs, theirs.scope(self.point.block));
+        if count(ours) == count(theirs) || !here() {
             return;
         }
         let (mut seen, mut open) = (BTreeSet::new(), vec![(self.statement, 0)]);
