@@ -65,7 +65,7 @@ fn places(root: &Path, meta: &RunMeta, run: &RunPlan) -> Vec<PathBuf> {
     let script = root.join(&run.script);
     let mut places = vec![script.parent().unwrap_or(root).to_owned(), root.to_owned(), meta.cwd.clone()];
     let given = run.environment.iter().flat_map(|found| &found.given).find(|given| given.name == "PYTHONPATH");
-    let path = given.map_or(meta.environment.get("PYTHONPATH"), |given| given.value.as_ref());
+    let path = given.map_or(meta.environment.get("PYTHONPATH"), |given| Some(&given.value));
     places.extend(path.iter().flat_map(std::env::split_paths));
     places
 }

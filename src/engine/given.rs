@@ -1,14 +1,15 @@
-//! Variables that a user sets for a replay instead of what its run had: which may be set, and which of them are written down.
+//! Variables that a user sets for a replay instead of what its run had: which may be set.
 
 use crate::engine::Error;
 use crate::engine::machine::VISIBLE;
 use crate::engine::record::may_be_secret;
-use crate::model::plan::{GivenVariable, Unwritten};
+use crate::engine::replay::worker::TRACKERS_OFF;
+use crate::model::plan::GivenVariable;
 use crate::model::run::RunMeta;
 
-/// Names and values, those that may be secret among them.
+/// Names and values.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Given(Unwritten);
+pub struct Given(Vec<(String, String)>);
 
 impl Given {
     /// Reads `NAME=VALUE` texts; of a name that is there twice the later counts.
@@ -42,40 +43,35 @@ impl Given {
                     let instead = "set it in the shell, to say which GPUs replays may have";
                     return Err(bad(name, "is set for each segment anew", instead));
                 }
+                _ if TRACKERS_OFF.iter().any(|(tracker, _)| *tracker == name) => {
+                    return Err(bad(name, "keeps what replays log from being uploaded", "leave it out"));
+                }
+                // What is set is written down with the plan.
+                _ if may_be_secret(name, value) => {
+                    let instead = format!("set it in the shell, where replays find it: {name}=… afterlog replay …");
+                    return Err(bad(name, "may be a secret", &instead));
+                }
                 _ => {}
             }
             read.retain(|(known, _)| known != name);
             read.push((name.to_owned(), value.to_owned()));
         }
-        Ok(Self(Unwritten(read)))
+        Ok(Self(read))
     }
 
-    /// What was given when this was kept; secrets have to be given again, in the environment.
-    ///
-    /// # Errors
-    /// If a secret is not there.
-    pub(in crate::engine) fn again(kept: &[GivenVariable]) -> Result<Self, Error> {
-        let value = |given: &GivenVariable| match &given.value {
-            Some(value) => Ok((given.name.clone(), value.clone())),
-            None => match std::env::var(&given.name) {
-                Ok(value) => Ok((given.name.clone(), value)),
-                Err(_) => {
-                    let instead = format!("set it in the shell: {}=… afterlog jobs retry", given.name);
-                    Err(bad(&given.name, "was set by --env, and its value was not kept", &instead))
-                }
-            },
-        };
-        Ok(Self(Unwritten(kept.iter().map(value).collect::<Result<_, _>>()?)))
+    /// What was given when this was kept.
+    pub(in crate::engine) fn again(kept: &[GivenVariable]) -> Self {
+        Self(kept.iter().map(|given| (given.name.clone(), given.value.clone())).collect())
     }
 
-    /// What may be written down of them.
+    /// What is written down with a plan.
     pub(in crate::engine) fn kept(&self) -> Vec<GivenVariable> {
         let kept = |(name, value): &(String, String)| GivenVariable {
             name: name.clone(),
-            value: (!may_be_secret(name, value)).then(|| value.clone()),
+            value: value.clone(),
             recorded: None,
         };
-        self.0.0.iter().map(kept).collect()
+        self.0.iter().map(kept).collect()
     }
 
     /// The same, with what a run had.
@@ -88,12 +84,6 @@ impl Given {
         }
         kept
     }
-
-    /// What may not.
-    pub(in crate::engine) fn secrets(&self) -> Unwritten {
-        let secret = self.0.0.iter().filter(|(name, value)| may_be_secret(name, value));
-        Unwritten(secret.cloned().collect())
-    }
 }
 
 fn bad(name: &str, what: &str, instead: &str) -> Error {
@@ -105,25 +95,35 @@ mod tests {
     use super::Given;
 
     #[test]
-    fn what_may_be_a_secret_is_handed_on_and_not_kept() {
-        let texts = ["DATA_DIR=/new=1", "MY_TOKEN=abc", "DB=postgres://a:b@c", "DATA_DIR=/newer"].map(str::to_owned);
-        let given = Given::read(&texts).expect("variables");
-        let kept: Vec<_> = given.kept().into_iter().map(|kept| (kept.name, kept.value)).collect();
-        let expected = [("MY_TOKEN", None), ("DB", None), ("DATA_DIR", Some("/newer"))];
-        assert_eq!(kept, expected.map(|(name, value)| (name.to_owned(), value.map(str::to_owned))));
-        let secrets = given.secrets().0;
-        assert_eq!(secrets.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>(), ["abc", "postgres://a:b@c"]);
-        assert!(!format!("{given:?}").contains("abc"));
+    fn of_a_name_that_is_given_twice_the_later_value_counts() {
+        let texts = ["DATA_DIR=/new=1", "GAIN=2", "DATA_DIR=/newer"].map(str::to_owned);
+        let kept = Given::read(&texts).expect("variables").kept();
+        let kept: Vec<_> = kept.iter().map(|given| (given.name.as_str(), given.value.as_str())).collect();
+        assert_eq!(kept, [("GAIN", "2"), ("DATA_DIR", "/newer")]);
+    }
+
+    #[test]
+    fn what_may_be_a_secret_is_refused_and_no_error_shows_it() {
+        for secret in ["MY_TOKEN=abc9", "DB=postgres://a:abc9@c", "AFTERLOG_KEY=abc9"] {
+            let error = Given::read(&[secret.to_owned()]).expect_err(secret).to_string();
+            assert!(error.starts_with("--env: ") && !error.contains("abc9"), "{error}");
+        }
     }
 
     #[test]
     fn what_is_no_assignment_or_decides_what_a_replay_is_cannot_be_given() {
-        for bad in ["DATA_DIR", "=x", "", "AFTERLOG_FORK=off", "PYTHONHASHSEED=1", "CUDA_VISIBLE_DEVICES=0"] {
+        for bad in [
+            "DATA_DIR",
+            "=x",
+            "",
+            "AFTERLOG_FORK=off",
+            "PYTHONHASHSEED=1",
+            "CUDA_VISIBLE_DEVICES=0",
+            "WANDB_MODE=online",
+        ] {
             let error = Given::read(&[bad.to_owned()]).expect_err(bad).to_string();
             assert!(error.starts_with("--env: "), "{error}");
         }
-        let error = Given::read(&["AFTERLOG_KEY=abc".to_owned()]).expect_err("ours").to_string();
-        assert!(!error.contains("abc"), "{error}");
-        assert_eq!(Given::read(&["EMPTY=".to_owned()]).expect("empty").kept()[0].value.as_deref(), Some(""));
+        assert_eq!(Given::read(&["EMPTY=".to_owned()]).expect("empty").kept()[0].value, "");
     }
 }

@@ -79,7 +79,6 @@ pub(in crate::engine) fn plan(project: &Project, request: &CheckRequest) -> Resu
         training_ms: training(project, &summaries),
         left_out: Vec::new(),
         asked: None,
-        secrets: request.given.secrets(),
     };
     Ok((plan, replayed.learnt()))
 }

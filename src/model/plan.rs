@@ -44,9 +44,6 @@ pub struct ReplayPlan {
     /// What was asked for, so that it can be asked again; `None` in plans of older versions.
     #[serde(default)]
     pub asked: Option<Asked>,
-    /// Those of the variables that the user sets which may be secrets.
-    #[serde(skip)]
-    pub secrets: Unwritten,
 }
 
 impl ReplayPlan {
@@ -203,8 +200,7 @@ pub struct Environment {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GivenVariable {
     pub name: String,
-    /// `None` where it may be a secret, which is kept nowhere: then it is in the coordinator's own environment.
-    pub value: Option<String>,
+    pub value: String,
     /// What the run had, where that is known of it.
     #[serde(default)]
     pub recorded: Option<String>,
@@ -213,24 +209,11 @@ pub struct GivenVariable {
 impl GivenVariable {
     /// In words for a line.
     pub fn words(&self) -> String {
-        let set = match &self.value {
-            Some(value) => format!("{} is set to {value:?} by --env", self.name),
-            None => format!("{} is set by --env (its value is not kept)", self.name),
-        };
+        let set = format!("{} is set to {:?} by --env", self.name, self.value);
         match &self.recorded {
             Some(recorded) => format!("{set}, the run had {recorded:?}"),
             None => set,
         }
-    }
-}
-
-/// Values that are handed on and never written anywhere: not with a plan, nor where it is shown.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Unwritten(pub Vec<(String, String)>);
-
-impl std::fmt::Debug for Unwritten {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
     }
 }
 

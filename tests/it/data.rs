@@ -97,7 +97,7 @@ fn data_that_hold_something_else_are_named_whatever_their_times_say() {
         SCRIPT.replace("    afterlog.log('total', total * scale + shift)\n", "    afterlog.log('even', epoch % 2)\n");
     let case = recorded(&script);
     let old = fs::metadata(&case.scale).and_then(|meta| meta.modified()).expect("its time");
-    for time in [SystemTime::now(), old - Duration::from_secs(1)] {
+    for time in [SystemTime::now(), old - Duration::from_secs(1), old] {
         fs::write(&case.scale, "0.4").expect("written");
         fs::File::options().write(true).open(&case.scale).and_then(|file| file.set_modified(time)).expect("dated");
         let replayed = case.replay();
@@ -128,12 +128,35 @@ fn data_changed_while_the_run_went_on_are_never_taken_for_the_same() {
 
 #[test]
 fn a_time_of_change_that_the_script_asks_for_is_not_the_runs_once_the_file_was_touched() {
-    let script =
-        SCRIPT.replace("    if os.path.exists", "    age = os.path.getmtime('data/scale.txt')\n    if os.path.exists");
-    let case = recorded(&script);
-    let replayed = case.replay();
-    assert!(!replayed.stderr.contains("unverified") && replayed.stderr.contains("verified"), "{replayed:?}");
-    fs::write(&case.scale, "0.3").expect("the same bytes");
-    let replayed = case.replay();
-    assert!(replayed.stderr.contains("unverified"), "{replayed:?}");
+    for asks in [
+        "os.path.getmtime('data/scale.txt')",
+        "(lambda file: os.fstat(file.fileno()).st_mtime)(open('data/scale.txt'))",
+        "[entry.stat().st_mtime for entry in os.scandir('data')][0]",
+    ] {
+        let script = SCRIPT.replace("    if os.path.exists", &format!("    age = {asks}\n    if os.path.exists"));
+        let case = recorded(&script);
+        let replayed = case.replay();
+        assert!(
+            !replayed.stderr.contains("unverified") && replayed.stderr.contains("verified"),
+            "{asks}: {replayed:?}"
+        );
+        fs::write(&case.scale, "0.3").expect("the same bytes");
+        let replayed = case.replay();
+        assert!(replayed.stderr.contains("unverified"), "{asks}: {replayed:?}");
+    }
+}
+
+#[test]
+fn of_what_may_be_secret_no_hash_is_kept() {
+    let case = prepared(&format!("keys = 'data/keys/server.pem data/.netrc data/secrets/pin.txt'\n{SCRIPT}"));
+    for path in ["data/keys/server.pem", "data/.netrc", "data/secrets/pin.txt"] {
+        case.project.write(path, "1234");
+    }
+    std::thread::sleep(Duration::from_millis(60));
+    let outside = case.shift.parent().and_then(|folder| folder.to_str()).expect("UTF-8").to_owned();
+    case.project.afterlog(&["run", "train.py", &outside]).ok();
+    let run = case.project.path().join(".afterlog/runs").join(&case.project.run_ids()[0]);
+    let kept = fs::read_to_string(run.join("data.json")).expect("what files held");
+    assert!(kept.contains("data/scale.txt"), "{kept}");
+    assert!(!["server.pem", ".netrc", "pin.txt"].iter().any(|name| kept.contains(name)), "{kept}");
 }

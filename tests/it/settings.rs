@@ -55,14 +55,10 @@ fn limits_of_python_itself_are_what_the_run_had_set() {
 }
 
 #[test]
-fn the_rights_of_new_files_and_loggers_of_libraries_are_what_the_run_had_set() {
-    let before = "import asyncio, logging, os, tempfile\nof_library = logging.getLogger('asyncio')\n\
-                  def rights():\n    with tempfile.TemporaryDirectory() as folder:\n        \
-                  open(folder + '/f', 'w').close()\n        return os.stat(folder + '/f').st_mode & 0o777";
-    let change = "pass\n        os.umask(0o027); logging.getLogger('asyncio').setLevel(37); \
-                  logging.getLogger('asyncio').propagate = False";
-    let seen = "str([rights(), of_library.level, of_library.propagate])";
-    check(false, "rights and loggers of libraries", before, change, seen);
+fn loggers_of_libraries_are_what_the_run_had_set() {
+    let before = "import asyncio, logging\nof_library = logging.getLogger('asyncio')";
+    let change = "logging.getLogger('asyncio').setLevel(37); logging.getLogger('asyncio').propagate = False";
+    check(false, "loggers of libraries", before, change, "str([of_library.level, of_library.propagate])");
 }
 
 #[test]

@@ -17,10 +17,17 @@ _WHETHER = frozenset(["exists", "isfile", "isdir", "getsize", "is_file", "is_dir
 
 
 def watch(asked):
-    """Calls ``asked(path, is_there)`` where a file is asked for by its path."""
-    stat, access = os.stat, os.access
+    """Calls ``asked(path, is_there)`` where a file is asked for by its path, or what it is when it is open."""
+    stat, access, fstat = os.stat, os.access, os.fstat
+
+    def watched_fstat(fd):
+        status = fstat(fd)
+        asked("/proc/self/fd/%d" % fd, True)
+        return status
 
     def watched_stat(path, *arguments, **named):
+        if isinstance(path, int):
+            return watched_fstat(path)
         try:
             status = stat(path, *arguments, **named)
         except (FileNotFoundError, NotADirectoryError):
@@ -38,6 +45,7 @@ def watch(asked):
         return is_allowed
 
     os.stat, os.access = _stands_for(stat, watched_stat), _stands_for(access, watched_access)
+    os.fstat = _stands_for(fstat, watched_fstat)
     # Up to Python 3.10 paths keep this function.
     keeper = getattr(pathlib, "_NormalAccessor", None)
     if keeper is not None:

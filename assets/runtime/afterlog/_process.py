@@ -148,7 +148,6 @@ def _of_python():
         ("recursion", sys.getrecursionlimit, sys.setrecursionlimit),
         ("switching", sys.getswitchinterval, sys.setswitchinterval),
         ("collection", gc.get_threshold, lambda value: gc.set_threshold(*value)),
-        ("umask", _umask, os.umask),
     ]
     socket = sys.modules.get("socket")
     if hasattr(socket, "getdefaulttimeout"):
@@ -159,12 +158,6 @@ def _of_python():
         settings.append(("loggers", _handlers.read, _handlers.write))
         settings.append(("libraries' loggers", _handlers.read_of_libraries, _handlers.write_of_libraries))
     return settings
-
-
-def _umask():
-    """Which rights new files do not get. To ask as Python does is to set it, and another thread may just be making a file."""
-    with open("/proc/self/status", "rb") as file:
-        return int(file.read().partition(b"\nUmask:")[2].split(None, 1)[0], 8)
 
 
 def _of_torch(torch):

@@ -64,7 +64,7 @@ class Reads:
 
     def __init__(self, order, tell, notice):
         self._started, self._training = order["started_ms"], order["training_ms"]
-        #: What files held while the run went on, and what they were found to hold: {(path, time): hash}.
+        #: What files held while the run went on, and what they were found to hold.
         self._held, self._hashes = order["held"], {}
         self._notice = notice
         self._begun = time.time() * 1000
@@ -104,8 +104,11 @@ class Reads:
             self._made(arguments[0])
         elif self._entered and event == "subprocess.Popen":
             self._started_program(arguments[1])
-        elif self._entered and event in ("os.listdir", "os.scandir"):
-            self._listed(arguments[0])
+        elif event in ("os.listdir", "os.scandir"):
+            if event == "os.scandir" and self._held:
+                self._scanned(arguments[0])
+            if self._entered:
+                self._listed(arguments[0])
 
     def ignore(self, path):
         """A file of ours."""
@@ -228,6 +231,19 @@ class Reads:
         if is_stale and _lookups.is_for_script():
             self._tell_of(place)
 
+    def _scanned(self, path):
+        """The entries that this gives tell times, and nobody sees who asks them."""
+        try:
+            folder = os.path.realpath("." if path is None else os.fsdecode(path))
+            touched = [place for place in self._held if os.path.dirname(place) == _moved.back(folder)]
+            touched = [os.path.join(folder, os.path.basename(place)) for place in touched]
+            touched = [place for place in touched if place not in self._own and self._is_touched(place, _stat(place))]
+        except (OSError, TypeError, ValueError):
+            return
+        if touched and _lookups.is_for_script():
+            self._noticed.setdefault(touched[0], False)
+            self._tell_of(touched[0])
+
     def _missing(self, place):
         if place not in self._own and not self._is_ignored(place) and _lookups.is_for_script():
             self._missed.add(place)
@@ -296,7 +312,8 @@ class Reads:
         return True
 
     def _held_at(self, place):
-        return self._held.get(place) or self._held.get(_moved.back(place))
+        # Where a folder is elsewhere now, what the run's own held counts.
+        return self._held.get(_moved.back(place))
 
     def _is_touched(self, place, status):
         held = self._held_at(place)
@@ -306,9 +323,8 @@ class Reads:
         """Whether a file holds something else than it did while the run went on."""
         if status.st_size != held["bytes"]:
             return True
-        if status.st_mtime_ns == held["modified_ns"]:
-            return False
-        key = place, status.st_mtime_ns
+        # Copies and archives keep times.
+        key = place, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
         if key not in self._hashes:
             # Opening it tells of it once more.
             self._hashes[key] = held["hash"]

@@ -36,6 +36,8 @@ class Replay(Session):
         self._script = sys.argv[1]
         self._recorded = {name: _value(value) for name, value in order["args"]}
         self._step = None
+        #: Whether the script ended with an error of the system, such as for a file that is not there.
+        self._lacks_a_file = False
         #: Where it does for several segments what comes before the main loop: a `_prefix.Prefix`.
         self.prefix = None
         if order["watches"]:
@@ -180,11 +182,12 @@ class Replay(Session):
 
     def end(self, code, error, trace):
         self.reads.settle()
+        self._lacks_a_file = isinstance(error, OSError)
         super().end(code, error, trace)
 
     def _facts(self):
-        # Where it fails for want of what was not executed, the coordinator has everything executed.
-        return dict(super()._facts(), bereft=self.reads.bereft)
+        # Where it fails for want of a file that what was skipped makes, the coordinator has everything executed.
+        return dict(super()._facts(), bereft=self._lacks_a_file and self.reads.bereft)
 
     def refused(self, what):
         """Notes what the guard did not allow; the script may go on without it."""

@@ -35,7 +35,7 @@ pub(super) fn values(
     replayed.starts_to_pass = if starts > 1 { starts } else { 0 };
     let (mut report, mut equal) = verify::check(recorded, replayed, &added.names);
     report.refused = run_plan.map(by_chance).unwrap_or_default();
-    report.refused.extend(run_plan.map(given::asked_for).unwrap_or_default());
+    report.refused.extend(run_plan.map(given::relied_on).unwrap_or_default());
     equal.extend(states.iter().copied().map(Place::Iteration));
     if let Some(planned) = plan.segments.iter().find(|planned| planned.id == segment.status.id) {
         report.unproven = verify::unproven(&planned.steps, &segment.wanted, &equal);

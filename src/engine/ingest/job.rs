@@ -10,7 +10,7 @@ use crate::base::ids::{JobId, RunId};
 use crate::engine::Error;
 use crate::engine::ingest::clock::Clock;
 use crate::engine::ingest::fold::{Columns, Context};
-use crate::engine::ingest::{causes, check, given, length, read, source};
+use crate::engine::ingest::{causes, check, length, read, source};
 use crate::engine::replay::AFRESH;
 use crate::model::instrument::InstrumentationPlan;
 use crate::model::job::{CheckReport, Difference, Imports, SegmentState, SegmentStatus};
@@ -235,13 +235,6 @@ fn take_segment(layout: &Layout, writing: &Writing<'_>, row: &mut SegmentRow) ->
         };
         state.clock.take(event, entered.is_some() && entered == state.main.as_deref());
         state.begun += u64::from(matches!(event, Event::Iteration { .. }) && columns.context.open.len() == 1);
-        if let Event::Log { name, value } = event
-            && columns.context.name(*name).is_some_and(|name| row.names.iter().any(|asked| asked == name))
-            && let Some(shown) = given::shown(&row.status.given, value)
-            && !state.states.refused.contains(&shown)
-        {
-            state.states.refused.push(shown);
-        }
         let Event::State(json) = event else { continue };
         match serde_json::from_str(json) {
             Ok(StateEvent::Compared { block, equal, different }) => {

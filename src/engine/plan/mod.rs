@@ -74,7 +74,7 @@ impl ReplayRequest {
             workers: asked.workers,
             force: asked.force,
             python: asked.python.clone(),
-            given: Given::again(&asked.given)?,
+            given: Given::again(&asked.given),
         }))
     }
 
@@ -161,7 +161,6 @@ pub(in crate::engine) fn plan(
         isolation,
         training_ms: training(project, &summaries),
         left_out,
-        secrets: request.given.secrets(),
     };
     Ok((plan, replayed.learnt()))
 }

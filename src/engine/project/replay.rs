@@ -99,7 +99,7 @@ impl Project {
         let json =
             serde_json::to_vec(plan).map_err(|error| Error::BadFile { path: path.clone(), what: error.to_string() })?;
         files::write_atomic(&path, &json)?;
-        let mut child = spawn::coordinator(self.root(), &plan.job, lock.file(), &plan.secrets.0)?;
+        let mut child = spawn::coordinator(self.root(), &plan.job, lock.file())?;
         // Reaped when it ends, if this process is still there; it does not wait for it.
         std::thread::spawn(move || child.wait());
         Ok(plan.job.clone())

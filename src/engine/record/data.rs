@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,8 @@ const PATIENCE: Duration = Duration::from_millis(100);
 const COARSE_NS: i64 = 10_000_000;
 /// Code and what is installed, not data.
 const NOT_DATA: [&str; 5] = ["__pycache__", "node_modules", "site-packages", "venv", "lost+found"];
+/// How files of keys and certificates end.
+const KEYS: [&str; 5] = ["pem", "key", "p12", "pfx", "keytab"];
 /// The system's.
 const SYSTEM: [&str; 9] = ["/bin", "/boot", "/dev", "/etc", "/lib", "/proc", "/run", "/sys", "/usr"];
 
@@ -82,26 +85,34 @@ pub(super) fn start(layout: &Layout, meta: &RunMeta) -> Data {
 impl Data {
     /// Keeps with the run what its files held from before its start until now.
     pub(super) fn finish(self) {
+        let path = self.layout.run(&self.meta.id).join(names::DATA);
+        let (sender, receiver) = channel();
+        // A file system may give no answer: the end of a run does not wait for one.
+        let _ = std::thread::Builder::new().name("afterlog-data-end".into()).spawn(move || sender.send(self.end()));
+        let Ok(held) = receiver.recv_timeout(PATIENCE * 2) else { return };
+        if let (false, Ok(json)) = (held.is_empty(), serde_json::to_vec(&held)) {
+            // Without it, times are compared.
+            let _ = files::write_atomic(&path, &json);
+        }
+    }
+
+    fn end(self) -> BTreeMap<String, Held> {
         let until = Instant::now() + PATIENCE;
         if self.lock().left.is_none() {
             let listed = self.list();
             self.lock().left.get_or_insert(listed);
         }
         while Instant::now() < until && self.next() {}
-        let mut state = self.lock();
-        // The thread finds nothing more to do.
-        state.left = Some(VecDeque::new());
+        let held = {
+            let mut state = self.lock();
+            // The thread finds nothing more to do.
+            state.left = Some(VecDeque::new());
+            std::mem::take(&mut state.held)
+        };
         let is_as_it_was = |path: &str, mark: &Mark| fs::metadata(path).is_ok_and(|meta| Mark::of(&meta) == *mark);
-        let held: BTreeMap<String, Held> = std::mem::take(&mut state.held)
-            .into_iter()
-            .filter(|(path, (mark, _))| is_as_it_was(path, mark))
-            .map(|(path, (mark, hash))| (path, Held { bytes: mark.bytes, modified_ns: mark.modified_ns, hash }))
-            .collect();
-        drop(state);
-        if let (false, Ok(json)) = (held.is_empty(), serde_json::to_vec(&held)) {
-            // Without it, times are compared.
-            let _ = files::write_atomic(&self.layout.run(&self.meta.id).join(names::DATA), &json);
-        }
+        let held = held.into_iter().filter(|(path, (mark, _))| is_as_it_was(path, mark));
+        held.map(|(path, (mark, hash))| (path, Held { bytes: mark.bytes, modified_ns: mark.modified_ns, hash }))
+            .collect()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -141,7 +152,8 @@ impl Data {
         let versions = Versions::open(&self.layout).and_then(|versions| versions.list_files(&self.meta.version));
         let root = self.layout.root();
         let known: HashSet<PathBuf> = versions.unwrap_or_default().into_iter().map(|path| root.join(path)).collect();
-        let mut walk = Walk { known, files: VecDeque::new(), looked_at: 0, seen: HashSet::new() };
+        let mut walk =
+            Walk { root: root.to_owned(), known, files: VecDeque::new(), looked_at: 0, seen: HashSet::new() };
         walk.below(root, usize::MAX);
         for place in self.named() {
             if place.is_dir() {
@@ -182,6 +194,8 @@ impl Data {
 
 /// A search for files.
 struct Walk {
+    /// The project's.
+    root: PathBuf,
     /// Held by the version.
     known: HashSet<PathBuf>,
     files: VecDeque<PathBuf>,
@@ -192,8 +206,14 @@ struct Walk {
 impl Walk {
     /// Takes what lies in a folder and below it, what is nearer first.
     fn below(&mut self, folder: &Path, deep: usize) {
+        let device = |path: &Path| fs::metadata(path).ok().map(|meta| meta.dev());
+        let here = device(folder);
         let mut folders = VecDeque::from([(folder.to_owned(), 0)]);
         while let Some((folder, depth)) = folders.pop_front() {
+            // What is mounted there may be anywhere.
+            if device(&folder) != here {
+                continue;
+            }
             let Ok(entries) = fs::read_dir(&folder) else { continue };
             let entries: Vec<_> = entries.flatten().take(MOST_IN_FOLDER + 1).collect();
             self.looked_at += entries.len();
@@ -218,12 +238,23 @@ impl Walk {
     }
 
     fn take(&mut self, path: PathBuf) {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
         // Of what is secret not even a hash is kept.
-        if !may_be_secret(&name, "") && !self.known.contains(&path) && self.seen.insert(path.clone()) {
+        if !is_private(&path, &self.root) && !self.known.contains(&path) && self.seen.insert(path.clone()) {
             self.files.push_back(path);
         }
     }
+}
+
+/// Whether what a file's path, or its rights, say of it is that it may be a secret.
+///
+/// What its path has in common with the project's says nothing.
+fn is_private(path: &Path, root: &Path) -> bool {
+    let common = path.iter().zip(root.iter()).take_while(|(part, of_root)| part == of_root).count();
+    let mut parts = path.iter().skip(common).map(|part| part.to_string_lossy());
+    let is_key = path.extension().is_some_and(|end| KEYS.iter().any(|key| end.eq_ignore_ascii_case(key)));
+    is_key
+        || parts.any(|part| part.starts_with('.') || may_be_secret(&part, ""))
+        || fs::metadata(path).is_ok_and(|meta| meta.mode() & 0o077 == 0)
 }
 
 impl Mark {

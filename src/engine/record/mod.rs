@@ -231,13 +231,13 @@ impl Prepared {
             Recording::One(recorder) => recorder.finish(),
             Recording::Several(ranks) => ranks.finish(),
         };
-        data.finish();
         let ending = serde_json::json!({ "exit_code": exit_code, "signal": signal, "unix_ms": now_ms() });
         match journal.map(|mut journal| journal.append(&[Event::End(ending.to_string())])) {
             Some(Ok(())) => {}
             Some(Err(error)) => problems.push(error.to_string()),
             None => problems.push("the recorder failed".into()),
         }
+        data.finish();
         if let Err(error) = settle(project.layout(), &run) {
             problems.push(error.to_string());
         }

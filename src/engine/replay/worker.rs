@@ -33,7 +33,7 @@ use crate::store::layout::{Layout, is_held, names};
 use crate::store::versions::Versions;
 
 /// Variables that keep well-known trackers from sending a replay's values anywhere.
-const TRACKERS_OFF: [(&str, &str); 6] = [
+pub(in crate::engine) const TRACKERS_OFF: [(&str, &str); 6] = [
     ("WANDB_MODE", "disabled"),
     ("COMET_MODE", "DISABLED"),
     ("NEPTUNE_MODE", "debug"),
@@ -369,7 +369,7 @@ fn held(layout: &Layout, segment: &Segment) -> BTreeMap<String, Held> {
 }
 
 fn moved(given: &[GivenVariable]) -> Vec<(String, String)> {
-    given.iter().filter_map(|given| given.recorded.clone().zip(given.value.clone())).collect()
+    given.iter().filter_map(|given| Some((given.recorded.clone()?, given.value.clone()))).collect()
 }
 
 /// Those of this process's variables that a run's replay does not inherit.
@@ -392,13 +392,8 @@ pub(super) fn environment(meta: &RunMeta, computes: Option<&Environment>) -> BTr
     if computes.is_some_and(|computes| computes.devices == Some(0)) {
         variables.insert(machine::VISIBLE.into(), String::new());
     }
-    for given in computes.iter().flat_map(|computes| &computes.given) {
-        match &given.value {
-            Some(value) => variables.insert(given.name.clone(), value.clone()),
-            // It is inherited.
-            None => variables.remove(&given.name),
-        };
-    }
+    let given = computes.iter().flat_map(|computes| &computes.given);
+    variables.extend(given.map(|given| (given.name.clone(), given.value.clone())));
     variables
 }
 

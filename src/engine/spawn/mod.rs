@@ -386,15 +386,10 @@ pub fn ask_python(python: &Path, code: &str) -> Result<String, SpawnError> {
 ///
 /// # Errors
 /// If this program cannot be started again.
-pub fn coordinator(
-    project_root: &Path,
-    job: &JobId,
-    lock: &File,
-    secret: &[(String, String)],
-) -> Result<Child, SpawnError> {
+pub fn coordinator(project_root: &Path, job: &JobId, lock: &File) -> Result<Child, SpawnError> {
     let mut command = ourselves(project_root)?;
     let lock = lock.try_clone().map_err(duplicate)?;
-    command.args(["__coordinate", job.as_str()]).envs(secret.iter().map(|(name, value)| (name, value)));
+    command.args(["__coordinate", job.as_str()]);
     start(command.stdin(lock).stdout(Stdio::null()).stderr(Stdio::null()))
 }
 

@@ -390,7 +390,6 @@ pub(crate) fn plan() -> ReplayPlan {
         learnt_from: 0,
         isolation: Default::default(),
         asked: None,
-        secrets: Default::default(),
     }
 }
 
