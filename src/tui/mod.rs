@@ -18,9 +18,8 @@ pub mod text;
 pub mod theme;
 pub mod views;
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -42,8 +41,8 @@ use crate::tui::settings::{Problem, Settings};
 use crate::tui::terminal::{Screen, give_back};
 use crate::tui::views::Look;
 
-/// Within this time of a signal, crossterm has noticed it too.
-const A_RESIZE: Duration = Duration::from_millis(20);
+/// How long more input is waited for where there was some: without any time crossterm does not even look.
+const A_MOMENT: Duration = Duration::from_millis(20);
 /// Within this time of its coming, a signal that was meant for the editor, too, has reached our thread.
 const AFTER_EDITING: Duration = Duration::from_millis(20);
 /// How often what counts down is drawn anew.
@@ -106,14 +105,13 @@ pub fn run(project: Option<Project>, options: &Options) -> Result<Ending, TuiErr
         return Err(TuiError::Dumb);
     }
     let (wakes, woken) = channel();
-    let (resized, resizes) = UnixStream::pair().map_err(TuiError::Terminal)?;
-    watch_signals(&wakes, resized).map_err(TuiError::Terminal)?;
+    watch_signals(&wakes).map_err(TuiError::Terminal)?;
     panics::guard(project.as_ref().map(|project| project.layout().reports()));
     let (mut settings, problems) = Settings::load(project.as_ref().map(|p| p.layout().config()).as_deref());
     settings.plain |= options.plain;
     let screen = Screen::take(settings.mouse).map_err(TuiError::Terminal)?;
     let input = Arc::new(Mutex::new(()));
-    read_input(wakes.clone(), resizes, Arc::clone(&input));
+    read_input(wakes.clone(), Arc::clone(&input));
     if project.is_none() {
         look_for_project(wakes.clone(), options.start.clone());
     }
@@ -122,17 +120,12 @@ pub fn run(project: Option<Project>, options: &Options) -> Result<Ending, TuiErr
     session.run().map_err(TuiError::Terminal)
 }
 
-/// Handlers rather than a blocked mask: a mask would be inherited by every process started from here. Whoever reads input
-/// is told of each new size by a byte to `resized`.
-fn watch_signals(wakes: &Sender<Wake>, mut resized: UnixStream) -> io::Result<()> {
+/// Handlers rather than a blocked mask: a mask would be inherited by every process started from here.
+fn watch_signals(wakes: &Sender<Wake>) -> io::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGHUP, SIGINT, SIGTSTP, SIGCONT, SIGWINCH])?;
     let wakes = wakes.clone();
     std::thread::spawn(move || {
         for signal in signals.forever() {
-            if signal == SIGWINCH {
-                // If the other end is gone, so is the terminal.
-                let _ = resized.write_all(&[0]);
-            }
             if EDITING.load(Ordering::SeqCst) && [SIGINT, SIGTSTP, SIGCONT].contains(&signal) {
                 if signal == SIGTSTP && terminal::may_stop() {
                     // The editor has stopped: only if we do, too, does the shell take the terminal. Nothing is left to
@@ -172,13 +165,12 @@ impl Drop for Closing {
 
 /// Reads keys and mouse. Waits by `poll`, so that a terminal that goes away is noticed instead of read in circles.
 /// Whoever holds `input` has it for itself: an editor, say.
-fn read_input(wakes: Sender<Wake>, mut resizes: UnixStream, input: Arc<Mutex<()>>) {
+fn read_input(wakes: Sender<Wake>, input: Arc<Mutex<()>>) {
     std::thread::spawn(move || {
         let closing = Closing(wakes);
         let stdin = io::stdin();
         loop {
-            let mut watched =
-                [PollFd::new(stdin.as_fd(), PollFlags::POLLIN), PollFd::new(resizes.as_fd(), PollFlags::POLLIN)];
+            let mut watched = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
             match poll(&mut watched, PollTimeout::NONE) {
                 Ok(_) | Err(nix::errno::Errno::EINTR) => {}
                 Err(_) => break,
@@ -187,14 +179,11 @@ fn read_input(wakes: Sender<Wake>, mut resizes: UnixStream, input: Arc<Mutex<()>
             if state.intersects(PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL) {
                 break;
             }
-            let mut wait = Duration::ZERO;
-            if watched[1].any().unwrap_or(false) {
-                // crossterm forgets a key that it finds together with a new size. So it is shown the size at once.
-                let _ = resizes.read(&mut [0; 64]);
-                wait = A_RESIZE;
+            if !state.contains(PollFlags::POLLIN) {
+                continue;
             }
             let _reading = input.lock().unwrap_or_else(PoisonError::into_inner);
-            while let Ok(true) = crossterm::event::poll(std::mem::take(&mut wait)) {
+            while let Ok(true) = crossterm::event::poll(A_MOMENT) {
                 let Some(event) = crossterm::event::read().ok().and_then(event_of) else { continue };
                 if closing.0.send(Wake::Event(event)).is_err() {
                     return;

@@ -94,6 +94,8 @@ impl Panel {
 pub struct Notice {
     pub text: String,
     pub is_error: bool,
+    /// Whether it is of the store as it is: news of the store are its end.
+    passes: bool,
 }
 
 /// What the interface is about.
@@ -198,9 +200,12 @@ impl App {
                 }
                 Vec::new()
             }
-            Event::Changed(survey) => self.take_survey(*survey),
+            Event::Changed(survey) => {
+                self.notice.take_if(|notice| notice.passes);
+                self.take_survey(*survey)
+            }
             Event::Trouble(message) => {
-                self.complain(message);
+                self.notice = Some(Notice { text: message, is_error: true, passes: true });
                 Vec::new()
             }
         };
@@ -260,12 +265,12 @@ impl App {
 
     /// Tells the user something until the next key.
     pub fn say(&mut self, text: impl Into<String>) {
-        self.notice = Some(Notice { text: text.into(), is_error: false });
+        self.notice = Some(Notice { text: text.into(), is_error: false, passes: false });
     }
 
     /// Tells of a failure.
     pub fn complain(&mut self, text: impl Into<String>) {
-        self.notice = Some(Notice { text: text.into(), is_error: true });
+        self.notice = Some(Notice { text: text.into(), is_error: true, passes: false });
     }
 
     fn key(&mut self, key: KeyEvent) -> Vec<Effect> {

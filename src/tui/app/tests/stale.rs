@@ -117,3 +117,16 @@ fn enter_tries_a_statement_again_that_could_not_be_tried() {
     let kept = answer(&mut app, &again, Answer::Draft(Arc::new(draft(Ok(Vec::new())))));
     assert!(matches!(asks(&kept)[0].request, Request::Keep(_)), "as Enter asked");
 }
+
+#[test]
+fn trouble_with_the_store_is_said_until_there_is_none() {
+    let mut app = app(120, 40);
+    app.update(Event::Trouble("the store is gone".to_owned()));
+    assert!(app.notice.as_ref().is_some_and(|notice| notice.text == "the store is gone"));
+    app.update(Event::Changed(Box::new(survey())));
+    assert_eq!(app.notice, None);
+    // What the user was told of something else stays.
+    app.complain("not that key");
+    app.update(Event::Changed(Box::new(survey())));
+    assert!(app.notice.is_some());
+}
