@@ -88,6 +88,19 @@ fn a_value_that_the_target_computes_in_another_mode_is_told() {
     }
 }
 
+#[test]
+fn functions_that_call_one_another_many_times_are_each_looked_at_once() {
+    // Each of four functions calls the next sixty times: one by one that is thirteen million calls.
+    let functions: String = (1..5)
+        .map(|k| format!("def f{k}(m):\n{}    return 1\n\n", format!("    f{}(m)\n", k + 1).repeat(60)))
+        .collect();
+    let script = |log: &str| {
+        format!("import afterlog\nfrom data import net, f5\n{functions}for e in range(3):\n{log}    print(e)\n")
+    };
+    let found = propagate_missing(&script("    afterlog.log(\"v\", f1(net))\n"), &script(""));
+    assert_eq!(found.text, script("    afterlog.log(\"v\", f1(net))\n"));
+}
+
 /// Compiles each target and each result that it is given; says which results no longer compile.
 const COMPILE: &str = r#"
 import sys

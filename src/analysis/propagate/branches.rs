@@ -9,14 +9,14 @@ use crate::analysis::propagate::reach::{carrier, is_stored, reaching};
 use crate::analysis::treediff::{Kind, NodeId, Tree};
 
 impl Session<'_> {
-    /// Whether a definition of one version is one way of a choice that a definition of the other makes.
+    /// Whether a definition of one version is one way of a choice that a definition of the other makes: the same value, on
+    /// the same condition.
     pub(super) fn is_chosen(tree: &Tree, id: NodeId, other: &Tree, origins: &[Origin]) -> bool {
-        let Some(value) = assigned(tree, carrier(tree, id)) else { return false };
-        let hash = tree.node(value).hash;
-        origins.iter().filter_map(|(_, id)| assigned(other, carrier(other, *id))).any(|choice| {
-            let node = other.node(choice);
-            let chooses = node.kind == Kind::Other && node.text == "if";
-            chooses && node.children.iter().any(|way| other.node(*way).hash == hash)
+        let at = carrier(tree, id);
+        let mut made = origins.iter().map(|(_, id)| carrier(other, *id));
+        // Either of them may be the one that branches.
+        made.any(|made| {
+            branches_as(tree, at, other, made).unwrap_or(false) || branches_as(other, made, tree, at).unwrap_or(false)
         })
     }
 
@@ -28,7 +28,9 @@ impl Session<'_> {
         let at = carrier(theirs, id);
         let known = |other: NodeId| {
             let was = if is_source { self.counterpart(other) } else { self.matching.source(other) };
-            was.is_some_and(|was| others.iter().any(|(_, id)| carrier(ours, *id) == was))
+            // An expression that chooses gives what the arms give together, or something else.
+            let alike = |was: NodeId| is_choice(ours, was) == is_choice(theirs, other);
+            was.is_some_and(|was| alike(was) && others.iter().any(|(_, id)| carrier(ours, *id) == was))
         };
         let others = own.iter().map(|(_, id)| carrier(theirs, *id)).filter(|other| *other != at);
         others.filter(|other| known(*other)).any(|other| {
@@ -89,6 +91,34 @@ impl Session<'_> {
         };
         if known.is_some() { vec![origin] } else { found().unwrap_or_else(|| vec![origin]) }
     }
+}
+
+/// Whether an assignment stands in a branch whose two arms assign what an expression chooses between, each on the condition
+/// on which that does; `None` where there is no such branch, or no such expression.
+fn branches_as(tree: &Tree, at: NodeId, other: &Tree, choice: NodeId) -> Option<bool> {
+    let node = other.node(assigned(other, choice)?);
+    let ([body, test, rest], true) = (node.children.as_slice(), is_choice(other, choice)) else { return None };
+    let holder = tree.node(tree.node(at).parent?).parent?;
+    let is_else = tree.node(holder).kind == Kind::Arm;
+    let branch = tree.node(if is_else { tree.node(holder).parent? } else { holder });
+    let [asked, first, arm] = branch.children.as_slice() else { return None };
+    let [last] = tree.node(*arm).children.as_slice() else { return None };
+    let two = branch.kind == Kind::Branch && [first, last].iter().all(|id| tree.node(**id).kind == Kind::Block);
+    let same = |a: NodeId, b: NodeId| tree.node(a).hash == other.node(b).hash;
+    let variable = |id: NodeId| tree.node(tree.node(id).children[0]).hash;
+    let assigns = |block: NodeId, value: NodeId| {
+        let statements = tree.node(block).children.iter().filter(|id| assigned(tree, **id).is_some());
+        let last = statements.filter(|id| variable(**id) == variable(at)).next_back();
+        last.and_then(|id| assigned(tree, *id)).is_some_and(|given| same(given, value))
+    };
+    assigned(tree, at)?;
+    Some(two && same(*asked, *test) && assigns(*first, *body) && assigns(*last, *rest))
+}
+
+/// Whether an assignment assigns one of two values, on a condition.
+fn is_choice(tree: &Tree, statement: NodeId) -> bool {
+    let value = assigned(tree, statement).map(|id| tree.node(id));
+    value.is_some_and(|node| node.kind == Kind::Other && node.text == "if" && node.children.len() == 3)
 }
 
 /// What a simple assignment to one target assigns.

@@ -4,14 +4,17 @@
 use std::collections::BTreeSet;
 
 use crate::analysis::propagate::Session;
+use crate::analysis::propagate::given::{arguments, is_keyword};
 use crate::analysis::propagate::reach::{Definitions, Place, carrier, reaching};
 use crate::analysis::treediff::{Kind, NodeId, Tree};
 
-/// Methods that give the object's value elsewhere, and functions that give that of their first argument.
-const CARRIES: &[&str] = &["to", "cuda", "cpu", "contiguous"];
-const WRAPS: &[&str] = &["Variable", "as_tensor", "to_device"];
 /// Functions that give a model that computes the same, in several places; its attributes are others.
-const SPREADS: &[&str] = &["DataParallel", "DistributedDataParallel", "DDP", "compile"];
+const SPREADS: &[&str] = &["DataParallel", "DistributedDataParallel", "DDP"];
+/// What says on which device a value is, or how it lies there.
+const PLACED: &[&str] =
+    &["device", "is_cuda", "get_device", "data_ptr", "storage", "untyped_storage", "stride", "is_contiguous", "type"];
+/// What a tensor is carried with: neither changes a value.
+const QUIET: &[&str] = &["non_blocking", "copy"];
 
 /// Whether the assignment that holds a definition only carries what the variable held before.
 pub(super) fn is_carried(tree: &Tree, path: &str, definition: NodeId) -> bool {
@@ -31,17 +34,24 @@ pub(super) fn is_carried(tree: &Tree, path: &str, definition: NodeId) -> bool {
 fn is_same(tree: &Tree, path: &str, definition: NodeId, mut value: NodeId) -> bool {
     let known = tree.path(definition).unwrap_or_default();
     let attribute = path.strip_prefix(known.as_str()).unwrap_or_default().trim_start_matches('.');
-    let of_any = || ["", "parameters", "train", "eval", "training", "zero_grad", "modules"].contains(&attribute);
-    while tree.node(value).kind == Kind::Call {
-        let callee = tree.node(tree.node(value).children[0]);
-        let object = callee.children.first().copied();
-        let given = tree.node(value).children.get(1).and_then(|list| tree.node(*list).children.first().copied());
-        let inner = match callee.kind {
-            Kind::Member if CARRIES.contains(&callee.text.as_str()) => object,
-            // The losses of several devices are one loss.
-            Kind::Member if callee.text == "mean" && given.is_none() && known.contains("loss") => object,
-            Kind::Member | Kind::Name if WRAPS.contains(&callee.text.as_str()) => given,
-            Kind::Member | Kind::Name if SPREADS.contains(&callee.text.as_str()) && of_any() => given,
+    let first = attribute.split('.').next().unwrap_or(attribute);
+    let of_any = || ["", "parameters", "train", "eval", "training", "zero_grad"].contains(&attribute);
+    while tree.node(value).kind == Kind::Call && !PLACED.contains(&first) {
+        let callee = tree.node(value).children[0];
+        let (kind, name) = (tree.node(callee).kind, tree.node(callee).text.as_str());
+        let object = tree.node(callee).children.first().copied();
+        let given = arguments(tree, value);
+        let inner = match (kind, name) {
+            (Kind::Member, "cuda" | "cpu") => object,
+            (Kind::Member, "to") if is_to_device(tree, &given) => object,
+            (Kind::Member, "mean") if given.is_empty() && is_gathered(tree, value) => object,
+            (_, "Variable") if given.len() == 1 && tree.binders(name).iter().all(|id| is_import(tree, *id)) => {
+                given.first().copied()
+            }
+            (Kind::Member | Kind::Name, name) if SPREADS.contains(&name) && of_any() => given.first().copied(),
+            (Kind::Member, "compile") if tree.path(callee).as_deref() == Some("torch.compile") && of_any() => {
+                given.first().copied()
+            }
             _ => None,
         };
         let Some(inner) = inner else { return false };
@@ -51,6 +61,48 @@ fn is_same(tree: &Tree, path: &str, definition: NodeId, mut value: NodeId) -> bo
         }
     }
     false
+}
+
+fn is_import(tree: &Tree, binder: NodeId) -> bool {
+    tree.statement_of(binder).is_some_and(|id| tree.node(id).kind == Kind::Import)
+}
+
+/// Whether a method is given a device and nothing else: `to` takes a type of number, too, and then gives other values.
+fn is_to_device(tree: &Tree, given: &[NodeId]) -> bool {
+    let is_device = |value: NodeId| {
+        let node = tree.node(value);
+        let says = |text: &str| {
+            let last = text.rsplit('.').next().unwrap_or(text).to_lowercase();
+            last == "device" || last.ends_with("_device")
+        };
+        match node.kind {
+            Kind::Call => tree.node(node.children[0]).text == "device",
+            Kind::Literal => node.text == "cpu" || node.text == "cuda" || node.text.starts_with("cuda:"),
+            _ => tree.path(value).is_some_and(|path| says(&path)),
+        }
+    };
+    let (named, alone): (Vec<NodeId>, Vec<NodeId>) = given.iter().partition(|id| is_keyword(tree, **id));
+    let quiet = |id: &NodeId| QUIET.contains(&tree.node(*id).text.as_str());
+    let by_name = named.iter().copied().filter(|id| tree.node(*id).text == "device");
+    let values: Vec<NodeId> = alone.iter().copied().chain(by_name.map(|id| tree.node(id).children[0])).collect();
+    named.iter().all(|id| quiet(id) || tree.node(*id).text == "device") && values.len() == 1 && is_device(values[0])
+}
+
+/// Whether a mean is taken only where several devices give a loss each: `if n_gpu > 1:`.
+fn is_gathered(tree: &Tree, value: NodeId) -> bool {
+    let statement = tree.statement_of(value).and_then(|id| tree.node(id).parent);
+    let branch = statement.and_then(|block| tree.node(block).parent).map(|id| tree.node(id));
+    let Some(branch) = branch.filter(|node| node.kind == Kind::Branch) else { return false };
+    let test = tree.node(branch.children[0]);
+    let [count, one] = test.children.as_slice() else { return false };
+    let counts = |id: NodeId| {
+        let last = match tree.node(id).kind {
+            Kind::Call => tree.node(tree.node(id).children[0]).text.as_str(),
+            _ => tree.node(id).text.as_str(),
+        };
+        ["n_gpu", "ngpu", "n_gpus", "num_gpu", "num_gpus", "device_count"].contains(&last)
+    };
+    test.text == ">" && tree.node(*one).text == "1" && counts(*count) && statement == branch.children.get(1).copied()
 }
 
 impl Session<'_> {

@@ -6,7 +6,7 @@ use crate::analysis::propagate::adapt::{Unbound, Work};
 use crate::analysis::propagate::events;
 use crate::analysis::propagate::made::is_nothing;
 use crate::analysis::propagate::names::base_node;
-use crate::analysis::propagate::reach::{Definitions, Place, carrier, is_stored, reaching};
+use crate::analysis::propagate::reach::{Definitions, Place, carrier, is_stored, reaching, root};
 use crate::analysis::propagate::scope::{Bound, Visible, owner};
 use crate::analysis::propagate::unit::PURE;
 use crate::analysis::propagate::unsure::on_which_path;
@@ -140,7 +140,7 @@ impl Work<'_, '_> {
         let scope = owner(there, there.scope(self.point.block), theirs);
         let found = || there.binders(theirs).iter().copied().filter(|id| there.scope(*id) == scope);
         let class = |tree: &Tree, id: NodeId| {
-            let value = events::root(tree, assigned(tree, id)?);
+            let value = root(tree, assigned(tree, id)?);
             let value = Some(value).filter(|value| tree.node(*value).kind == Kind::Call)?;
             let path = tree.path(*tree.node(value).children.first()?)?;
             path.rsplit('.').next().is_some_and(|last| last.starts_with(char::is_uppercase)).then_some(path)

@@ -1,18 +1,23 @@
 //! What the logged expression, a function of the source that it calls, or what is written around the statement does to the
 //! run besides giving a value: an element is taken, an object is changed in place. The run would go on otherwise.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use crate::analysis::propagate::Session;
 use crate::analysis::propagate::adapt::{Unbound, Work};
-use crate::analysis::propagate::events::{Events, is_item, is_kept_up, is_stored_itself, root};
-use crate::analysis::propagate::unit::{EFFECTS, FEEDS, Whole, called, trains};
-use crate::analysis::treediff::{Access, Kind, NodeId, Tree};
+use crate::analysis::propagate::events::{Events, is_kept_up};
+use crate::analysis::propagate::given::{arguments, changes_given, hands_over, is_keyword};
+use crate::analysis::propagate::reach::root;
+use crate::analysis::propagate::unit::{EFFECTS, Whole, called, trains};
+use crate::analysis::treediff::{Kind, NodeId, Tree};
 
 /// Calls of [`EFFECTS`] that leave what a training computes as it is.
 const OUTSIDE: &[&str] = &["save", "write", "close", "open", "exit", "apply", "load", "insert", "remove"];
 /// Functions that give or take an element of what they are given.
 const TAKES: &[&str] = &["next", "heappop", "heappush", "shuffle"];
 /// How deep functions of the source are followed.
-const MAX_DEPTH: usize = 3;
+pub(super) const MAX_DEPTH: usize = 3;
 
 impl Work<'_, '_> {
     /// Notes what happens besides, by the logged expression and by what is asked around it.
@@ -49,6 +54,17 @@ impl Work<'_, '_> {
     }
 }
 
+/// What is known of functions of the source, by how many calls deep it was asked: each is looked at once.
+#[derive(Default)]
+pub(super) struct Known {
+    /// Whether it changes what it is given.
+    pub(super) changes: RefCell<HashMap<(NodeId, usize), bool>>,
+    /// Whether it takes a step of a training.
+    steps: RefCell<HashMap<(NodeId, usize), bool>>,
+    /// The mode that it leaves, and the variable that it has the object by.
+    pub(super) modes: RefCell<HashMap<(NodeId, usize), Option<(String, String)>>>,
+}
+
 /// The name of what a call does to something that the run goes on with.
 pub(super) fn does(session: &Session<'_>, call: NodeId) -> Option<String> {
     let tree = &session.source.tree;
@@ -57,9 +73,8 @@ pub(super) fn does(session: &Session<'_>, call: NodeId) -> Option<String> {
     let bodies = bodies(session, callee);
     let (given, object) = (arguments(tree, call), object(tree, callee));
     if !bodies.is_empty() {
-        let is_new = |id: &NodeId| tree.path(root(tree, *id)).is_none();
-        let all_new = given.iter().all(is_new);
-        let changes = |body: &NodeId| !all_new && changes_given(session, *body, 0) || goes_on(session, *body, 0);
+        let handed = hands_over(session, &given);
+        let changes = |body: &NodeId| handed && changes_given(session, *body, 0) || goes_on(session, *body, 0);
         return bodies.iter().any(changes).then(|| name.to_owned());
     }
     // `next(model.parameters())` takes it from nobody.
@@ -73,10 +88,9 @@ pub(super) fn does(session: &Session<'_>, call: NodeId) -> Option<String> {
 fn changes_by_what_comes(session: &Session<'_>, call: NodeId) -> Option<NodeId> {
     let tree = &session.source.tree;
     let callee = tree.node(call).children.first().copied()?;
-    let is_known = |id: &NodeId| tree.path(root(tree, *id)).is_some();
     let is_new = |body: &NodeId| session.counterpart(*body).is_none() && changes_given(session, *body, 0);
     let given = arguments(tree, call);
-    (given.iter().any(is_known) && bodies(session, callee).iter().any(is_new)).then_some(callee)
+    (hands_over(session, &given) && bodies(session, callee).iter().any(is_new)).then_some(callee)
 }
 
 /// Whether a call's name says that it changes what a training computes; modes are told elsewhere.
@@ -88,9 +102,25 @@ fn says(name: &str) -> bool {
 
 /// `clip_grad_norm_(parameters, float("inf"))` clips nothing.
 fn only_measures(session: &Session<'_>, call: NodeId, name: &str) -> bool {
-    let text = session.source.text.get(session.source.tree.node(call).range.clone()).unwrap_or_default();
-    let given = text.get(text.find(name).unwrap_or(0) + name.len()..).unwrap_or_default();
-    name.starts_with("clip_") && (given.contains("inf") || given.contains("1e"))
+    let tree = &session.source.tree;
+    let given = arguments(tree, call);
+    let named = given.iter().copied().find(|id| is_keyword(tree, *id) && tree.node(*id).text == "max_norm");
+    let second = given.get(1).copied().filter(|id| !is_keyword(tree, *id));
+    let value = named.map(|id| tree.node(id).children[0]).or(second);
+    name.starts_with("clip_grad_norm") && value.is_some_and(|value| is_infinite(tree, value))
+}
+
+/// `float("inf")`, `math.inf`
+fn is_infinite(tree: &Tree, value: NodeId) -> bool {
+    let node = tree.node(value);
+    match node.children.as_slice() {
+        [callee, _] if node.kind == Kind::Call && tree.node(*callee).text == "float" => {
+            let given = arguments(tree, value);
+            let says = |id: &NodeId| ["inf", "infinity"].contains(&tree.node(*id).text.to_lowercase().as_str());
+            given.len() == 1 && given.iter().all(|id| tree.node(*id).kind == Kind::Literal && says(id))
+        }
+        _ => ["math.inf", "np.inf", "numpy.inf", "torch.inf"].contains(&tree.path(value).unwrap_or_default().as_str()),
+    }
 }
 
 /// Whether an object's name says that elements are taken from it.
@@ -103,13 +133,9 @@ fn object(tree: &Tree, callee: NodeId) -> Option<NodeId> {
     tree.node(callee).children.first().copied().filter(|_| tree.node(callee).kind == Kind::Member)
 }
 
-fn arguments(tree: &Tree, call: NodeId) -> Vec<NodeId> {
-    tree.node(call).children.get(1).map(|list| tree.node(*list).children.clone()).unwrap_or_default()
-}
-
 /// The source's own functions that a call may run: a function by its name, a method, what an object of a class does when
 /// it is called.
-fn bodies(session: &Session<'_>, callee: NodeId) -> Vec<NodeId> {
+pub(super) fn bodies(session: &Session<'_>, callee: NodeId) -> Vec<NodeId> {
     let tree = &session.source.tree;
     let name = tree.node(callee).text.as_str();
     let is_method = object(tree, callee).is_some();
@@ -133,46 +159,17 @@ fn class_of(tree: &Tree, binder: NodeId) -> Option<NodeId> {
     named.into_iter().find(|id| tree.node(*id).kind == Kind::Class)
 }
 
-/// Whether a function changes in place what it is given, not the object that it is a method of.
-pub(super) fn changes_given(session: &Session<'_>, function: NodeId, depth: usize) -> bool {
-    let tree = &session.source.tree;
-    let header = tree.header(function).into_iter();
-    let given: Vec<&str> = header
-        .filter(|id| tree.node(*id).kind == Kind::Parameter && tree.scope(*id) == function)
-        .map(|id| tree.node(id).name.as_str())
-        .filter(|name| !["self", "cls"].contains(name))
-        .collect();
-    let own = |name: &str| {
-        let binds = |id: &&NodeId| tree.scope(**id) == function && tree.node(**id).kind != Kind::Parameter;
-        given.contains(&name)
-            && !tree.binders(name).iter().filter(binds).any(|id| tree.node(*id).access == Access::Bind)
-    };
-    let is_given = |id: NodeId| {
-        let path = tree.path(root(tree, id));
-        path.is_some_and(|path| own(path.split('.').next().unwrap_or(&path)))
-    };
-    tree.subtree(function).filter(|id| tree.scope(*id) == function).any(|id| {
-        let node = tree.node(id);
-        if is_item(tree, id) && is_stored_itself(tree, id) {
-            return is_given(id);
-        }
-        let Some(callee) = node.children.first().copied().filter(|_| node.kind == Kind::Call) else { return false };
-        let name = tree.node(callee).text.as_str();
-        if let Some(object) = object(tree, callee) {
-            let in_place = name.ends_with('_') && !name.starts_with('_') && !is_kept_up(name);
-            let fed = FEEDS.contains(&name) || ["pop", "setdefault", "sort"].contains(&name);
-            // What an object with methods of its own does with what it is given is its own affair.
-            let of_own = called(session, name).is_empty();
-            return of_own && (in_place || fed && node.children.len() > 1) && is_given(object);
-        }
-        depth < MAX_DEPTH
-            && arguments(tree, id).into_iter().any(is_given)
-            && bodies(session, callee).into_iter().any(|body| changes_given(session, body, depth + 1))
+/// Whether a function takes a step of a training, or an element of what is not its own.
+fn goes_on(session: &Session<'_>, function: NodeId, depth: usize) -> bool {
+    let known = session.known.steps.borrow().get(&(function, depth)).copied();
+    known.unwrap_or_else(|| {
+        let found = takes_steps(session, function, depth);
+        session.known.steps.borrow_mut().insert((function, depth), found);
+        found
     })
 }
 
-/// Whether a function takes a step of a training, or an element of what is not its own.
-fn goes_on(session: &Session<'_>, function: NodeId, depth: usize) -> bool {
+fn takes_steps(session: &Session<'_>, function: NodeId, depth: usize) -> bool {
     let tree = &session.source.tree;
     let Some(body) = tree.blocks(function).next() else { return false };
     let events = Events::of(session, tree.node(body).children.clone(), None);

@@ -1,14 +1,15 @@
 //! What new statements beside a log statement do to what a run goes on with, and whether others of them undo it.
 
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 
 use crate::analysis::propagate::Session;
 use crate::analysis::propagate::fresh::is_new_for;
 use crate::analysis::propagate::keeps::{STATES, is_copy, is_made, is_schedule, is_state};
 use crate::analysis::propagate::own::{only_feeds, only_makes};
-use crate::analysis::propagate::reach::is_stored;
+use crate::analysis::propagate::reach::{is_item, is_stored_itself, root};
 use crate::analysis::propagate::unit::{EFFECTS, FEEDS, PURE, called, trains};
-use crate::analysis::treediff::{Kind, NodeId, Tree};
+use crate::analysis::treediff::{Kind, NodeId};
 
 /// Changes that stay until the method beside them is called.
 pub(super) const KEPT_UP: &[(&str, &str)] = &[
@@ -156,6 +157,8 @@ pub(super) struct Events<'s, 'a> {
     pub(super) all: Vec<Event>,
     /// The statements of the window that bind a name.
     binders: HashMap<&'s str, Vec<NodeId>>,
+    /// What functions that they call do, by how deep they are.
+    bodies: RefCell<HashMap<(NodeId, usize), Vec<(String, String)>>>,
 }
 
 impl<'s, 'a> Events<'s, 'a> {
@@ -169,7 +172,7 @@ impl<'s, 'a> Events<'s, 'a> {
                 known.extend((known.last() != Some(part)).then_some(*part));
             }
         }
-        let mut found = Self { session, window, all: Vec::new(), binders };
+        let mut found = Self { session, window, all: Vec::new(), binders, bodies: RefCell::default() };
         for part in found.window.clone().into_iter().filter(|part| Some(*part) != without) {
             let events = found.events_of(part, part, 0);
             found.all.extend(events);
@@ -224,9 +227,11 @@ impl<'s, 'a> Events<'s, 'a> {
             let only_fed = object.is_some() && !is_self && FEEDS.contains(&name) && only_feeds(session, name);
             if !bodies.is_empty() && !only_fed {
                 for body in bodies.into_iter().filter(|_| depth < MAX_DEPTH) {
-                    let inner = self.events_of(part, body, depth + 1).into_iter().filter(|event| !event.is_free);
-                    let unknown = |event| Event { path: None, node: id, value: Value::Unknown, ..event };
-                    found.extend(inner.map(unknown));
+                    let unknown = |(base, what)| {
+                        let (path, value, is_free) = (None, Value::Unknown, false);
+                        Event { part, node: id, path, base, what, value, is_free }
+                    };
+                    found.extend(self.inside(part, body, depth + 1).into_iter().map(unknown));
                 }
                 continue;
             }
@@ -247,6 +252,19 @@ impl<'s, 'a> Events<'s, 'a> {
             }
         }
         found
+    }
+
+    /// The kinds of what a function does to what the run goes on with, by the variables that it has that by; looked at once.
+    fn inside(&self, part: NodeId, body: NodeId, depth: usize) -> Vec<(String, String)> {
+        let known = self.bodies.borrow().get(&(body, depth)).cloned();
+        known.unwrap_or_else(|| {
+            let events = self.events_of(part, body, depth).into_iter().filter(|event| !event.is_free);
+            let mut seen = HashSet::new();
+            let mut found: Vec<_> = events.map(|event| (event.base, event.what)).collect();
+            found.retain(|kind| seen.insert(kind.clone()));
+            self.bodies.borrow_mut().insert((body, depth), found.clone());
+            found
+        })
     }
 
     /// Whether a function of a module is called that changes what it is given, as those that are of no library may.
@@ -462,36 +480,4 @@ pub(super) enum End {
     Undone,
     /// In most programs, for a reason to be told where it may not be.
     Doubted(String),
-}
-
-/// What a call, a subscript or a chain of methods that give the same object starts with.
-pub(super) fn root(tree: &Tree, mut id: NodeId) -> NodeId {
-    loop {
-        let node = tree.node(id);
-        let Some(first) = node.children.first().copied() else { return id };
-        let callee = tree.node(first);
-        let same = node.kind == Kind::Call && callee.kind == Kind::Member && SAME.contains(&callee.text.as_str());
-        id = match node.kind {
-            Kind::Other if is_item(tree, id) => first,
-            Kind::Call if same => callee.children.first().copied().unwrap_or(id),
-            Kind::Member if tree.path(id).is_none() => first,
-            _ => return id,
-        };
-    }
-}
-
-/// `a[b]`
-pub(super) fn is_item(tree: &Tree, id: NodeId) -> bool {
-    let node = tree.node(id);
-    let bound = |id: &NodeId| tree.node(*id).access.binds();
-    node.kind == Kind::Other && node.children.len() == 2 && node.text.is_empty() && !node.children.iter().any(bound)
-}
-
-/// Whether a member or an entry is itself what an assignment gives a value.
-pub(super) fn is_stored_itself(tree: &Tree, id: NodeId) -> bool {
-    let inner = tree.node(id).parent.is_some_and(|parent| {
-        let parent = tree.node(parent);
-        parent.kind == Kind::Member || is_item(tree, tree.node(id).parent.unwrap_or(id))
-    });
-    !inner && is_stored(tree, id)
 }

@@ -2,7 +2,8 @@
 //! another name. What is changed in place then changes there, too.
 
 use crate::analysis::propagate::Session;
-use crate::analysis::propagate::events::{SAME, is_item, is_stored_itself, root};
+use crate::analysis::propagate::events::SAME;
+use crate::analysis::propagate::reach::{is_item, is_stored_itself, root};
 use crate::analysis::propagate::unit::called;
 use crate::analysis::treediff::{Access, Kind, NodeId, Tree};
 

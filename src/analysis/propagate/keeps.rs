@@ -57,7 +57,9 @@ pub(super) fn is_made(tree: &Tree, value: NodeId) -> bool {
         && tree.subtree(value).filter(|id| tree.node(*id).access.reads()).all(|id| calls().any(|call| makes(call, id)))
 }
 
-/// Whether something sets nothing but a rate: a step of a schedule.
+/// Whether something sets nothing but a rate: a step of what is called a schedule and nothing besides. One of weights that
+/// are pruned, or an optimizer with a schedule of its own, is called otherwise.
 pub(super) fn is_schedule(event: &Event) -> bool {
-    event.what == "step" && event.path.as_deref().is_some_and(|path| path.to_lowercase().contains("sched"))
+    let last = event.path.as_deref().and_then(|path| path.rsplit('.').next()).unwrap_or_default();
+    event.what == "step" && ["scheduler", "lr_scheduler", "sched", "lr_sched"].contains(&last)
 }

@@ -21,6 +21,7 @@ mod effects;
 mod events;
 mod fits;
 mod fresh;
+mod given;
 mod group;
 mod history;
 mod insert;
@@ -184,6 +185,8 @@ struct Session<'a> {
     target_logs: Vec<(NodeId, String)>,
     /// Where the source's calls of ours begin.
     own_calls: HashSet<usize>,
+    /// What functions of the source do.
+    known: effects::Known,
     /// Where the user wants some of them.
     chosen: HashMap<NodeId, Chosen>,
     /// Those that no other statement brings along: what the user has decided about, and what the target has.
@@ -215,7 +218,19 @@ impl<'a> Session<'a> {
         let renames = Renames::of(&source.tree, &target.tree, &matching);
         let (chosen, apart) = (HashMap::new(), HashSet::new());
         let own_calls = source.calls.iter().map(|call| call.callee.start).collect();
-        Self { own_calls, source, target, wanted, matching, renames, source_logs, target_logs, chosen, apart }
+        Self {
+            known: effects::Known::default(),
+            own_calls,
+            source,
+            target,
+            wanted,
+            matching,
+            renames,
+            source_logs,
+            target_logs,
+            chosen,
+            apart,
+        }
     }
 
     fn run(mut self) -> Propagation {

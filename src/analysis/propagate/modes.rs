@@ -114,6 +114,15 @@ fn left_by(session: &Session<'_>, callee: NodeId, depth: usize) -> Option<(Strin
 
 /// The mode that a function switches off and not on again, and the variable that it has the object by.
 fn left_off(session: &Session<'_>, function: NodeId, depth: usize) -> Option<(String, String)> {
+    let known = session.known.modes.borrow().get(&(function, depth)).cloned();
+    known.unwrap_or_else(|| {
+        let found = left_within(session, function, depth);
+        session.known.modes.borrow_mut().insert((function, depth), found.clone());
+        found
+    })
+}
+
+fn left_within(session: &Session<'_>, function: NodeId, depth: usize) -> Option<(String, String)> {
     let tree = &session.source.tree;
     let body = tree.blocks(function).next()?;
     let events = Events::of(session, tree.node(body).children.clone(), None);

@@ -2,7 +2,8 @@
 //! and methods do is seen in their bodies, whatever their names say.
 
 use crate::analysis::propagate::Session;
-use crate::analysis::propagate::events::{SAYS, is_item, is_stored_itself, root};
+use crate::analysis::propagate::events::SAYS;
+use crate::analysis::propagate::reach::{is_item, is_stored_itself, root};
 use crate::analysis::propagate::unit::{FEEDS, PURE, changes_by_name, feeds, has_no_effect};
 use crate::analysis::treediff::{Kind, NodeId, Tree};
 

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use crate::analysis::propagate::events::SAME;
 use crate::analysis::propagate::scope::owner;
 use crate::analysis::treediff::{Kind, NodeId, Tree};
 
@@ -238,4 +239,36 @@ fn join(end: &mut Option<Definitions>, other: Option<Definitions>) {
     if let Some(other) = other {
         end.get_or_insert_default().extend(other);
     }
+}
+
+/// What a call, a subscript or a chain of methods that give the same object starts with.
+pub(super) fn root(tree: &Tree, mut id: NodeId) -> NodeId {
+    loop {
+        let node = tree.node(id);
+        let Some(first) = node.children.first().copied() else { return id };
+        let callee = tree.node(first);
+        let same = node.kind == Kind::Call && callee.kind == Kind::Member && SAME.contains(&callee.text.as_str());
+        id = match node.kind {
+            Kind::Other if is_item(tree, id) => first,
+            Kind::Call if same => callee.children.first().copied().unwrap_or(id),
+            Kind::Member if tree.path(id).is_none() => first,
+            _ => return id,
+        };
+    }
+}
+
+/// `a[b]`
+pub(super) fn is_item(tree: &Tree, id: NodeId) -> bool {
+    let node = tree.node(id);
+    let bound = |id: &NodeId| tree.node(*id).access.binds();
+    node.kind == Kind::Other && node.children.len() == 2 && node.text.is_empty() && !node.children.iter().any(bound)
+}
+
+/// Whether a member or an entry is itself what an assignment gives a value.
+pub(super) fn is_stored_itself(tree: &Tree, id: NodeId) -> bool {
+    let inner = tree.node(id).parent.is_some_and(|parent| {
+        let parent = tree.node(parent);
+        parent.kind == Kind::Member || is_item(tree, tree.node(id).parent.unwrap_or(id))
+    });
+    !inner && is_stored(tree, id)
 }

@@ -3,11 +3,10 @@
 use std::ops::Range;
 
 use crate::analysis::propagate::Session;
-use crate::analysis::propagate::events::{is_item, root};
 use crate::analysis::propagate::group::{only_says, together};
 use crate::analysis::propagate::insert::header_range;
 use crate::analysis::propagate::own::{feeds_a_meter, only_feeds, only_makes};
-use crate::analysis::propagate::reach::is_stored;
+use crate::analysis::propagate::reach::{is_item, is_stored, root};
 use crate::analysis::python::Source;
 use crate::analysis::treediff::{Kind, NodeId, Tree};
 

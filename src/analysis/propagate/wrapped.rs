@@ -1,8 +1,7 @@
 //! Models that one version wraps for several devices: `model.module.fc` of the one is `model.fc` of the other.
 
 use crate::analysis::propagate::adapt::Work;
-use crate::analysis::propagate::events::root;
-use crate::analysis::propagate::reach::{carrier, reaching};
+use crate::analysis::propagate::reach::{carrier, reaching, root};
 use crate::analysis::treediff::{Kind, Node, NodeId, Tree};
 
 /// What wraps a model, and keeps it as `module`.
