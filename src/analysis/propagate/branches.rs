@@ -107,8 +107,8 @@ fn branches_as(tree: &Tree, at: NodeId, other: &Tree, choice: NodeId) -> Option<
     let same = |a: NodeId, b: NodeId| tree.node(a).hash == other.node(b).hash;
     let variable = |id: NodeId| tree.node(tree.node(id).children[0]).hash;
     let assigns = |block: NodeId, value: NodeId| {
-        let statements = tree.node(block).children.iter().filter(|id| assigned(tree, **id).is_some());
-        let last = statements.filter(|id| variable(**id) == variable(at)).next_back();
+        let mut statements = tree.node(block).children.iter().filter(|id| assigned(tree, **id).is_some());
+        let last = statements.rfind(|id| variable(**id) == variable(at));
         last.and_then(|id| assigned(tree, *id)).is_some_and(|given| same(given, value))
     };
     assigned(tree, at)?;

@@ -54,15 +54,18 @@ impl Work<'_, '_> {
     }
 }
 
+/// What is known of a function where it is so many calls deep.
+pub(super) type ByFunction<T> = RefCell<HashMap<(NodeId, usize), T>>;
+
 /// What is known of functions of the source, by how many calls deep it was asked: each is looked at once.
 #[derive(Default)]
 pub(super) struct Known {
     /// Whether it changes what it is given.
-    pub(super) changes: RefCell<HashMap<(NodeId, usize), bool>>,
+    pub(super) changes: ByFunction<bool>,
     /// Whether it takes a step of a training.
-    steps: RefCell<HashMap<(NodeId, usize), bool>>,
+    steps: ByFunction<bool>,
     /// The mode that it leaves, and the variable that it has the object by.
-    pub(super) modes: RefCell<HashMap<(NodeId, usize), Option<(String, String)>>>,
+    pub(super) modes: ByFunction<Option<(String, String)>>,
 }
 
 /// The name of what a call does to something that the run goes on with.

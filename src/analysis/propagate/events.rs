@@ -1,9 +1,9 @@
 //! What new statements beside a log statement do to what a run goes on with, and whether others of them undo it.
 
-use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 
 use crate::analysis::propagate::Session;
+use crate::analysis::propagate::effects::ByFunction;
 use crate::analysis::propagate::fresh::is_new_for;
 use crate::analysis::propagate::keeps::{STATES, is_copy, is_made, is_schedule, is_state};
 use crate::analysis::propagate::own::{only_feeds, only_makes};
@@ -158,7 +158,7 @@ pub(super) struct Events<'s, 'a> {
     /// The statements of the window that bind a name.
     binders: HashMap<&'s str, Vec<NodeId>>,
     /// What functions that they call do, by how deep they are.
-    bodies: RefCell<HashMap<(NodeId, usize), Vec<(String, String)>>>,
+    bodies: ByFunction<Vec<(String, String)>>,
 }
 
 impl<'s, 'a> Events<'s, 'a> {
@@ -172,7 +172,7 @@ impl<'s, 'a> Events<'s, 'a> {
                 known.extend((known.last() != Some(part)).then_some(*part));
             }
         }
-        let mut found = Self { session, window, all: Vec::new(), binders, bodies: RefCell::default() };
+        let mut found = Self { session, window, all: Vec::new(), binders, bodies: ByFunction::default() };
         for part in found.window.clone().into_iter().filter(|part| Some(*part) != without) {
             let events = found.events_of(part, part, 0);
             found.all.extend(events);
