@@ -90,6 +90,10 @@ impl Work<'_, '_> {
                     format!("`{name}` of the source is what line {line} makes of it, which does not come along");
                 return Err(Unbound { name: String::new(), reason, later: None });
             }
+            let taken = self.session.goes_over(statement).filter(|_| !definition);
+            self.adapted.doubts.extend(
+                taken.map(|name| format!("it goes over `{name}` once more, which may take what the run goes on with")),
+            );
             let call = self.session.costly_call(statement).filter(|_| !definition);
             self.adapted.doubts.extend(call.map(|name| called_once_more(&name)));
             if !definition && (changed.entries != Owner::New || changed.sums != Owner::New) {

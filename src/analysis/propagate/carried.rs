@@ -35,7 +35,7 @@ fn is_same(tree: &Tree, path: &str, definition: NodeId, mut value: NodeId) -> bo
     let known = tree.path(definition).unwrap_or_default();
     let attribute = path.strip_prefix(known.as_str()).unwrap_or_default().trim_start_matches('.');
     let first = attribute.split('.').next().unwrap_or(attribute);
-    let of_any = || ["", "parameters", "train", "eval", "training", "zero_grad"].contains(&attribute);
+    let of_any = || ["parameters", "train", "eval", "training", "zero_grad"].contains(&attribute);
     while tree.node(value).kind == Kind::Call && !PLACED.contains(&first) {
         let callee = tree.node(value).children[0];
         let (kind, name) = (tree.node(callee).kind, tree.node(callee).text.as_str());

@@ -13,9 +13,9 @@ use crate::analysis::propagate::unit::{EFFECTS, Whole, called, trains};
 use crate::analysis::treediff::{Kind, NodeId, Tree};
 
 /// Calls of [`EFFECTS`] that leave what a training computes as it is.
-const OUTSIDE: &[&str] = &["save", "write", "close", "open", "exit", "apply", "load", "insert", "remove"];
+const OUTSIDE: &[&str] = &["save", "write", "close", "open", "exit", "apply", "load", "remove"];
 /// Functions that give or take an element of what they are given.
-const TAKES: &[&str] = &["next", "heappop", "heappush", "shuffle"];
+const TAKES: &[&str] = &["next", "__next__", "heappop", "heappush", "shuffle", "reverse"];
 /// How deep functions of the source are followed.
 pub(super) const MAX_DEPTH: usize = 3;
 
@@ -39,12 +39,22 @@ impl Work<'_, '_> {
             let reason = format!("`{name}`, which the target lacks, changes in place what it is given");
             return Err(Unbound { name: String::new(), reason, later: None });
         }
-        let told = calls.into_iter().find_map(|call| does(session, call));
+        let renamed = self.named_inside(statement);
+        let told = calls.into_iter().find_map(|call| does(session, call)).or(renamed);
         if let Some(name) = told.filter(|_| !tree.node(statement).kind.is_scope()) {
             let doubt = format!("`{name}` in what is logged changes something: the run would go on otherwise");
             self.adapted.doubts.push(doubt);
         }
         Ok(())
+    }
+
+    /// A variable of the target's to which `:=` in a simple statement gives another value.
+    fn named_inside(&self, statement: NodeId) -> Option<String> {
+        let (tree, there) = (&self.session.source.tree, &self.session.target.tree);
+        let simple = tree.node(statement).kind == Kind::Simple && tree.node(statement).children.len() == 1;
+        let binds = |id: &NodeId| tree.node(*id).kind == Kind::Name && tree.node(*id).access.binds();
+        let mut names = tree.subtree(statement).filter(|_| simple).filter(binds).map(|id| tree.node(id).name.clone());
+        names.find(|name| !there.uses(name).is_empty())
     }
 
     fn is_ours(&self, call: NodeId) -> bool {
@@ -84,7 +94,9 @@ pub(super) fn does(session: &Session<'_>, call: NodeId) -> Option<String> {
     let from = object.or(given.first().copied().filter(|_| TAKES.contains(&name)));
     let of_object = from.is_none_or(|object| tree.path(root(tree, object)).is_some());
     let taken = object.is_some_and(|object| name == "get" && given.is_empty() && is_queue(tree, object));
-    (taken || of_object && says(name) && !only_measures(session, call, name)).then(|| name.to_owned())
+    // Whatever it is a step of, the run has taken it.
+    let of_run = of_object || object.is_some() && trains(name);
+    (taken || of_run && says(name) && !only_measures(session, call, name)).then(|| name.to_owned())
 }
 
 /// A function of the source that the target lacks and that changes in place what a call gives it.

@@ -101,6 +101,8 @@ pub(super) struct Event {
     value: Value,
     /// Whether it does nothing to what the run goes on with.
     pub(super) is_free: bool,
+    /// Whether it sets nothing but a rate.
+    pub(super) is_schedule: bool,
 }
 
 impl Event {
@@ -117,7 +119,7 @@ impl Event {
     pub(super) fn is_far(&self) -> bool {
         let what = self.what.as_str();
         self.path.is_none()
-            || what == "step" && !is_schedule(self)
+            || what == "step" && !self.is_schedule
             || what.starts_with("swap")
             || SHADOWS.contains(&what)
     }
@@ -229,7 +231,7 @@ impl<'s, 'a> Events<'s, 'a> {
                 for body in bodies.into_iter().filter(|_| depth < MAX_DEPTH) {
                     let unknown = |(base, what)| {
                         let (path, value, is_free) = (None, Value::Unknown, false);
-                        Event { part, node: id, path, base, what, value, is_free }
+                        Event { part, node: id, path, base, what, value, is_free, is_schedule: false }
                     };
                     found.extend(self.inside(part, body, depth + 1).into_iter().map(unknown));
                 }
@@ -286,7 +288,8 @@ impl<'s, 'a> Events<'s, 'a> {
         let is_new = path.as_deref() == Some("") && !GRADIENTS.contains(&what);
         let is_free = is_new || DRAWS.contains(&what);
         let value = self.value(node, what);
-        Event { part, node, path, base, what: what.to_owned(), value, is_free }
+        let is_schedule = path.as_deref().is_some_and(|path| is_schedule(tree, path, what));
+        Event { part, node, path, base, what: what.to_owned(), value, is_free, is_schedule }
     }
 
     pub(super) fn text(&self, id: NodeId) -> &'a str {

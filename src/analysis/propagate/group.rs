@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use crate::analysis::propagate::Session;
 use crate::analysis::propagate::adapt::Work;
 use crate::analysis::propagate::events::{End, Event, Events, GRADIENTS, SAYS, is_kept_up};
-use crate::analysis::propagate::keeps::is_schedule;
 use crate::analysis::propagate::reach::with_members;
 use crate::analysis::propagate::unit::{PURE, Whole};
 use crate::analysis::treediff::{Access, Kind, NodeId, Tree};
@@ -256,9 +255,13 @@ impl<'s, 'a> Beside<'s, 'a> {
         let within = |a: &str, b: &str| a.strip_prefix(b).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
         let related = |other: &String| within(other, path) || within(path, other);
         match () {
-            () if is_schedule(event) => {
-                let rate = |path: &String| path.split('.').any(|part| part == "lr" || part == "param_groups");
-                looks.calls || looks.paths.iter().any(|path| related(path) || rate(path))
+            // What is read of a model is no rate; of anything else it may be.
+            () if event.is_schedule => {
+                let weights = ["weight", "bias", "grad", "parameters", "named_parameters"];
+                let is_weight = |path: &String| path.split('.').any(|part| weights.contains(&part));
+                let mut deep = looks.paths.iter().filter(|path| path.contains('.') && !path.starts_with("afterlog."));
+                let other = looks.members && !deep.all(is_weight);
+                looks.calls || other || looks.paths.iter().any(related)
             }
             () if self.events.is_module(path) => looks.calls,
             // A mode matters to what is called, with the object or on it; what is never called has it for others.

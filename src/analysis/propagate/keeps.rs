@@ -1,7 +1,6 @@
 //! Expressions that keep what a later statement gives back, and those that make an object of their own.
 
-use crate::analysis::propagate::events::Event;
-use crate::analysis::treediff::{Kind, NodeId, Tree};
+use crate::analysis::treediff::{Kind, Node, NodeId, Tree};
 
 /// What takes a state, by the method that gives it.
 pub(super) const STATES: &[(&str, &str)] = &[
@@ -58,8 +57,19 @@ pub(super) fn is_made(tree: &Tree, value: NodeId) -> bool {
 }
 
 /// Whether something sets nothing but a rate: a step of what is called a schedule and nothing besides. One of weights that
-/// are pruned, or an optimizer with a schedule of its own, is called otherwise.
-pub(super) fn is_schedule(event: &Event) -> bool {
-    let last = event.path.as_deref().and_then(|path| path.rsplit('.').next()).unwrap_or_default();
-    event.what == "step" && ["scheduler", "lr_scheduler", "sched", "lr_sched"].contains(&last)
+/// are pruned, or an optimizer with a schedule of its own, is called otherwise, or made by a class that is.
+pub(super) fn is_schedule(tree: &Tree, path: &str, what: &str) -> bool {
+    let last = path.rsplit('.').next().unwrap_or(path);
+    let named = what == "step" && ["scheduler", "lr_scheduler", "sched", "lr_sched"].contains(&last);
+    let makes_others = |node: &Node| {
+        let [target, value] = node.children.as_slice() else { return false };
+        let (target, value) = (tree.node(*target), tree.node(*value));
+        let callee = value.children.first().filter(|_| value.kind == Kind::Call);
+        let class = callee.filter(|id| tree.node(**id).text.starts_with(char::is_uppercase));
+        let of_rates = |path: &str| ["LR", "lr_scheduler", "Warm"].iter().any(|word| path.contains(word));
+        node.kind == Kind::Simple
+            && target.text == last
+            && class.is_some_and(|id| !tree.path(*id).is_some_and(|path| of_rates(&path)))
+    };
+    named && !tree.nodes.iter().any(makes_others)
 }

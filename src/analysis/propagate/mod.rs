@@ -40,6 +40,7 @@ mod scope;
 mod settings;
 mod sound;
 mod sums;
+mod taken;
 mod uncounted;
 mod unit;
 mod unsure;

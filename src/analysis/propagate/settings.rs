@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::analysis::propagate::adapt::Work;
 use crate::analysis::propagate::reach::carrier;
 use crate::analysis::propagate::unit::PURE;
-use crate::analysis::treediff::{Kind, NodeId, Tree};
+use crate::analysis::treediff::{Kind, Node, NodeId, Tree};
 
 /// Contexts that leave a value as it is.
 const QUIET: &[&str] = &[
@@ -73,18 +73,19 @@ impl Work<'_, '_> {
             named.filter(|id| !tree.node(*id).access.binds()).map(|id| tree.node(id).text.clone()).collect()
         };
         for with in contexts(ours, home) {
-            let same = |other: &NodeId| {
-                session.counterpart(with) == Some(*other)
-                    || names(theirs, *other).iter().any(|name| sets(name) && names(ours, with).contains(name))
-            };
             let quiet = !names(ours, with).iter().any(|name| sets(name)) || is_quiet(ours, with);
-            if quiet || there.iter().any(same) {
-                continue;
-            }
+            let around: Vec<NodeId> = there.iter().flat_map(|with| entered(theirs, *with)).collect();
+            let lacking = entered(ours, with).into_iter().filter(|id| {
+                let alone = ours.node(*id).kind == Kind::Call && !sets(&ours.node(ours.node(*id).children[0]).text);
+                !alone && !around.iter().any(|other| is_alike(ours, *id, theirs, *other))
+            });
+            let Some(context) = lacking.filter(|_| !quiet).next() else { continue };
             let line = session.source.lines.line(ours.node(with).range.start);
-            let text = session.source.text.get(ours.node(with).range.clone()).unwrap_or_default();
-            let words = text.lines().next().unwrap_or_default().trim_end().trim_end_matches(':');
-            self.adapted.doubts.push(format!("`{words}` of line {line} of the source is not around it in the target"));
+            let words = session.source.text.get(ours.node(context).range.clone()).unwrap_or_default();
+            let words = words.lines().next().unwrap_or_default();
+            self.adapted
+                .doubts
+                .push(format!("`with {words}` of line {line} of the source is not around it in the target"));
         }
     }
 
@@ -174,6 +175,29 @@ fn mode_of(tree: &Tree, id: NodeId, object: &str) -> Option<(NodeId, bool)> {
         "train" if alone => Some((call, off)),
         _ => None,
     }
+}
+
+/// The contexts that a `with` enters.
+fn entered(tree: &Tree, with: NodeId) -> Vec<NodeId> {
+    let items = tree.node(with).children.iter().copied().filter(|id| tree.node(*id).kind == Kind::Other);
+    items.filter_map(|id| tree.node(id).children.first().copied()).collect()
+}
+
+/// Whether two contexts are one but for the names of variables in what they are given.
+fn is_alike(ours: &Tree, a: NodeId, theirs: &Tree, b: NodeId) -> bool {
+    let (x, y) = (ours.node(a), theirs.node(b));
+    if let (Some(was), Some(is)) = (ours.path(a), theirs.path(b)) {
+        let callee = |node: &Node, tree: &Tree, id| {
+            let called = |p: NodeId| tree.node(p).kind == Kind::Call && tree.node(p).children[0] == id;
+            // `with lock:`
+            node.parent
+                .is_some_and(|p| called(p) || tree.node(p).parent.is_some_and(|p| tree.node(p).kind == Kind::With))
+        };
+        let other = callee(x, ours, a) || callee(y, theirs, b);
+        return !other || was.rsplit('.').next() == is.rsplit('.').next();
+    }
+    let same = x.kind == y.kind && x.text == y.text && x.children.len() == y.children.len();
+    same && x.children.iter().zip(&y.children).all(|(a, b)| is_alike(ours, *a, theirs, *b))
 }
 
 /// Whether a context's name does not say that it leaves values as they are.

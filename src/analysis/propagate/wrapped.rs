@@ -34,10 +34,17 @@ impl Work<'_, '_> {
     /// The part of a path that leads through a wrapper which the target has not, with what it is there.
     pub(super) fn without_wrapper(&self, path: &str, base: &str) -> Option<(String, String)> {
         let wrapped = format!("{base}.module");
-        let rest = path.strip_prefix(&wrapped)?;
+        let (rest, own) = (path.strip_prefix(&wrapped)?, base);
         let there = &self.session.target.tree;
         let has = |node: &Node| node.kind == Kind::Member && node.text == "module";
-        let bare = rest.starts_with('.') && makes_wrapper(self.source()) && !makes_wrapper(there);
+        let ours = self.source();
+        let assigns = |node: &Node| node.kind == Kind::Simple && node.children.len() == 2;
+        let known = |id: NodeId| ours.path(ours.node(id).children[0]).is_some_and(|to| to == own);
+        let wrapped_here = (0..ours.nodes.len()).any(|id| assigns(ours.node(id)) && known(id) && wraps(ours, id));
+        // What is imported may be wrapped where it is made.
+        let imports = |id: &NodeId| there.statement_of(*id).is_some_and(|s| there.node(s).kind == Kind::Import);
+        let imported = there.binders(base.split('.').next().unwrap_or(base)).iter().any(imports);
+        let bare = rest.starts_with('.') && wrapped_here && !makes_wrapper(there) && !imported;
         (bare && !there.nodes.iter().any(has)).then(|| (wrapped, base.to_owned()))
     }
 
