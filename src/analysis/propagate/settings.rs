@@ -75,11 +75,11 @@ impl Work<'_, '_> {
         for with in contexts(ours, home) {
             let quiet = !names(ours, with).iter().any(|name| sets(name)) || is_quiet(ours, with);
             let around: Vec<NodeId> = there.iter().flat_map(|with| entered(theirs, *with)).collect();
-            let lacking = entered(ours, with).into_iter().filter(|id| {
+            let lacking = entered(ours, with).into_iter().find(|id| {
                 let alone = ours.node(*id).kind == Kind::Call && !sets(&ours.node(ours.node(*id).children[0]).text);
                 !alone && !around.iter().any(|other| is_alike(ours, *id, theirs, *other))
             });
-            let Some(context) = lacking.filter(|_| !quiet).next() else { continue };
+            let Some(context) = lacking.filter(|_| !quiet) else { continue };
             let line = session.source.lines.line(ours.node(with).range.start);
             let words = session.source.text.get(ours.node(context).range.clone()).unwrap_or_default();
             let words = words.lines().next().unwrap_or_default();

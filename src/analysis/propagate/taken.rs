@@ -46,7 +46,7 @@ impl Session<'_> {
                 () => Some(format!("{name}()")),
             };
         }
-        let Some(path) = tree.path(iterable) else { return None };
+        let path = tree.path(iterable)?;
         let last = path.rsplit('.').next().unwrap_or(&path);
         if HAS.contains(&last) {
             return None;
