@@ -28,6 +28,7 @@ impl Work<'_, '_> {
         let reader = part.or_else(|| tree.statement_of(id));
         let Some(place) = reader.and_then(|reader| tree.place(reader)) else { return };
         self.check_sum(path, theirs, place);
+        self.check_count(path, theirs, place);
         self.check_calls(path, theirs, id);
         self.check_made(path, theirs, id);
         self.check_replaced(path, theirs);

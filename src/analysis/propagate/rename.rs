@@ -223,7 +223,7 @@ fn is_over_a_variable(tree: &Tree, header: &[NodeId]) -> bool {
 }
 
 /// What a loop over `enumerate(…)` would go over, and what it would give, without the count.
-fn counted(tree: &Tree, header: &[NodeId]) -> Option<Vec<NodeId>> {
+pub(super) fn counted(tree: &Tree, header: &[NodeId]) -> Option<Vec<NodeId>> {
     let [targets, iterable] = header else { return None };
     let [callee, given] = tree.node(*iterable).children.as_slice() else { return None };
     let is_call = tree.node(*iterable).kind == Kind::Call && tree.node(*callee).text == "enumerate";

@@ -2,11 +2,13 @@
 //! without it, and said to run more often, for a value too many is found again and one that is missing is not.
 
 use crate::analysis::propagate::Session;
-use crate::analysis::propagate::adapt::Adapted;
+use crate::analysis::propagate::adapt::{Adapted, Work};
 use crate::analysis::propagate::anchor::Point;
 use crate::analysis::propagate::conditions::words;
+use crate::analysis::propagate::reach::{Place, carrier};
+use crate::analysis::propagate::rename::counted;
 use crate::analysis::propagate::unit::Whole;
-use crate::analysis::treediff::{Kind, NodeId};
+use crate::analysis::treediff::{Kind, NodeId, Tree};
 
 impl Session<'_> {
     /// Places for a statement without the guards that ask for a count which the target has not.
@@ -58,5 +60,26 @@ impl Session<'_> {
         }
         let outermost = guards.into_iter().rev().collect();
         Some((Whole { guards: outermost, is_bare: true, ..Whole::alone(node) }, counter?))
+    }
+}
+
+impl Work<'_, '_> {
+    /// Notes the count of a loop that would be an element there: `for i in loader:`.
+    pub(super) fn check_count(&mut self, path: &str, theirs: &str, place: Place) {
+        let (ours, there) = (self.source(), &self.session.target.tree);
+        let header = |tree: &Tree, at: NodeId| tree.node(at).children.iter().copied().take(2).collect::<Vec<_>>();
+        let is_element = |id: NodeId| {
+            let at = carrier(ours, id);
+            let is = self.session.counterpart(at).filter(|is| there.node(*is).kind == Kind::Loop)?;
+            let element = counted(ours, &header(ours, at)).filter(|_| ours.node(at).kind == Kind::Loop)?;
+            let given = *header(there, is).first()?;
+            let binds = there.node(given).name == theirs && counted(there, &header(there, is)).is_none();
+            (binds && !ours.contains(element[0], id)).then_some(is)
+        };
+        let found = self.session.definitions_at(path, place).into_iter().find_map(is_element);
+        if let Some(is) = found {
+            let line = self.session.target.lines.line(there.node(is).range.start);
+            self.adapted.others.push(format!("`{path}` counts in the source; `{theirs}` of line {line} is an element"));
+        }
     }
 }
