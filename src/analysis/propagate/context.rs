@@ -24,6 +24,7 @@ impl Work<'_, '_> {
             self.adapted.context.push(reason);
         }
         self.check_support(home);
+        self.check_trains(home);
         self.check_recomputed();
         self.check_live(home);
         self.check_guards();
@@ -119,6 +120,40 @@ impl Work<'_, '_> {
             let name = &ours.node(was).text;
             let reason = format!("little of function `{name}` at line {line} of the source is here");
             self.adapted.context.push(reason);
+        }
+    }
+
+    /// Notes a place that trains where the source does not, or the other way round: the same lines compute a loss in training
+    /// and in validation. Of a function of the same name that is not asked.
+    fn check_trains(&mut self, home: NodeId) {
+        let session = self.session;
+        let (ours, theirs) = (&session.source.tree, &session.target.tree);
+        let is_function = |tree: &Tree, id: NodeId| tree.node(id).kind == Kind::Function;
+        let loop_of =
+            |tree: &Tree, block: NodeId| tree.node(block).parent.filter(|id| tree.node(*id).kind == Kind::Loop);
+        let (was, is) = match (ours.scope(home), theirs.scope(self.point.block)) {
+            (was, is) if is_function(ours, was) && is_function(theirs, is) => (was, is),
+            (was, is) if is_function(ours, was) || is_function(theirs, is) => {
+                let (Some(was), Some(is)) = (loop_of(ours, home), loop_of(theirs, self.point.block)) else { return };
+                (was, is)
+            }
+            _ => return,
+        };
+        if is_function(ours, was) && ours.node(was).text == theirs.node(is).text {
+            return;
+        }
+        let (before, now) = (trains(ours, was), trains(theirs, is));
+        if before != now {
+            let which = |it: bool| if it { "trains" } else { "does not train" };
+            let (from, to) = (
+                session.source.lines.line(ours.node(was).range.start),
+                session.target.lines.line(theirs.node(is).range.start),
+            );
+            let (word, word_there) = (kind_word(ours, was), kind_word(theirs, is));
+            let (was, is) = (which(before), which(now));
+            self.adapted.context.push(format!(
+                "the {word} at line {from} of the source {was}, the {word_there} at line {to} here {is}"
+            ));
         }
     }
 
@@ -331,6 +366,24 @@ fn controlling(tree: &Tree, block: NodeId) -> Option<NodeId> {
     let owner = tree.node(block).parent?;
     let is_main = || tree.header(owner).into_iter().any(|id| tree.node(id).name == "__name__");
     (matches!(tree.node(owner).kind, Kind::Loop | Kind::Branch | Kind::Arm) && !is_main()).then_some(owner)
+}
+
+/// Whether a function or loop computes gradients or takes a step, or a function that it calls, or what calls it.
+fn trains(tree: &Tree, node: NodeId) -> bool {
+    let callees = |node: NodeId| {
+        let calls = tree.subtree(node).filter(|id| tree.node(*id).kind == Kind::Call);
+        calls.filter_map(|call| tree.node(call).children.first()).map(|callee| tree.node(*callee).text.as_str())
+    };
+    let is_step = |name: &str| name.contains("backward") || name == "step" || name.ends_with("_step");
+    let steps = |node: NodeId| callees(node).any(is_step);
+    let own = |name: &str| -> Vec<NodeId> {
+        tree.binders(name).iter().copied().filter(|id| tree.node(*id).kind == Kind::Function).collect()
+    };
+    let around =
+        |call: NodeId| tree.ancestors(call).find(|id| matches!(tree.node(*id).kind, Kind::Loop | Kind::Function));
+    steps(node)
+        || callees(node).any(|name| own(name).into_iter().any(steps))
+        || tree.node(node).kind == Kind::Function && calls_of(tree, node).filter_map(around).any(steps)
 }
 
 /// Whether a statement changes nothing but gradients.
