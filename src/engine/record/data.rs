@@ -31,8 +31,9 @@ const MOST_ENTRIES: usize = 5000;
 const MOST_IN_FOLDER: usize = 1000;
 /// How far below a folder that the script names files are looked for.
 const DEEPEST: usize = 4;
-/// How long the end of a run may be put off, for what is left by then.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// How long the end of a run may be put off, for what is left by then; and where a file system does not answer.
+const PATIENCE: Duration = Duration::from_millis(300);
+const NO_ANSWER: Duration = Duration::from_secs(1);
 /// File systems may tell times no finer than this, in nanoseconds.
 const COARSE_NS: i64 = 10_000_000;
 /// Code and what is installed, not data.
@@ -89,7 +90,7 @@ impl Data {
         let (sender, receiver) = channel();
         // A file system may give no answer: the end of a run does not wait for one.
         let _ = std::thread::Builder::new().name("afterlog-data-end".into()).spawn(move || sender.send(self.end()));
-        let Ok(held) = receiver.recv_timeout(PATIENCE * 2) else { return };
+        let Ok(held) = receiver.recv_timeout(NO_ANSWER) else { return };
         if let (false, Ok(json)) = (held.is_empty(), serde_json::to_vec(&held)) {
             // Without it, times are compared.
             let _ = files::write_atomic(&path, &json);
